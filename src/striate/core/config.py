@@ -1,0 +1,109 @@
+"""Typed configs: YAML in, `key=value` overrides; an unknown key is refused, the nearest offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from striate.core.errors import InputError, unknown_name
+from striate.core.files import write_text
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Self:
+        """Build a config from a YAML file and `dotted.key=value` overrides (values are YAML).
+
+        Raises:
+            InputError: unreadable file, unknown key (nearest offered) or bad value.
+        """
+        values: dict[str, Any] = {}
+        if path is not None:
+            values = _read_yaml(Path(path))
+        for override in overrides:
+            _set(values, override)
+        return cls.from_dict(values, source=str(path) if path else "the command line")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "config") -> Self:
+        """Validate a nested mapping; see `load` for errors."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise _explain(cls, error, source) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that YAML and JSON can hold."""
+        return self.model_dump(mode="json")
+
+    def save(self, path: str | Path) -> None:
+        """Write the fully resolved config as YAML."""
+        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"config file {path} does not exist.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"config file {path} cannot be read: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"config file {path} must hold key: value pairs, found {type(values)}.")
+    return values
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r} is not of the form key=value.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"override {override!r}: the value is not YAML: {error}") from error
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"override {override!r}: {parent!r} is a value, not a section.")
+        values = inner
+    values[last] = value
+
+
+def _explain(cls: type[BaseModel], error: ValidationError, source: str) -> InputError:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(p) for p in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = _fields_at(cls, problem["loc"][:-1])
+            lines.append(
+                str(unknown_name("config key", str(problem["loc"][-1]), known))
+                + (f" (at {place})" if len(problem["loc"]) > 1 else "")
+            )
+        else:
+            found = "" if problem["type"] == "missing" else f" Found {problem.get('input')!r}."
+            lines.append(f"config key {place or '(top)'}: {problem['msg']}.{found}")
+    return InputError(f"{source}: " + "\n".join(lines))
+
+
+def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Walk from a config class along `loc` and return the field names there."""
+    for part in loc:
+        field = cls.model_fields.get(str(part))
+        if field is None:
+            continue  # a list index, or the tag of a union
+        for candidate in (field.annotation, *get_args(field.annotation)):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                cls = candidate
+                break
+    return list(cls.model_fields)

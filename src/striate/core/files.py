@@ -1,0 +1,113 @@
+"""Files that are either whole or absent: atomic writes, folders and locks between processes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from striate.core.errors import InputError, StriateError
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it is flushed and takes its place.
+
+    On any error the temporary is removed and `target` is left as it was. Works for a file and
+    for a folder (a folder must not exist yet).
+
+    Raises:
+        StriateError: when the disk is full.
+        InputError: when the place cannot be written to.
+    """
+    target = Path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(descriptor)
+    except OSError as error:
+        raise explain_os_error(error, target) from error
+    temporary = Path(name)
+    temporary.unlink()  # the caller may want a folder of this name
+    try:
+        yield temporary
+        if temporary.is_file():
+            with temporary.open("rb") as f:
+                os.fsync(f.fileno())
+            temporary.chmod(0o644)
+        temporary.replace(target)
+    except OSError as error:
+        raise explain_os_error(error, target) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def explain_os_error(error: OSError, path: Path) -> StriateError:
+    """Turn an operating-system error while writing `path` into one that says what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(_existing_parent(path)).free / 1e9
+        return StriateError(
+            f"disk full while writing {path} ({free:.2f} GB free). Nothing that was there is lost. "
+            "Free some space or choose another output folder, then run the same command again."
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+        return InputError(
+            f"cannot write {path}: {error.strerror}. Choose a folder you can write to."
+        )
+    return StriateError(f"cannot write {path}: {error}")
+
+
+def _existing_parent(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically, indented, keys in the order given."""
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; a broken one is named."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}.") from error
+
+
+@contextlib.contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold an exclusive lock named `path` (a small file is made there); others wait.
+
+    The lock is the operating system's: it ends with the process, however that dies.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a")
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,19 @@
+"""Stimuli, responses, splits, noise ceilings, readers and simulation."""
+
+from striate.data.dataset import Dataset, Recording
+from striate.data.responses import Responses, Target
+from striate.data.splits import PARTS, Split, SplitConfig, assert_unseen, make_split
+from striate.data.stimuli import StimulusSet
+
+__all__ = [
+    "PARTS",
+    "Dataset",
+    "Recording",
+    "Responses",
+    "Split",
+    "SplitConfig",
+    "StimulusSet",
+    "Target",
+    "assert_unseen",
+    "make_split",
+]

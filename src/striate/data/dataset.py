@@ -1,0 +1,89 @@
+"""Dataset: what a reader returns; each subject's stimuli with the responses to them, paired by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from striate.core.errors import InputError, unknown_name
+from striate.data.responses import Responses
+from striate.data.stimuli import StimulusSet
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One subject: row i of `responses` is the response to stimulus i of `stimuli`.
+
+    Raises:
+        InputError: when the ids differ; missing and extra ones are named. Use `Recording.pair`
+            to bring shuffled stimuli into the order of the responses.
+    """
+
+    subject: str
+    stimuli: StimulusSet
+    responses: Responses
+
+    def __post_init__(self) -> None:
+        if list(self.stimuli.ids) != self.responses.stimulus_ids:
+            _explain_mismatch(self.subject, self.stimuli, self.responses)
+            raise InputError(
+                f"subject {self.subject}: images and responses are in another order. "
+                "Use Recording.pair."
+            )
+
+    @classmethod
+    def pair(cls, subject: str, stimuli: StimulusSet, responses: Responses) -> Recording:
+        """Pair by id, whatever the order of either."""
+        _explain_mismatch(subject, stimuli, responses)
+        return cls(subject, stimuli.subset(stimuli.indices(responses.stimulus_ids)), responses)
+
+
+def _explain_mismatch(subject: str, stimuli: StimulusSet, responses: Responses) -> None:
+    missing = sorted(set(responses.stimulus_ids) - set(stimuli.ids))
+    extra = sorted(set(stimuli.ids) - set(responses.stimulus_ids))
+    if missing or extra:
+        raise InputError(
+            f"subject {subject}: {len(responses.stimulus_ids)} rows of responses and "
+            f"{len(stimuli)} images do not pair by id. "
+            f"{len(missing)} without an image ({', '.join(missing[:5]) or 'none'}), "
+            f"{len(extra)} images without responses ({', '.join(extra[:5]) or 'none'})."
+        )
+
+
+@dataclass(frozen=True)
+class Dataset(Mapping[str, Recording]):
+    """All recordings that were read, by subject, in a fixed order.
+
+    Attributes:
+        name: which reader, such as `algonauts2023`.
+        recordings: the subjects.
+        facts: anything worth keeping with a run (source, licence, what the reader left out).
+    """
+
+    name: str
+    recordings: Mapping[str, Recording]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, subject: str) -> Recording:
+        try:
+            return self.recordings[subject]
+        except KeyError:
+            raise unknown_name("subject", subject, self.recordings) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.recordings)
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the responses are simulated."""
+        return any(r.responses.simulated for r in self.recordings.values())
+
+    def hashes(self) -> dict[str, np.ndarray]:
+        """Content hash of each stimulus, by subject."""
+        return {s: np.array(r.stimuli.hashes) for s, r in self.recordings.items()}

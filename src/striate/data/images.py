@@ -1,0 +1,80 @@
+"""One picture, decoded: always uint8 RGB of shape (H, W, 3), upright, or an error naming the file."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from striate.core.errors import InputError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"})
+
+
+def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
+    """Decode an image file (or its bytes) to uint8 RGB of shape (H, W, 3).
+
+    EXIF rotation is applied; grey and palette images become RGB; CMYK is converted; 16-bit
+    values are scaled to 8 bits; transparency is put on mid grey (128).
+
+    Raises:
+        InputError: naming the file when it is missing, empty, truncated or no image.
+    """
+    name = name or (str(source) if not isinstance(source, bytes) else "image bytes")
+    if isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            data = Path(source).read_bytes()
+        except FileNotFoundError as error:
+            raise InputError(f"image {name} does not exist.") from error
+        except OSError as error:
+            raise InputError(f"image {name} cannot be read: {error}.") from error
+    if not data:
+        raise InputError(f"image {name} has zero bytes. Copy or download it again.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not an image that Pillow can read.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning) as error:
+        raise InputError(
+            f"image {name} is damaged or truncated ({error}; {len(data):,} bytes). "
+            "Copy or download it again."
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        if image.mode == "F":  # floats carry no range of their own: [0, 1] or [0, 255]
+            values = values * (255.0 if values.max(initial=0.0) <= 1.0 else 1.0)
+        else:
+            values = values / 257.0
+        grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        image = Image.alpha_composite(ground, image)
+    return np.array(image.convert("RGB"))
+
+
+def resize_image(rgb: np.ndarray, size: int, mode: str = "squash") -> np.ndarray:
+    """Resize uint8 RGB (H, W, 3) to (size, size, 3), antialiased bilinear.
+
+    `squash` ignores the aspect ratio (papers/contrastive-tuning 2.1: `Resize((224, 224))`);
+    `crop` scales the short side to `size` and takes the centre.
+    """
+    image = Image.fromarray(rgb)
+    if mode == "crop":
+        return np.array(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR))
+    if mode != "squash":
+        raise InputError(f"resize mode {mode!r}: expected 'squash' or 'crop'.")
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR))

@@ -1,0 +1,136 @@
+"""StimulusSet: which images there are, where they lie, and what they are by content."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from striate.core.cache import Cache
+from striate.core.errors import InputError, unknown_name
+from striate.core.hashing import hash_image, hash_json
+from striate.data.images import SUFFIXES, decode_image, resize_image
+
+T = TypeVar("T")
+Source = Path | tuple[Path, str] | np.ndarray
+"""Where an image lies: a file, a (zip file, member) pair, or uint8 RGB (H, W, 3) in memory."""
+
+
+class StimulusSet:
+    """An ordered set of images with unique ids, decoded only when asked.
+
+    Args:
+        ids: one unique name a stimulus; responses are paired by it.
+        sources: where each image lies, in the order of `ids`.
+
+    Raises:
+        InputError: when ids repeat (they are named) or the lengths differ.
+    """
+
+    def __init__(self, ids: Sequence[str], sources: Sequence[Source]) -> None:
+        self.ids: tuple[str, ...] = tuple(str(i) for i in ids)
+        self.sources: tuple[Source, ...] = tuple(sources)
+        if len(self.ids) != len(self.sources):
+            raise InputError(f"{len(self.ids)} stimulus ids for {len(self.sources)} images.")
+        if len(set(self.ids)) < len(self.ids):
+            twice = [i for i, n in Counter(self.ids).items() if n > 1]
+            raise InputError(
+                f"{len(twice)} stimulus ids occur more than once: {', '.join(twice[:5])}. "
+                "Give each stimulus its own id; average or stack repeats in the responses."
+            )
+
+    @classmethod
+    def from_folder(cls, path: str | Path) -> StimulusSet:
+        """Take every image below `path`; ids are paths relative to it, without suffix."""
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError(f"image folder {path} does not exist.")
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not files:
+            raise InputError(f"no images in {path} (looked for {', '.join(sorted(SUFFIXES))}).")
+        return cls([p.relative_to(path).with_suffix("").as_posix() for p in files], files)
+
+    @classmethod
+    def from_zip(cls, path: str | Path) -> StimulusSet:
+        """Take every image of a zip file, by sorted name; ids are the names without suffix."""
+        path = Path(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES)
+        except FileNotFoundError as error:
+            raise InputError(f"image archive {path} does not exist.") from error
+        except (zipfile.BadZipFile, OSError) as error:
+            raise InputError(f"image archive {path} is damaged: {error}.") from error
+        return cls([str(Path(n).with_suffix("")) for n in names], [(path, n) for n in names])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"StimulusSet({len(self)} images)"
+
+    def image(self, index: int) -> np.ndarray:
+        """Decode one image: uint8 RGB of shape (H, W, 3). Errors name the file."""
+        source = self.sources[index]
+        if isinstance(source, np.ndarray):
+            return source
+        if isinstance(source, tuple):
+            path, member = source
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    data = archive.read(member)
+            except (OSError, KeyError, zipfile.BadZipFile) as error:
+                raise InputError(f"image {path}:{member} cannot be read: {error}.") from error
+            return decode_image(data, name=f"{path}:{member}")
+        return decode_image(source)
+
+    @cached_property
+    def hashes(self) -> tuple[str, ...]:
+        """Content hash of each decoded image: what splits and leak checks go by."""
+        return tuple(self._map(lambda i: hash_image(self.image(i))))
+
+    def indices(self, ids: Iterable[str]) -> np.ndarray:
+        """Return the position of each id, in the order given."""
+        place: Mapping[str, int] = {s: i for i, s in enumerate(self.ids)}
+        ids = [str(i) for i in ids]
+        missing = [i for i in ids if i not in place]
+        if missing:
+            raise unknown_name("stimulus", missing[0], self.ids, f"{len(missing)} are missing.")
+        return np.array([place[i] for i in ids], dtype=np.int64)
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> StimulusSet:
+        """Return the stimuli at `indices`, in that order; known hashes go along."""
+        part = StimulusSet([self.ids[i] for i in indices], [self.sources[i] for i in indices])
+        if "hashes" in self.__dict__:
+            part.__dict__["hashes"] = tuple(self.hashes[i] for i in indices)
+        return part
+
+    def decoded(self, size: int, resize: str = "squash", cache: Cache | None = None) -> np.ndarray:
+        """Return all images as one read-only uint8 memory map of shape (N, size, size, 3).
+
+        Decoded once: the map lies in the cache under the content hashes, size and mode.
+        """
+        key = {"images": hash_json(self.hashes), "size": size, "resize": resize, "version": 1}
+
+        def build(folder: Path) -> None:
+            shape = (len(self), size, size, 3)
+            out = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
+
+            def one(i: int) -> None:
+                out[i] = resize_image(self.image(i), size, resize)
+
+            self._map(one)
+            out.flush()
+
+        folder = (cache or Cache()).get("images", key, build)
+        return np.load(folder / "images.npy", mmap_mode="r")
+
+    def _map(self, function: Callable[[int], T]) -> list[T]:
+        with ThreadPoolExecutor() as pool:  # Pillow frees the interpreter lock while decoding
+            return list(pool.map(function, range(len(self))))
