@@ -30,7 +30,7 @@ def hash_array(array: np.ndarray) -> str:
     """Hash an array's dtype, shape and values (C order)."""
     array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}|".encode())
-    digest.update(memoryview(array).cast("B") if array.size else b"")
+    digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -1,12 +1,14 @@
 """Stimuli, responses, splits, noise ceilings, readers and simulation."""
 
 from striate.data.dataset import Dataset, Recording
+from striate.data.readers import READERS, read
 from striate.data.responses import Responses, Target
 from striate.data.splits import PARTS, Split, SplitConfig, assert_unseen, make_split
 from striate.data.stimuli import StimulusSet
 
 __all__ = [
     "PARTS",
+    "READERS",
     "Dataset",
     "Recording",
     "Responses",
@@ -16,4 +18,5 @@ __all__ = [
     "Target",
     "assert_unseen",
     "make_split",
+    "read",
 ]

@@ -1,4 +1,4 @@
-"""Dataset: what a reader returns; each subject's stimuli with the responses to them, paired by id."""
+"""Dataset: what a reader returns. Each subject's stimuli with their responses, paired by id."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Recording:
 
     def __post_init__(self) -> None:
         if list(self.stimuli.ids) != self.responses.stimulus_ids:
-            _explain_mismatch(self.subject, self.stimuli, self.responses)
+            explain_mismatch(self.subject, self.stimuli, self.responses)
             raise InputError(
                 f"subject {self.subject}: images and responses are in another order. "
                 "Use Recording.pair."
@@ -37,11 +37,12 @@ class Recording:
     @classmethod
     def pair(cls, subject: str, stimuli: StimulusSet, responses: Responses) -> Recording:
         """Pair by id, whatever the order of either."""
-        _explain_mismatch(subject, stimuli, responses)
+        explain_mismatch(subject, stimuli, responses)
         return cls(subject, stimuli.subset(stimuli.indices(responses.stimulus_ids)), responses)
 
 
-def _explain_mismatch(subject: str, stimuli: StimulusSet, responses: Responses) -> None:
+def explain_mismatch(subject: str, stimuli: StimulusSet, responses: Responses) -> None:
+    """Raise InputError naming the missing and extra ids where the two do not pair."""
     missing = sorted(set(responses.stimulus_ids) - set(stimuli.ids))
     extra = sorted(set(stimuli.ids) - set(responses.stimulus_ids))
     if missing or extra:

@@ -1,4 +1,4 @@
-"""One picture, decoded: always uint8 RGB of shape (H, W, 3), upright, or an error naming the file."""
+"""One picture, decoded: uint8 RGB of shape (H, W, 3), upright, or an error naming the file."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def assert_unseen(
     both = set(seen) & set(hashes)
     if both:
         raise LeakError(
-            f"{what}: the model has seen {len(both)} of {len(set(hashes))} test stimuli in training "
-            f"(for example {sorted(both)[0][:12]}…). Score it on other stimuli, or tune it again "
-            "with this split."
+            f"{what}: the model has seen {len(both)} of {len(set(hashes))} test stimuli in "
+            f"training (for example {sorted(both)[0][:12]}…). Score it on other stimuli, or tune "
+            "it again with this split."
         )

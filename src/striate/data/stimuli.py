@@ -36,6 +36,7 @@ class StimulusSet:
     def __init__(self, ids: Sequence[str], sources: Sequence[Source]) -> None:
         self.ids: tuple[str, ...] = tuple(str(i) for i in ids)
         self.sources: tuple[Source, ...] = tuple(sources)
+        self._archives: dict[Path, zipfile.ZipFile] = {}
         if len(self.ids) != len(self.sources):
             raise InputError(f"{len(self.ids)} stimulus ids for {len(self.sources)} images.")
         if len(set(self.ids)) < len(self.ids):
@@ -83,8 +84,10 @@ class StimulusSet:
         if isinstance(source, tuple):
             path, member = source
             try:
-                with zipfile.ZipFile(path) as archive:
-                    data = archive.read(member)
+                # Kept open: reading an archive's index anew for every image is what costs.
+                if path not in self._archives:
+                    self._archives[path] = zipfile.ZipFile(path)
+                data = self._archives[path].read(member)
             except (OSError, KeyError, zipfile.BadZipFile) as error:
                 raise InputError(f"image {path}:{member} cannot be read: {error}.") from error
             return decode_image(data, name=f"{path}:{member}")

@@ -1,0 +1,157 @@
+"""Images per second of the tuning loop against the bare forward and backward pass.
+
+    python benchmarks/tuning.py [--model efficientnet_lite0] [--size 224] [--batch 32]
+
+Both sides run the same network in the same mode on the same uint8 images and batch size, turn by
+turn in one process. *Bare* is: normalise, forward, cross-entropy, backward; the batch is in memory,
+there is no optimizer. *Bare with step* adds Adam over the network. *Tuning* is `striate tune`'s own
+epoch with everything that belongs to it: reading the batch from a memory map, heads, InfoNCE,
+backward, Adam over network and heads, the log, and the checkpoint at the end of the epoch.
+The best of the repeats counts on each side: other work on the machine only ever makes one slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from striate.core.run import machine
+from striate.learning import TuneConfig, TuneData
+from striate.learning.loop import Loop, TerminationRequest, _Bar
+from striate.learning.metrics import MetricsLog
+from striate.learning.targets import prepare
+from striate.learning.tune import make_fabric
+from striate.learning.tuner import Tuner
+from striate.models import load
+
+
+def make_data(folder: Path, images: int, size: int, units: int) -> TuneData:
+    rng = np.random.default_rng(0)
+    path = folder / "images.npy"
+    store = np.lib.format.open_memmap(path, "w+", np.uint8, (images, size, size, 3))
+    store[:] = rng.integers(0, 256, store.shape, dtype=np.uint8)
+    return TuneData(
+        name="noise",
+        subject="noise",
+        images=np.load(path, mmap_mode="r"),
+        hashes=[str(i) for i in range(images)],
+        responses=rng.normal(size=(images, units)).astype(np.float32),
+        tune=np.arange(images),
+        select=np.arange(0),
+        simulated=True,
+    )
+
+
+def bare_epoch(
+    model: str, data: TuneData, config: TuneConfig, device: torch.device, step: bool
+) -> Callable[[], None]:
+    tuner = Tuner(load(model, image_size=data.images.shape[1]), [1], config).to(device)
+    tuner.train()  # the same batch-norm and dropout modes as in tuning
+    network = tuner.model
+    batch = torch.from_numpy(np.array(data.images[: config.batch_size])).to(device)
+    labels = torch.arange(config.batch_size, device=device)
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+
+    def epoch() -> None:
+        for _ in range(len(data.images) // config.batch_size):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(network(batch), labels).backward()
+            if step:
+                optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return epoch
+
+
+def tuning_epoch(
+    model: str, data: TuneData, config: TuneConfig, folder: Path, device: str
+) -> tuple[Callable[[], None], torch.device]:
+    fabric = make_fabric(device, config.precision)
+    size = data.images.shape[1]
+    targets = prepare([data], zscore=False, size=size)
+    tuner = Tuner(load(model, image_size=size), [data.responses.shape[1]], config)
+    folder.mkdir()
+    loop = Loop(fabric, tuner, targets, config, folder, progress=False)
+    log = MetricsLog(folder / "metrics.jsonl")
+
+    def epoch() -> None:
+        with TerminationRequest() as termination, _Bar(1, shown=False) as bar:
+            loop._epoch(log, termination, bar)
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return epoch, fabric.device
+
+
+def seconds(run: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", default="efficientnet_lite0")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=8, help="steps an epoch")
+    parser.add_argument("--units", type=int, default=500)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    config = TuneConfig(batch_size=options.batch, epochs=1000)
+    # Numbers near the smallest float are slow on a CPU, and how many there are depends on the loss.
+    torch.set_flush_denormal(True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = make_data(folder, options.batch * options.steps, options.size, options.units)
+        tuning, device = tuning_epoch(options.model, data, config, folder / "run", options.device)
+        runs = {
+            "bare": bare_epoch(options.model, data, config, device, step=False),
+            "bare with step": bare_epoch(options.model, data, config, device, step=True),
+            "tuning": tuning,
+        }
+        for run in runs.values():
+            run()  # warm up
+        times: dict[str, list[float]] = {key: [] for key in runs}
+        for _ in range(options.repeats):
+            for key, run in runs.items():
+                times[key].append(seconds(run))
+    rate = {k: len(data.images) / min(v) for k, v in times.items()}
+    about = machine()
+    result = {
+        "benchmark": "tuning",
+        "model": options.model,
+        "size": options.size,
+        "batch": options.batch,
+        "images_per_second": {k: round(v, 1) for k, v in rate.items()},
+        "ratio_to_bare": round(rate["tuning"] / rate["bare"], 3),
+        "ratio_to_bare_with_step": round(rate["tuning"] / rate["bare with step"], 3),
+        "machine": about["gpus"][0] if device.type == "cuda" else about["processor"],
+        "seconds": {k: [round(t, 2) for t in v] for k, v in times.items()},
+        "threads": torch.get_num_threads(),
+    }
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(
+        f"| tuning, {options.model}, {options.size} px, batch {options.batch} "
+        f"| bare {rate['bare']:.1f} img/s, with Adam step {rate['bare with step']:.1f}, "
+        f"tuning {rate['tuning']:.1f} | {result['ratio_to_bare']:.2f} of bare "
+        f"({result['ratio_to_bare_with_step']:.2f} of bare with step); wanted 0.90 "
+        f"| {result['machine']}, {result['threads']} threads |"
+    )
+
+
+if __name__ == "__main__":
+    main()

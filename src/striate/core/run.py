@@ -1,0 +1,156 @@
+"""Run folders: one place for everything a run used and made, safe to stop and to go on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from striate import __version__
+from striate.core.config import Config
+from striate.core.errors import InputError
+from striate.core.files import explain_os_error, read_json, write_json
+from striate.core.hashing import hash_json
+
+VERSIONED = ("torch", "numpy", "scipy", "scikit-learn", "xarray", "pandas", "lightning-fabric")
+
+
+class RunFolder:
+    """A folder holding one run: its config, provenance and results.
+
+    Args:
+        path: the folder; made if absent.
+        config: the resolved config of the run.
+        command: the command line that repeats the run.
+        overwrite: allow a folder that holds a run with another config; its results are kept
+            where the new run does not replace them.
+
+    Raises:
+        InputError: when the folder holds something else than a run, or a run with another config
+            (the differences are listed), or cannot be written to.
+    """
+
+    def __init__(
+        self, path: str | Path, config: Config, *, command: str = "", overwrite: bool = False
+    ) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+        known = self.path / "config.yaml"
+        if known.exists():
+            differences = _differences(known, config)
+            if differences and not overwrite:
+                raise InputError(
+                    f"{self.path} holds a run with another config:\n  "
+                    + "\n  ".join(differences)
+                    + "\nChoose another output folder (--out), or pass --overwrite."
+                )
+        elif any(p for p in self.path.iterdir() if not p.name.startswith(".")):
+            raise InputError(
+                f"{self.path} is not empty and holds no run (no config.yaml). "
+                "Choose an empty or new output folder."
+            )
+        config.save(known)
+        write_json(self.path / "provenance.json", provenance(command))
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+
+def _differences(known: Path, config: Config) -> list[str]:
+    old = _flat(yaml.safe_load(known.read_text(encoding="utf-8")) or {})
+    new = _flat(config.to_dict())
+    return [
+        f"{key}: there {old.get(key)!r}, asked for {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out.update(_flat(value, f"{prefix}{key}."))
+        else:
+            out[prefix + key] = value
+    return out
+
+
+def provenance(command: str = "") -> dict[str, Any]:
+    """Return what a reader needs to judge and repeat a run: versions, machine, command, time."""
+    versions = {"striate": __version__, "python": platform.python_version()}
+    for package in VERSIONED:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "command": command or " ".join(["striate", *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": versions,
+        "machine": machine(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine without naming it: processor, cores, memory, GPUs."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
+        name = models[0] if models else name
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory / 1e9, 1),
+        "gpus": _gpus(),
+    }
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+class Cells:
+    """The finished pieces of a run, each kept under the hash of everything that decides it.
+
+    A run that is stopped and started again takes finished pieces from here; one that a changed
+    config no longer asks for is simply not found.
+
+    Args:
+        folder: where the pieces are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: Mapping[str, Any]) -> Path:
+        """Return the folder of the piece with this key."""
+        return self.folder / hash_json(dict(key))[:20]
+
+    def load(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what `store` kept for this key, or None."""
+        done = self.path(key) / "done.json"
+        return read_json(done) if done.exists() else None
+
+    def store(self, key: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Mark the piece as finished; its files must already lie in `path(key)`."""
+        write_json(self.path(key) / "done.json", {**facts, "key": json.loads(json.dumps(key))})

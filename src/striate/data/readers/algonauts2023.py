@@ -1,0 +1,186 @@
+"""NSD as organised for the Algonauts Project 2023 challenge (papers/contrastive-tuning 1.1).
+
+Layout, per subject `subjXX`: `training_split/training_fmri/{lh,rh}_training_fmri.npy` (images x
+vertices), `training_split/training_images/train-0001_nsd-00013.png`, and
+`roi_masks/{lh,rh}.{class}_challenge_space.npy` with `roi_masks/mapping_{class}.npy`.
+
+Row `i` of the responses belongs to the image whose file name says `train-{i+1:04d}`; the sort
+order of the folder is not used, so stray files do no harm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.core.errors import InputError, unknown_name
+from striate.core.files import read_json
+from striate.data.dataset import Dataset, Recording
+from striate.data.readers.arrays import load_npy, load_plain_dict
+from striate.data.responses import Responses
+from striate.data.stimuli import StimulusSet
+
+HEMISPHERES = ("lh", "rh")
+CLASSES = (
+    "prf-visualrois",
+    "floc-bodies",
+    "floc-faces",
+    "floc-places",
+    "floc-words",
+    "streams",
+)
+IMAGE_NAME = re.compile(r"train-(\d+)_nsd-(\d+)\.png", re.IGNORECASE)
+SOURCE = "NSD (Allen et al. 2022) as organised for the Algonauts Project 2023"
+
+
+def read_algonauts2023(
+    path: Path,
+    *,
+    subjects: Sequence[str | int] | None = None,
+    hemispheres: Sequence[str] | None = None,
+    rois: Sequence[str] | None = None,
+) -> Dataset:
+    """Read subjects; call it through `striate.data.read("algonauts2023", path)`.
+
+    Args:
+        path: the folder that holds `subj01 …`, or one such folder itself.
+        subjects: `["subj01"]` or `[1]`; default all that are there.
+        hemispheres: `lh`, `rh`; default both.
+        rois: keep only vertices in these ROIs; default every vertex. Only what is kept is read
+            from disk.
+
+    Returns:
+        One recording a subject; every ROI of every class is a coordinate, empty ones too.
+    """
+    if (path / "training_split").is_dir():
+        folders = {path.name: path}
+    else:
+        folders = {p.name: p for p in sorted(path.glob("subj[0-9][0-9]")) if p.is_dir()}
+    if not folders:
+        raise InputError(f"{path} has no subj01 … folders. Is it the Algonauts 2023 data folder?")
+    names = [f"subj{s:02d}" if isinstance(s, int) else str(s) for s in subjects or folders]
+    for name in names:
+        if name not in folders:
+            raise unknown_name("subject", name, folders)
+    for side in hemispheres or ():
+        if side not in HEMISPHERES:
+            raise unknown_name("hemisphere", side, HEMISPHERES)
+    sides = tuple(hemispheres or HEMISPHERES)
+    recordings = {name: _subject(folders[name], name, sides, rois) for name in names}
+    return Dataset("algonauts2023", recordings, {"source": SOURCE})
+
+
+def _subject(
+    folder: Path, subject: str, sides: Sequence[str], rois: Sequence[str] | None
+) -> Recording:
+    stimuli = training_images(folder)
+    truth = _simulation(folder)
+    blocks, masks, ids, ceilings = [], [], [], []
+    for side in sides:
+        fmri = load_npy(fmri_path(folder, side))
+        if fmri.ndim != 2 or fmri.shape[0] != len(stimuli):
+            raise InputError(
+                f"{fmri_path(folder, side)}: {fmri.shape} responses for {len(stimuli)} training "
+                f"images of subject {subject}. Each row needs its image train-<row>_nsd-….png."
+            )
+        mask = roi_masks(folder, side, fmri.shape[1])
+        kept = _kept(mask, rois, subject, fmri.shape[1])
+        blocks.append(fmri if kept is None else np.asarray(fmri[:, kept]))
+        where = np.arange(fmri.shape[1]) if kept is None else kept
+        masks.append({name: inside[where] for name, inside in mask.items()})
+        ids += [f"{side}-{v:05d}" for v in where]
+        ceilings.append(
+            np.asarray(truth["noise_ceiling"][side])[where]
+            if truth
+            else np.full(len(where), np.nan)
+        )
+    # One hemisphere stays a memory map; two have to be joined in memory.
+    values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+    counts = [b.shape[1] for b in blocks]
+    responses = Responses.build(
+        values,
+        stimuli.ids,
+        subject=subject,
+        unit_ids=ids,
+        hemisphere=[side for side, n in zip(sides, counts, strict=True) for _ in range(n)],
+        rois={name: np.concatenate([m[name] for m in masks]) for name in masks[0]},
+        noise_ceiling=np.concatenate(ceilings),
+        simulated=truth is not None,
+        attrs={"source": SOURCE if truth is None else "simulated by striate.data.simulate"},
+    )
+    return Recording(subject, stimuli, responses)
+
+
+def fmri_path(folder: Path, side: str) -> Path:
+    """Where a hemisphere's responses lie."""
+    return folder / "training_split" / "training_fmri" / f"{side}_training_fmri.npy"
+
+
+def training_images(folder: Path) -> StimulusSet:
+    """Return the training images in the order of the rows that their names state.
+
+    Raises:
+        InputError: no images, a row number missing or given twice.
+    """
+    images = folder / "training_split" / "training_images"
+    found: dict[int, Path] = {}
+    for file in images.glob("*.png") if images.is_dir() else ():
+        match = IMAGE_NAME.fullmatch(file.name)
+        if match is None:
+            continue
+        row = int(match[1])
+        if row in found:
+            raise InputError(f"{images}: row {row} has two images, {found[row].name}, {file.name}.")
+        found[row] = file
+    if not found:
+        raise InputError(f"{images} has no images named like train-0001_nsd-00013.png.")
+    missing = sorted(set(range(1, max(found) + 1)) - set(found))
+    if missing:
+        raise InputError(
+            f"{images}: images of {len(missing)} rows are missing (train-{missing[0]:04d}_nsd-….png "
+            "first). Copy or download them again."
+        )
+    rows = sorted(found)
+    return StimulusSet([found[r].stem for r in rows], [found[r] for r in rows])
+
+
+def roi_masks(folder: Path, side: str, n_vertices: int) -> dict[str, np.ndarray]:
+    """Return a boolean mask (n_vertices,) by ROI name, over all classes; empty ROIs too."""
+    out: dict[str, np.ndarray] = {}
+    for kind in CLASSES:
+        file = folder / "roi_masks" / f"{side}.{kind}_challenge_space.npy"
+        if not file.exists():
+            continue
+        labels = load_npy(file)
+        if labels.shape != (n_vertices,):
+            raise InputError(
+                f"{file}: {labels.shape} labels for {n_vertices} vertices of {side}. The mask "
+                "belongs to another subject or hemisphere."
+            )
+        mapping = load_plain_dict(folder / "roi_masks" / f"mapping_{kind}.npy")
+        for label, name in mapping.items():
+            if int(label) != 0:  # 0 is 'Unknown'
+                out[str(name).strip()] = np.asarray(labels) == int(label)
+    return out
+
+
+def _kept(
+    masks: dict[str, np.ndarray], rois: Sequence[str] | None, subject: str, n: int
+) -> np.ndarray | None:
+    if not rois:
+        return None
+    inside = np.zeros(n, dtype=bool)
+    for roi in rois:
+        if roi.strip() not in masks:
+            raise unknown_name("ROI", roi, masks, f"Subject {subject}.")
+        inside |= masks[roi.strip()]
+    return np.flatnonzero(inside)
+
+
+def _simulation(folder: Path) -> dict[str, Any] | None:
+    file = folder / "SIMULATED.json"
+    return read_json(file) if file.exists() else None

@@ -1,0 +1,163 @@
+"""Anybody's data: a folder of images and a table or array of responses, paired by stimulus id.
+
+    DATA/images/…                    any images; the id is the path below `images`, no suffix
+    DATA/responses.csv|parquet       a column `stimulus_id`, one further column a unit
+    DATA/responses.npy               (stimuli, units) or (stimuli, repeats, units), with
+    DATA/stimulus_ids.txt            one id a line, the order of the rows of the `.npy`
+    DATA/responses.nc                a DataArray as `Responses` describes it
+    DATA/units.csv                   optional: unit_id, hemisphere, noise_ceiling, roi_NAME (0/1)
+
+Several subjects: `DATA/SUBJECT/responses.*` (and `units.csv`, `stimulus_ids.txt`) each, with the
+images in `DATA/SUBJECT/images`, or shared in `DATA/images`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from striate.core.errors import InputError, unknown_name
+from striate.data.ceilings import noise_ceiling
+from striate.data.dataset import Dataset, Recording, explain_mismatch
+from striate.data.readers.arrays import load_npy
+from striate.data.responses import Responses
+from striate.data.stimuli import StimulusSet
+
+SUFFIXES = (".npy", ".csv", ".parquet", ".nc")
+
+
+def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset:
+    """Read a folder in the layout above; call it through `striate.data.read("folder", path)`.
+
+    Args:
+        path: the folder.
+        subjects: names of subject folders to read; default all.
+
+    Raises:
+        InputError: nothing to read, more than one response file, ids that do not pair.
+    """
+    found = {p.name: p for p in sorted(path.iterdir()) if p.is_dir() and response_files(p)}
+    if response_files(path):
+        found = {path.resolve().name: path}
+    if not found:
+        raise InputError(
+            f"{path} has no responses ({', '.join('responses' + s for s in SUFFIXES)}), neither "
+            "itself nor in a folder below it."
+        )
+    for subject in subjects or ():
+        if subject not in found:
+            raise unknown_name("subject", subject, found)
+    recordings = {s: _recording(found[s], s, path) for s in subjects or found}
+    return Dataset("folder", recordings, {"source": path.resolve().name})
+
+
+def response_files(folder: Path) -> list[Path]:
+    """The files of a folder that can hold responses."""
+    return [f for s in SUFFIXES if (f := folder / f"responses{s}").is_file()]
+
+
+def _recording(folder: Path, subject: str, root: Path) -> Recording:
+    files = response_files(folder)
+    if len(files) > 1:
+        raise InputError(f"{folder}: which responses? Found {', '.join(f.name for f in files)}.")
+    own = folder / "images"
+    stimuli = StimulusSet.from_folder(own if own.is_dir() else root / "images")
+    responses = _responses(files[0], subject)
+    extra = set(stimuli.ids) - set(responses.stimulus_ids)
+    if extra and not own.is_dir():  # shared images: a subject need not have seen them all
+        stimuli = stimuli.subset([i for i, s in enumerate(stimuli.ids) if s not in extra])
+    explain_mismatch(subject, stimuli, responses)
+    return Recording.pair(subject, stimuli, responses)
+
+
+def _responses(file: Path, subject: str) -> Responses:
+    if file.suffix == ".nc":
+        return _from_netcdf(file)
+    if file.suffix == ".npy":
+        values, ids, units = load_npy(file), _row_ids(file), None
+        if len(ids) != values.shape[0]:
+            raise InputError(
+                f"{file} has {values.shape[0]} rows, {file.with_name('stimulus_ids.txt')} has "
+                f"{len(ids)} ids. Each row needs the id of its image, in order."
+            )
+    else:
+        values, ids, units = _from_table(file)
+    facts = _units(file.parent / "units.csv", values.shape[-1], units)
+    if values.ndim == 3 and "noise_ceiling" not in facts:
+        facts["noise_ceiling"] = noise_ceiling(np.asarray(values, dtype=np.float64))
+    return Responses.build(values, ids, subject=subject, **facts)
+
+
+def _row_ids(file: Path) -> list[str]:
+    names = file.with_name("stimulus_ids.txt")
+    if not names.is_file():
+        raise InputError(
+            f"{file} needs {names.name} beside it: one stimulus id a line, in the order of the "
+            "rows. Pairing by sort order is how responses get mixed up."
+        )
+    return [line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _from_table(file: Path) -> tuple[np.ndarray, list[str], list[str]]:
+    try:
+        table = (
+            pd.read_csv(file, dtype={"stimulus_id": str})
+            if file.suffix == ".csv"
+            else pd.read_parquet(file)
+        )
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise InputError(f"{file} cannot be read as a table: {error}") from error
+    if "stimulus_id" not in table.columns:
+        raise unknown_name(f"column of {file}", "stimulus_id", table.columns)
+    numbers = table.drop(columns="stimulus_id")
+    words = [c for c in numbers.columns if not pd.api.types.is_numeric_dtype(numbers[c])]
+    if words:
+        raise InputError(f"{file}: column {words[0]!r} holds words, expected a unit's responses.")
+    return (
+        numbers.to_numpy(dtype=np.float64),
+        [str(s) for s in table["stimulus_id"]],
+        [str(c) for c in numbers.columns],
+    )
+
+
+def _units(file: Path, n_units: int, names: list[str] | None) -> dict[str, Any]:
+    """Read the optional table of units into arguments of `Responses.build`."""
+    if not file.is_file():
+        return {"unit_ids": names} if names else {}
+    table = pd.read_csv(file, dtype={"unit_id": str, "hemisphere": str})
+    if "unit_id" not in table.columns or len(table) != n_units:
+        raise InputError(
+            f"{file}: expected a column unit_id and {n_units} rows, found columns "
+            f"{list(table.columns)} and {len(table)} rows."
+        )
+    if names is not None:
+        if set(table["unit_id"]) != set(names):
+            raise InputError(f"{file}: its unit ids are not the columns of the responses.")
+        table = table.set_index("unit_id").loc[names].reset_index()
+    facts: dict[str, Any] = {"unit_ids": [str(u) for u in table["unit_id"]]}
+    facts["rois"] = {
+        c.removeprefix("roi_").strip(): table[c].to_numpy().astype(bool)
+        for c in table.columns
+        if c.startswith("roi_")
+    }
+    if "hemisphere" in table.columns:
+        facts["hemisphere"] = [str(h) for h in table["hemisphere"].fillna("")]
+    if "noise_ceiling" in table.columns:
+        facts["noise_ceiling"] = table["noise_ceiling"].to_numpy(dtype=np.float64)
+    return facts
+
+
+def _from_netcdf(file: Path) -> Responses:
+    try:
+        data = xr.open_dataarray(file, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as netCDF: {error}") from error
+    for name in data.coords:
+        if str(name).startswith("roi_"):
+            data = data.assign_coords({name: data.coords[name].astype(bool)})
+    return Responses(data)

@@ -1,0 +1,102 @@
+"""Scores of predictions, per unit. Arrays are (n_stimuli, n_units); NaN means 'not defined'.
+
+A unit is not defined where its responses or its predictions are constant or not finite; such a
+unit is left out of every mean and never counts as 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMALLEST_CEILING = 0.1
+"""Below this ceiling (ours) a unit carries too little signal for a ratio to mean anything."""
+
+
+def pearson_r(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Pearson correlation of each unit, shape (n_units,) (papers/contrastive-tuning 3.1).
+
+    NaN where either is constant or not finite.
+
+    >>> a, b = np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [4.0]])
+    >>> pearson_r(a, b).round(4)
+    array([0.982])
+    >>> pearson_r(a, np.array([[2.0], [2.0], [2.0]]))
+    array([nan])
+    """
+    return _pearson(*_doubles(observed, predicted))
+
+
+def _doubles(observed: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+
+
+def _pearson(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    known = usable(observed) & usable(predicted)
+    out = np.full(known.shape, np.nan)
+    a, b = standardize(observed[:, known]), standardize(predicted[:, known])
+    out[known] = np.clip((a * b).sum(axis=0), -1.0, 1.0)
+    return out
+
+
+def standardize(values: np.ndarray) -> np.ndarray:
+    """Centre columns and scale them to size 1, float64; each must vary."""
+    centred = np.asarray(values, dtype=np.float64) - values.mean(axis=0, dtype=np.float64)
+    centred /= np.abs(centred).max(axis=0, initial=0.0)  # so that no square is too small or large
+    centred /= np.sqrt((centred * centred).sum(axis=0))
+    return np.asarray(centred)
+
+
+def usable(values: np.ndarray) -> np.ndarray:
+    """Units, (n_units,) boolean, that are finite and vary by more than rounding can make them."""
+    finite = np.isfinite(values).all(axis=0)
+    out = np.zeros(values.shape[1:], dtype=bool)
+    kept = values[:, finite]
+    size = np.abs(kept).max(axis=0, initial=0.0)
+    out[finite] = np.ptp(kept, axis=0) > 16 * np.finfo(np.float64).eps * size
+    return out
+
+
+def r_squared(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Coefficient of determination of each unit, 1 - SSE / SST, shape (n_units,).
+
+    Negative where the prediction is worse than the mean of `observed`; NaN where the responses
+    are constant, or anything is not finite. A constant prediction is defined here.
+
+    >>> r_squared(np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [2.0], [2.0]]))
+    array([0.])
+    """
+    observed, predicted = _doubles(observed, predicted)
+    known = usable(observed) & np.isfinite(predicted).all(axis=0)
+    out = np.full(known.shape, np.nan)
+    a = observed[:, known]
+    errors = ((a - predicted[:, known]) ** 2).sum(axis=0)
+    out[known] = 1.0 - errors / ((a - a.mean(axis=0)) ** 2).sum(axis=0)
+    return out
+
+
+def ceiling_normalized(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
+    """Divide correlations by the largest that noise allows; NaN where unknown or below 0.1 (ours).
+
+    >>> ceiling_normalized(np.array([0.3, 0.3, 0.3]), np.array([0.6, np.nan, 0.01]))
+    array([0.5, nan, nan])
+    """
+    ceiling = np.asarray(ceiling, dtype=np.float64)
+    known = np.nan_to_num(ceiling, nan=0.0) >= SMALLEST_CEILING
+    return np.divide(r, ceiling, out=np.full(np.shape(r), np.nan), where=known)
+
+
+def mean_r(r: np.ndarray) -> float:
+    """Mean over the units whose correlation is defined; NaN if there is none."""
+    return float(np.nanmean(r)) if np.isfinite(r).any() else float("nan")
+
+
+def share_improved(r: np.ndarray, baseline: np.ndarray) -> float:
+    """Share of units with r above the baseline's, of those defined in both; NaN if there is none.
+
+    The second measure of papers/contrastive-tuning 3.1. A tie is no improvement.
+
+    >>> share_improved(np.array([0.3, 0.2, np.nan]), np.array([0.1, 0.2, 0.1]))
+    0.5
+    """
+    both = np.isfinite(r) & np.isfinite(baseline)
+    return float(np.mean(r[both] > baseline[both])) if both.any() else float("nan")

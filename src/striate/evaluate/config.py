@@ -1,0 +1,129 @@
+"""The configs of the verbs that tune and score: which data, which model, which methods."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from striate.core.config import Config
+from striate.data import Dataset, SplitConfig, read
+from striate.encoding import EncodeConfig
+from striate.learning import TuneConfig
+from striate.models import Model, load
+
+Method = Literal[
+    "untuned", "random", "contrastive", "regression", "pooled_contrastive", "pooled_regression"
+]
+TUNED: tuple[Method, ...] = (
+    "contrastive",
+    "regression",
+    "pooled_contrastive",
+    "pooled_regression",
+)
+
+
+class DataConfig(Config):
+    """Which data to read: the arguments of `striate.data.read`."""
+
+    name: str
+    path: str
+    subjects: tuple[str, ...] | None = None
+    hemispheres: tuple[str, ...] | None = None
+    rois: tuple[str, ...] | None = None
+
+    def read(self) -> Dataset:
+        """Read the data set; errors as `striate.data.read`."""
+        wanted = {
+            "subjects": self.subjects,
+            "hemispheres": self.hemispheres,
+            "rois": self.rois,
+        }
+        return read(self.name, self.path, **{k: list(v) for k, v in wanted.items() if v})
+
+
+class ModelConfig(Config):
+    """Which network to start from: the arguments of `striate.models.load`."""
+
+    id: str = "alexnet"
+    weights: str | None = None
+    image_size: int | None = Field(None, gt=0)
+    taps: tuple[str, ...] | None = None
+    """Taps to score; default the model's own list."""
+
+    def build(self, *, random: bool = False, seed: int = 0) -> Model:
+        """Load the network, or the same one with random weights."""
+        if random:
+            return load(f"{self.id}@random", image_size=self.image_size, seed=seed)
+        return load(self.id, weights=self.weights, image_size=self.image_size)
+
+
+class RunConfig(Config):
+    """What tuning and scoring have in common."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    split: SplitConfig = SplitConfig()
+    encode: EncodeConfig = EncodeConfig()
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["32", "bf16"] = "32"
+    batch_size: int = Field(64, gt=0)
+    """Images a forward pass while features are taken (tuning has its own)."""
+
+
+class CompareConfig(RunConfig):
+    """`striate compare`: tune and score every method on one split."""
+
+    methods: tuple[Method, ...] = (
+        "untuned",
+        "random",
+        "contrastive",
+        "regression",
+        "pooled_contrastive",
+    )
+    contrastive: TuneConfig = TuneConfig()
+    regression: TuneConfig = TuneConfig.regression()
+    pooled_contrastive: TuneConfig | None = None
+    """Default: the settings of `contrastive`."""
+    pooled_regression: TuneConfig | None = None
+    """Default: the settings of `regression`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regression_defaults(cls, values: Any) -> Any:
+        """A partial `regression` section fills up from the paper's regression settings."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        base = TuneConfig.regression().to_dict()
+        for section in ("regression", "pooled_regression"):
+            given = values.get(section)
+            if isinstance(given, dict):
+                values[section] = {**base, **given}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for section, objective in (
+            ("contrastive", "contrastive"),
+            ("pooled_contrastive", "contrastive"),
+            ("regression", "regression"),
+            ("pooled_regression", "regression"),
+        ):
+            given = getattr(self, section)
+            if given is not None and given.objective != objective:
+                raise ValueError(f"{section}.objective must be {objective!r}")
+        if "untuned" not in self.methods:
+            raise ValueError("methods must contain 'untuned': every score stands beside it")
+        return self
+
+    def tuning(self, method: Method) -> TuneConfig:
+        """The settings that a tuned method uses."""
+        if method == "pooled_contrastive":
+            return self.pooled_contrastive or self.contrastive
+        if method == "pooled_regression":
+            return self.pooled_regression or self.regression
+        if method in ("contrastive", "regression"):
+            return self.contrastive if method == "contrastive" else self.regression
+        raise ValueError(f"{method} is not tuned")

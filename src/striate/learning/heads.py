@@ -1,0 +1,127 @@
+"""What stands behind the network while it is tuned, and is kept aside afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from striate.learning.config import TuneConfig
+
+SMALLEST = 2
+"""Least width of the hidden layer and of the embedding (ours): the cosine of vectors of length one
+is always 1 or -1 and has no gradient, and int(0.2 V) is 0 for V < 5."""
+
+
+def widths(units: Sequence[int], config: TuneConfig) -> tuple[int, int]:
+    """Return hidden width h and embedding width z.
+
+    One target with V units: h = int(0.8 V), z = int(0.2 V) (papers/contrastive-tuning 2.1).
+    Pooled: h = the largest or the mean V, z = int(0.25 h) (2.3; the paper's "constant" is the
+    largest over all ROIs of all subjects, 5741: give it as `h`). At least 2 each (ours).
+
+    Args:
+        units: V of each target.
+        config: the ratios, or `h` and `z` themselves.
+    """
+    if len(units) == 1:
+        h = config.h or int(config.h_ratio * units[0])
+        z = config.z or int(config.z_ratio * units[0])
+    else:
+        pooled = max(units) if config.pooled_h == "constant" else int(sum(units) / len(units))
+        h = config.h or pooled
+        z = config.z or int(config.pooled_z_ratio * h)
+    return max(SMALLEST, h), max(SMALLEST, z)
+
+
+class ContrastiveHeads(nn.Module):
+    """Maps of images and responses into one space (papers/contrastive-tuning 2.1, 2.3).
+
+    Image: `g(W_x f)`; response of target s: `g(W_y[s] y)`. No bias in W. `g`, shared by all: twice
+    Linear, BatchNorm, ReLU, then Linear without bias.
+
+    Args:
+        features: length of the flattened features.
+        units: V of each target.
+        h: hidden width.
+        z: embedding width.
+        temperature: at the start.
+        learn_temperature: whether its logarithm is a parameter.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        units: Sequence[int],
+        h: int,
+        z: int,
+        *,
+        temperature: float = 0.3,
+        learn_temperature: bool = False,
+    ) -> None:
+        super().__init__()
+        self.image = nn.Linear(features, h, bias=False)
+        self.brain = nn.ModuleList(nn.Linear(v, h, bias=False) for v in units)
+        self.shared = nn.Sequential(
+            nn.Linear(h, h),
+            nn.BatchNorm1d(h),
+            nn.ReLU(),
+            nn.Linear(h, h),
+            nn.BatchNorm1d(h),
+            nn.ReLU(),
+            nn.Linear(h, z, bias=False),
+        )
+        self.log_temperature = nn.Parameter(
+            torch.tensor(temperature).log(), requires_grad=learn_temperature
+        )
+
+    @property
+    def temperature(self) -> Tensor:
+        """The temperature, kept within [0.01, 100] so that a learned one cannot run away."""
+        return self.log_temperature.clamp(-4.60517, 4.60517).exp()
+
+    def forward(self, features: Tensor, responses: Tensor, target: int) -> tuple[Tensor, Tensor]:
+        """Map features (B, D) and responses (B, V) of one target to embeddings (B, z) each.
+
+        The images go through `g` first: its batch-norm statistics mix both sides in this order.
+        """
+        image = self.shared(self.image(features))
+        brain = self.shared(self.brain[target](responses))
+        return image, brain
+
+
+class RegressionHeads(nn.Module):
+    """A linear readout with bias for each target (papers/contrastive-tuning 2.2).
+
+    Args:
+        features: length of the flattened features.
+        units: V of each target.
+    """
+
+    def __init__(self, features: int, units: Sequence[int]) -> None:
+        super().__init__()
+        self.readout = nn.ModuleList(nn.Linear(features, v) for v in units)
+
+    def forward(self, features: Tensor, responses: Tensor, target: int) -> tuple[Tensor, Tensor]:
+        """Return predicted and observed responses (B, V) of one target."""
+        return self.readout[target](features), responses
+
+
+def build_heads(
+    features: int, units: Sequence[int], config: TuneConfig
+) -> ContrastiveHeads | RegressionHeads:
+    """Build the heads of a config, initialised from its seed; the caller's random state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.objective == "regression":
+            return RegressionHeads(features, units)
+        h, z = widths(units, config)
+        return ContrastiveHeads(
+            features,
+            units,
+            h,
+            z,
+            temperature=config.temperature,
+            learn_temperature=config.learn_temperature,
+        )

@@ -1,0 +1,188 @@
+"""What a network is tuned to: images, responses and parts, checked and made ready."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from striate.core.errors import InputError, LeakError
+from striate.core.hashing import hash_array, hash_json
+
+
+@dataclass
+class TuneData:
+    """The data of one target (a subject's ROI, or a session).
+
+    Attributes:
+        name: of the target, used in messages.
+        subject: whose responses.
+        images: uint8 (N, H, W, 3), for example a memory map.
+        hashes: content hash of each image, N.
+        responses: (N, V), repeats averaged.
+        tune: positions of the stimuli to learn from.
+        select: positions of the stimuli that early stopping looks at; may be empty.
+        simulated: whether the responses are simulated.
+    """
+
+    name: str
+    subject: str
+    images: np.ndarray
+    hashes: Sequence[str]
+    responses: np.ndarray
+    tune: np.ndarray
+    select: np.ndarray
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class TuneTarget:
+    """A checked target with the responses the objective sees.
+
+    Attributes:
+        name: of the target.
+        images: uint8 (N, H, W, 3).
+        tune: positions, int (n,).
+        select: positions, int (m,).
+        tune_responses: float32 (n, V'), V' the units kept.
+        select_responses: float32 (m, V').
+        units: positions of the units kept.
+    """
+
+    name: str
+    images: np.ndarray
+    tune: np.ndarray
+    select: np.ndarray
+    tune_responses: np.ndarray
+    select_responses: np.ndarray
+    units: np.ndarray
+
+
+def prepare(data: Sequence[TuneData], *, zscore: bool, size: int) -> list[TuneTarget]:
+    """Check all targets and take what tuning needs of them.
+
+    Units with a value that is not finite in the tune or select part, or without variance over the
+    tune part, are left out of the target (with one warning for all targets together).
+
+    Args:
+        data: the targets.
+        zscore: standardise each unit by its mean and deviation over the **tune** part.
+        size: side of the images that the model takes.
+
+    Raises:
+        InputError: no data; an empty ROI; shapes, types or positions that do not fit.
+        LeakError: a stimulus in the tune part of one target and the select part of another.
+    """
+    if not data:
+        raise InputError("tuning needs at least one target, found none.")
+    for one in data:
+        _check(one, size)
+    _check_parts(data)
+    dropped: list[str] = []
+    targets = [_take(one, zscore, dropped) for one in data]
+    if dropped:
+        warnings.warn(
+            "units with values that are not finite, or without variance in the tune part, are "
+            f"left out of the tuning target: {'; '.join(dropped)}.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return targets
+
+
+def _check(one: TuneData, size: int) -> None:
+    images, responses = one.images, one.responses
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+        raise InputError(
+            f"target {one.name}: images must be uint8 (N, {size}, {size}, 3), the size the model "
+            f"takes; found {images.dtype} {images.shape}."
+        )
+    if responses.ndim != 2 or not np.issubdtype(responses.dtype, np.number):
+        raise InputError(
+            f"target {one.name}: responses must be numbers of shape (stimuli, units), found "
+            f"{responses.dtype} {responses.shape}."
+        )
+    if not responses.shape[1]:
+        raise InputError(
+            f"target {one.name}: the ROI is empty (0 units). Leave it out of the targets."
+        )
+    counts = {"images": len(images), "responses": len(responses), "hashes": len(one.hashes)}
+    if len(set(counts.values())) > 1:
+        raise InputError(f"target {one.name}: one row a stimulus is needed, found {counts}.")
+    for part, least in (("tune", 2), ("select", 0)):
+        rows = np.asarray(getattr(one, part))
+        if rows.ndim != 1 or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
+            raise InputError(f"target {one.name}: {part} must be positions, a list of integers.")
+        if rows.size and (rows.min() < 0 or rows.max() >= len(images)):
+            raise InputError(
+                f"target {one.name}: {part} names position {rows.max()} (least {rows.min()}), "
+                f"but there are {len(images)} stimuli."
+            )
+        if len(np.unique(rows)) != rows.size:
+            raise InputError(f"target {one.name}: {part} names a stimulus twice.")
+        if rows.size < least:
+            raise InputError(
+                f"target {one.name}: the {part} part has {rows.size} stimuli; at least {least} are "
+                "needed to tune. Change the shares of the split, or leave the target out."
+            )
+
+
+def _check_parts(data: Sequence[TuneData]) -> None:
+    tuned = {one.hashes[i]: one.name for one in data for i in one.tune}
+    for one in data:
+        for i in one.select:
+            if one.hashes[i] in tuned:
+                raise LeakError(
+                    f"stimulus {i} of target {one.name} (hash {one.hashes[i][:12]}…) is in its "
+                    f"select part and in the tune part of {tuned[one.hashes[i]]}. Split by content "
+                    "hash (striate.data.Split does)."
+                )
+
+
+def _take(one: TuneData, zscore: bool, dropped: list[str]) -> TuneTarget:
+    tune, select = np.asarray(one.tune, np.int64), np.asarray(one.select, np.int64)
+    y = np.asarray(one.responses[tune], np.float64)
+    y_select = np.asarray(one.responses[select], np.float64)
+    finite = np.isfinite(y).all(0) & np.isfinite(y_select).all(0)
+    with np.errstate(invalid="ignore"):
+        varies = (y != y[:1]).any(0)
+    keep = np.flatnonzero(finite & varies)
+    if not keep.size:
+        raise InputError(
+            f"target {one.name}: none of its {y.shape[1]} units has finite, varying responses in "
+            "the tune part. Check the responses (striate doctor), or leave the target out."
+        )
+    if keep.size < y.shape[1]:
+        lost = np.setdiff1d(np.arange(y.shape[1]), keep)
+        shown = ", ".join(map(str, lost[:10])) + (" …" if lost.size > 10 else "")
+        dropped.append(f"{one.name}: {lost.size} of {y.shape[1]} (units {shown})")
+    y, y_select = y[:, keep], y_select[:, keep]
+    if zscore:
+        mean, deviation = y.mean(0), y.std(0)
+        y, y_select = (y - mean) / deviation, (y_select - mean) / deviation
+    return TuneTarget(
+        one.name,
+        one.images,
+        tune,
+        select,
+        y.astype(np.float32),
+        y_select.astype(np.float32),
+        keep,
+    )
+
+
+def fingerprint(data: Sequence[TuneData]) -> list[dict[str, str]]:
+    """Return what tells one target from another: name, stimuli, parts and responses."""
+    return [
+        {
+            "name": one.name,
+            "subject": one.subject,
+            "images": hash_json([list(one.hashes), list(one.images.shape)])[:16],
+            "tune": hash_array(np.asarray(one.tune, np.int64))[:16],
+            "select": hash_array(np.asarray(one.select, np.int64))[:16],
+            "responses": hash_array(np.asarray(one.responses))[:16],
+        }
+        for one in data
+    ]

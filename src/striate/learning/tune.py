@@ -1,0 +1,291 @@
+"""The verb: tune a model to one target, or pooled to several, in a folder that can be resumed."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from safetensors.torch import save_file
+
+from striate.core.errors import InputError
+from striate.core.files import atomic_path, explain_os_error, locked, read_json, write_text
+from striate.learning import targets as _targets
+from striate.learning.checkpoint import Standing
+from striate.learning.config import TuneConfig
+from striate.learning.heads import ContrastiveHeads
+from striate.learning.loop import Loop
+from striate.learning.targets import TuneData, TuneTarget
+from striate.learning.tuner import Tuner
+from striate.models import Model, is_model_folder, load_state, save
+from striate.models.weights import fill
+
+RECORD = "tune.yaml"
+HEADS = "heads.safetensors"
+WEIGHTS = "network.safetensors"
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
+
+
+def tune(
+    model: Model,
+    data: Sequence[TuneData],
+    config: TuneConfig,
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+) -> Model:
+    """Tune a copy of `model` to one target, or pooled to several.
+
+    The folder gets `network.safetensors`, `config.json` and `card.md` (it can be given to
+    `striate.models.load`), `heads.safetensors`, `tune.yaml` (what was asked for), `metrics.jsonl`
+    (one line a step) and, while it runs, `checkpoints/`. The same call on a folder that was
+    stopped goes on from the last checkpoint (on the CPU to bitwise the same weights); on a finished
+    one it returns the tuned model. Two processes on one folder: the second waits for the first.
+    Under torchrun the batch is shared by the processes, with the gradient of one.
+
+    Args:
+        model: where to start; not changed.
+        data: the targets; the images must have the size that the model takes.
+        config: how.
+        folder: where to write.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        progress: whether to draw a bar.
+
+    Returns:
+        The tuned model on the CPU, in eval mode. `provenance["seen"]` has grown by the tune
+        stimuli and, with early stopping, the select stimuli.
+
+    Raises:
+        InputError: data or settings that do not fit, or a folder that holds something else.
+        LeakError: a stimulus both in a tune and in a select part.
+        DivergedError: the loss became not finite.
+        StriateError: full disk; the last checkpoint is kept.
+        SystemExit: code 143 after SIGTERM, once a checkpoint is written.
+    """
+    folder = Path(folder)
+    model = model.copy()
+    targets = _targets.prepare(
+        data, zscore=config.responses == "zscore", size=model.preprocessing.size
+    )
+    _check_early_stopping(targets, config)
+    fabric = make_fabric(device, config.precision)
+    if fabric.world_size > 1 and config.batchnorm == "train":
+        raise InputError(
+            "batchnorm: train would take statistics over each process's share of the batch. Use "
+            "batchnorm: frozen, or one process."
+        )
+    record = {
+        "config": config.identity(),
+        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "targets": _targets.fingerprint(data),
+    }
+    with _folder_lock(folder, fabric):
+        _claim(folder, record, fabric)
+        if is_model_folder(folder):
+            return _finished_model(model, folder)
+        learnable = {n: p.requires_grad for n, p in model.named_parameters()}
+        tuner = Tuner(model, [len(t.units) for t in targets], config)
+        loop = Loop(fabric, tuner, targets, config, folder, progress=progress)
+        standing = loop.run()
+        tuner.cpu()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(learnable[name]).grad = None
+        _note_provenance(model, data, targets, config, standing)
+        if fabric.is_global_zero:
+            _write(folder, tuner, targets, config, standing)
+            if not config.keep_checkpoints:
+                loop.checkpoints.clear()
+        fabric.barrier()
+    return model.eval()
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Set up devices, precision and, under torchrun, data-parallel processes.
+
+    Raises:
+        InputError: a device that is not known or not there.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
+        raise InputError(f"device {device!r} is not auto, cpu, cuda or cuda:N.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {device!r}: this torch sees {torch.cuda.device_count()} GPUs. Use device=cpu, "
+            "or install a torch built for your GPU."
+        )
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    arguments: dict[str, Any] = {"devices": [int(index)] if index else 1}
+    if processes > 1:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        arguments = {
+            "devices": local,
+            "num_nodes": processes // local,
+            # heads of other targets and layers behind the tap have no gradient in a step
+            "strategy": DDPStrategy(find_unused_parameters=True),
+        }
+    fabric = Fabric(accelerator=kind, precision=PRECISIONS[precision], **arguments)
+    fabric.launch()
+    if processes > 1:
+        atexit.register(_leave_group)
+    return fabric
+
+
+def _leave_group() -> None:
+    """End the connections between processes: gloo's threads abort one that exits with them open."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _check_early_stopping(targets: Sequence[TuneTarget], config: TuneConfig) -> None:
+    if config.early_stopping is not None and not any(len(t.select) > 1 for t in targets):
+        raise InputError(
+            "early_stopping needs a select part of at least 2 stimuli, and "
+            f"{', '.join(t.name for t in targets)} have none. Give the split a select share."
+        )
+
+
+def _folder_lock(folder: Path, fabric: Fabric) -> AbstractContextManager[None]:
+    if not fabric.is_global_zero:
+        return nullcontext()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    return locked(folder / ".lock")
+
+
+def _claim(folder: Path, record: Mapping[str, Any], fabric: Fabric) -> None:
+    """Write what this folder is for, or check that it is for the same."""
+    path = folder / RECORD
+    fabric.barrier()  # rank 0 holds the lock from here on
+    if fabric.is_global_zero and not path.exists():
+        others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+        if others:
+            raise InputError(
+                f"{folder} is not empty and holds no tuning run (no {RECORD}): {others[:5]}. "
+                "Choose an empty or new folder."
+            )
+        write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))
+    fabric.barrier()
+    try:
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Choose another folder.") from error
+    old, new = _flat(known), _flat(yaml.safe_load(yaml.safe_dump(dict(record))))
+    differences = [
+        f"{key}: there {old.get(key)!r}, asked for {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    if differences:
+        raise InputError(
+            f"{folder} holds a tuning run with other settings:\n  "
+            + "\n  ".join(differences)
+            + "\nChoose another folder, or delete this one."
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings and lists to dotted keys."""
+    if isinstance(value, Mapping):
+        pairs = [(str(k), v) for k, v in value.items()]
+    elif isinstance(value, list):
+        pairs = [(str(i), v) for i, v in enumerate(value)]
+    else:
+        return {prefix: value}
+    out: dict[str, Any] = {}
+    for key, inner in pairs:
+        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+    return out
+
+
+def _finished_model(model: Model, folder: Path) -> Model:
+    """Return the tuned model of a finished folder; works for networks that are not registered."""
+    saved = read_json(folder / "config.json")
+    fill(model.network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
+    model.provenance = saved["provenance"]
+    if model.fingerprint() != saved["fingerprint"]:
+        raise InputError(
+            f"{folder / WEIGHTS} is not what the run wrote (fingerprints differ). Restore the file "
+            "or delete the folder to tune again."
+        )
+    return model.eval()
+
+
+def _note_provenance(
+    model: Model,
+    data: Sequence[TuneData],
+    targets: Sequence[TuneTarget],
+    config: TuneConfig,
+    standing: Standing,
+) -> None:
+    """Add this stage to the model's history, and the stimuli that it saw."""
+    seen = set(model.provenance["seen"])
+    for one in data:
+        seen.update(one.hashes[i] for i in one.tune)
+        if config.early_stopping is not None:
+            seen.update(one.hashes[i] for i in one.select)
+    model.provenance["seen"] = sorted(seen)
+    model.provenance["simulated"] |= any(one.simulated for one in data)
+    model.provenance["stages"].append(
+        {
+            "kind": f"{config.objective} tuning",
+            "targets": [one.name for one in data],
+            "subjects": sorted({one.subject for one in data}),
+            "units": [len(t.units) for t in targets],
+            "tune_stimuli": [len(t.tune) for t in targets],
+            "select_stimuli": [len(t.select) for t in targets],
+            "select_used": config.early_stopping is not None,
+            "epoch": kept_epoch(config, standing),
+            "simulated": any(one.simulated for one in data),
+            "config": config.identity(),
+        }
+    )
+
+
+def kept_epoch(config: TuneConfig, standing: Standing) -> int:
+    """The number of epochs after which the weights that are kept were reached."""
+    chosen = config.early_stopping is not None and standing.best_score is not None
+    return standing.best_epoch if chosen else standing.epoch
+
+
+def _write(
+    folder: Path,
+    tuner: Tuner,
+    targets: Sequence[TuneTarget],
+    config: TuneConfig,
+    standing: Standing,
+) -> None:
+    """Write heads, then the model; the model's config comes last and marks the run as done."""
+    # one key: with more, safetensors writes them in any order and the file's hash changes
+    names = {"targets": json.dumps([t.name for t in targets])}
+    with atomic_path(folder / HEADS) as temporary:
+        state = {k: v.detach().contiguous() for k, v in tuner.heads.state_dict().items()}
+        save_file(state, temporary, metadata=names)
+    facts: dict[str, Any] = {
+        "Tuned by": f"{config.objective}, {'pooled' if len(targets) > 1 else 'one target'}",
+        "Tuned to": "; ".join(f"{t.name} ({len(t.units)} units)" for t in targets),
+        "Stimuli": f"{sum(len(t.tune) for t in targets)} to learn from",
+        "Pulled": config.tap or "the network's output",
+        "Epoch kept": f"{kept_epoch(config, standing)} of {standing.epoch} ({standing.step} steps)",
+        "Learning rate": f"{config.learning_rate:g} (heads "
+        f"{config.head_learning_rate or config.learning_rate:g}), batch {config.batch_size}",
+        "Seed": config.seed,
+    }
+    if isinstance(tuner.heads, ContrastiveHeads):
+        facts["Heads"] = (
+            f"h = {tuner.heads.image.out_features}, z = {tuner.heads.shared[-1].out_features}, "
+            f"temperature {tuner.heads.temperature.item():.4g}, {config.direction}"
+        )
+    save(tuner.model, folder, facts)

@@ -1,0 +1,155 @@
+"""The network and its heads as one module whose output is the loss of a batch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from striate.core.errors import InputError
+from striate.learning.config import TuneConfig
+from striate.learning.distributed import gather
+from striate.learning.heads import ContrastiveHeads, build_heads
+from striate.learning.objectives import at_least_float32, info_nce, mean_r, mse, retrieval_top1
+from striate.models import Model, evaluating, resolve_tap
+
+SCORE_ROWS = 1024
+
+
+class Tuner(nn.Module):
+    """A model with heads for one or more targets.
+
+    Args:
+        model: changed in place.
+        units: number of units of each target.
+        config: how to tune.
+
+    Raises:
+        InputError: unknown tap or frozen module (nearest offered), or nothing left to learn.
+    """
+
+    def __init__(self, model: Model, units: Sequence[int], config: TuneConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self._freeze()
+        self.heads = build_heads(self._feature_length(), units, config)
+
+    def _freeze(self) -> None:
+        for path in self.config.freeze:
+            resolve_tap(self.model.network, path).requires_grad_(False)
+        if not any(p.requires_grad for p in self.model.parameters()):
+            raise InputError(
+                f"freeze {list(self.config.freeze)} leaves no parameter of {self.model.id} to "
+                "tune. Freeze fewer modules."
+            )
+
+    def _feature_length(self) -> int:
+        size = self.model.preprocessing.size
+        device = next(self.model.parameters()).device
+        grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
+        with evaluating(self.model), torch.no_grad():
+            return self.features(grey).shape[1]
+
+    def train(self, mode: bool = True) -> Tuner:
+        """Set training mode; batch norm that must not change stays in eval mode."""
+        super().train(mode)
+        if mode:
+            for name, module in self.model.network.named_modules():
+                if isinstance(module, _BatchNorm) and (
+                    self.config.batchnorm == "frozen" or self._is_frozen(name)
+                ):
+                    module.eval()
+        return self
+
+    def _is_frozen(self, name: str) -> bool:
+        return any(name == path or name.startswith(f"{path}.") for path in self.config.freeze)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map uint8 images (B, H, W, 3) to what is pulled: (B, D), flattened, float32 or wider."""
+        tap, grid = self.config.tap, self.config.tap_grid
+        out = self.model(images) if tap is None else self.model.activations(images, [tap])[tap]
+        if grid is not None:
+            if out.ndim != 4:
+                raise InputError(
+                    f"tap_grid needs a tap that gives maps (channels, height, width); {tap!r} "
+                    f"gives {tuple(out.shape[1:])}. Leave tap_grid out."
+                )
+            out = F.adaptive_avg_pool2d(out, grid)
+        return out.to(at_least_float32(out)).flatten(1)
+
+    def forward(
+        self,
+        images: Tensor,
+        responses: Tensor,
+        target: int,
+        sizes: Sequence[int],
+        heads_only: bool = False,
+    ) -> Tensor:
+        """Return the loss of the batch that all processes share.
+
+        Args:
+            images: uint8 (b, H, W, 3), this process's part of the batch.
+            responses: (B, V), of the whole batch.
+            target: which target they belong to.
+            sizes: images of each process; they sum to B.
+            heads_only: give the network no gradient.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not heads_only):
+            features = gather(self.features(images), sizes)
+        a, b = self.heads(features, responses, target)
+        if isinstance(self.heads, ContrastiveHeads):
+            return info_nce(a, b, self.heads.temperature, self.config.direction)
+        return mse(a, b)
+
+    def scores(self, features: Tensor, responses: Tensor, target: int) -> dict[str, float]:
+        """Score the `select` stimuli of a target: how well would the next step find them?
+
+        Contrastive: InfoNCE and top-1 retrieval among blocks of at most 1024 stimuli (both depend
+        on the number of candidates). The batch norm of the shared head takes the statistics of
+        the block, images and responses apart, as in a training step, and keeps its own: those are
+        a mixture of two modalities with unlike statistics (papers/contrastive-tuning 2.1) that
+        fits neither, and scores under them do not follow what was learned (ours).
+        Regression: MSE, and r averaged over units.
+
+        Args:
+            features: (n, D) of `features`, taken in eval mode; n > 1.
+            responses: (n, V).
+            target: which target they belong to.
+        """
+        with torch.no_grad(), evaluating(self), _block_statistics(self.heads):
+            if not isinstance(self.heads, ContrastiveHeads):
+                predicted, observed = self.heads(features, responses, target)
+                return {
+                    "loss": mse(predicted, observed).item(),
+                    "r": mean_r(predicted, observed).item(),
+                }
+            loss = top1 = 0.0
+            blocks = -(-len(features) // SCORE_ROWS)
+            for f, y in zip(
+                features.tensor_split(blocks), responses.tensor_split(blocks), strict=True
+            ):
+                image, brain = self.heads(f, y, target)
+                share = len(f) / len(features)
+                value = info_nce(image, brain, self.heads.temperature, self.config.direction)
+                loss += share * value.item()
+                top1 += share * retrieval_top1(image, brain).item()
+            return {"loss": loss, "top1": top1}
+
+
+@contextlib.contextmanager
+def _block_statistics(heads: nn.Module) -> Iterator[None]:
+    """Let batch norm use the statistics of what it is given, without noting them."""
+    norms = [m for m in heads.modules() if isinstance(m, _BatchNorm)]
+    modes = [(m.training, m.track_running_stats) for m in norms]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm, (training, tracked) in zip(norms, modes, strict=True):
+            norm.training, norm.track_running_stats = training, tracked

@@ -1,0 +1,98 @@
+"""Model: a network with named taps, its preprocessing and its provenance."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.hashing import hash_json, hash_tensors
+from striate.models.preprocessing import Preprocessing
+from striate.models.taps import evaluating, resolve_tap, tapped_forward
+
+
+class Model(nn.Module):
+    """A network that takes uint8 images and can be asked for the output of any module.
+
+    Args:
+        id: registry id, or the id of the model that this one was tuned from.
+        network: takes normalised images (B, 3, H, W).
+        preprocessing: how uint8 images become the network's input.
+        taps: module paths scored by default, shallow to deep.
+        provenance: JSON-able facts; `seen` lists content hashes of all stimuli that any stage of
+            training saw, `stages` what was done, `simulated` whether simulated responses were used.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        taps: Sequence[str],
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.id = id
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.preprocessing = preprocessing
+        for tap in taps:
+            resolve_tap(network, tap)
+        self.taps = tuple(taps)
+        self.provenance: dict[str, Any] = {
+            "seen": [],
+            "stages": [],
+            "simulated": False,
+            **copy.deepcopy(dict(provenance or {})),
+        }
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Content hashes of the stimuli that any stage of training or selection saw."""
+        return frozenset(self.provenance["seen"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map uint8 images (B, H, W, 3) to the network's output."""
+        return self.network(self.preprocessing(images))
+
+    def activations(self, images: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        """Return the output of each tap for uint8 images (B, H, W, 3).
+
+        Gradients flow, and the train or eval mode is as you set it: wrap the call in
+        `striate.models.evaluating` when features are taken. Nothing behind the last tap runs.
+
+        Raises:
+            InputError: unknown tap, nearest names offered.
+        """
+        return tapped_forward(self.network, self.preprocessing(images), taps)
+
+    def tap_shapes(self, taps: Sequence[str] | None = None) -> dict[str, tuple[int, ...]]:
+        """Return the shape of one image's output at each tap, found with one grey image."""
+        size = self.preprocessing.size
+        device = next(self.parameters()).device
+        grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
+        with evaluating(self), torch.no_grad():
+            outputs = self.activations(grey, taps or self.taps)
+        return {name: tuple(out.shape[1:]) for name, out in outputs.items()}
+
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the output: modules, weights, buffers, preprocessing."""
+        structure = [(n, _describe(m)) for n, m in self.network.named_modules()]
+        parts = [
+            hash_json(structure),
+            hash_tensors(self.network.state_dict()),
+            hash_json(self.preprocessing.to_dict()),
+        ]
+        return hash_json(parts)
+
+    def copy(self) -> Model:
+        """Return an independent copy."""
+        return copy.deepcopy(self)
+
+
+def _describe(module: nn.Module) -> str:
+    """A leaf module with its settings; a container by its class alone (its parts follow)."""
+    name = type(module).__qualname__
+    return name if next(module.children(), None) is not None else f"{name}({module.extra_repr()})"

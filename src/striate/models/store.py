@@ -1,0 +1,119 @@
+"""A saved model is a folder: `network.safetensors`, `config.json` and `card.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from striate import __version__
+from striate.core.errors import InputError
+from striate.core.files import atomic_path, read_json, write_json, write_text
+from striate.models.model import Model
+from striate.models.preprocessing import Preprocessing
+from striate.models.weights import fill, load_state
+
+WEIGHTS, CONFIG, CARD = "network.safetensors", "config.json", "card.md"
+
+
+def is_model_folder(path: str | Path) -> bool:
+    """Whether a folder holds a saved model."""
+    return (Path(path) / CONFIG).is_file()
+
+
+def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = None) -> Path:
+    """Write a model folder; each file appears whole or not at all, the config last.
+
+    Args:
+        model: what to save.
+        folder: where to; made if absent. A model saved there before is replaced.
+        facts: further lines of the card (what it was tuned to, for how long …).
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the folder holds weights but no Striate config, so they are somebody else's.
+        StriateError: the disk is full.
+    """
+    folder = Path(folder)
+    if (folder / WEIGHTS).exists() and not is_model_folder(folder):
+        known = {p.name for p in folder.iterdir()} & {"tune.yaml", "checkpoints"}
+        if not known:
+            raise InputError(
+                f"{folder} holds {WEIGHTS} that Striate did not write. Choose another."
+            )
+    state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+    write_text(folder / CARD, card(model, facts))
+    write_json(
+        folder / CONFIG,
+        {
+            "striate": __version__,
+            "id": model.id,
+            "preprocessing": model.preprocessing.to_dict(),
+            "taps": list(model.taps),
+            "fingerprint": model.fingerprint(),
+            "provenance": model.provenance,
+        },
+    )
+    return folder
+
+
+def load_folder(folder: Path, build: Callable[[str], nn.Module]) -> Model:
+    """Load a saved model, in eval mode.
+
+    Raises:
+        InputError: damaged weights, or weights that are not those the config was written for.
+    """
+    config = read_json(folder / CONFIG)
+    try:
+        network = build(config["id"])
+        preprocessing = Preprocessing.from_dict(config["preprocessing"])
+        taps, provenance = config["taps"], config["provenance"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / CONFIG} is no model config: {error} is missing.") from error
+    fill(network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
+    model = Model(config["id"], network, preprocessing, taps, provenance).eval()
+    if model.fingerprint() != config.get("fingerprint"):
+        raise InputError(
+            f"{folder / WEIGHTS} is not the file that {CONFIG} was written for (fingerprints "
+            "differ): a leak check by its provenance would mean nothing. Restore both files."
+        )
+    return model
+
+
+def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
+    """Return the model card: what it is, how to feed it, what it has seen."""
+    provenance = model.provenance
+    shape = model.preprocessing
+    rows = {
+        "Network": model.id,
+        "Weights started from": provenance.get("source", "unknown"),
+        "Input": f"{shape.size} x {shape.size} pixels ({shape.resize}), {shape.channels.upper()}, "
+        f"(x / {shape.scale:g} - {list(shape.mean)}) / {list(shape.std)}",
+        "Default taps": ", ".join(model.taps),
+        "Stimuli seen in training": f"{len(model.seen)} (content hashes in {CONFIG})",
+        "Responses": "**simulated**" if provenance["simulated"] else "measured, or none used",
+        **{str(k): v for k, v in (facts or {}).items()},
+    }
+    stages = [f"- {stage}" for stage in provenance["stages"]] or ["- none: as published"]
+    lines = [f"# {model.id}", ""]
+    lines += [f"- {name}: {value}" for name, value in rows.items()]
+    lines += ["", "## Stages of training", "", *stages, ""]
+    lines += [
+        "## Use",
+        "",
+        "```python",
+        "from striate import models",
+        'model = models.load("PATH/OF/THIS/FOLDER")',
+        "```",
+        "",
+        "Do not score it on stimuli it has seen: Striate refuses to (`LeakError`).",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,77 @@
+"""Taps: the outputs of inner modules, by module path; the forward pass ends after the last one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from striate.core.errors import InputError, unknown_name
+
+
+class _Enough(Exception):  # noqa: N818 - a signal, not an error
+    """All taps are there; the rest of the forward pass is not needed."""
+
+
+def resolve_tap(network: nn.Module, name: str) -> nn.Module:
+    """Return the module at path `name`; a typo is answered with the nearest paths."""
+    modules = dict(network.named_modules())
+    modules.pop("", None)
+    if name not in modules:
+        raise unknown_name("tap", name, modules)
+    return modules[name]
+
+
+def tapped_forward(
+    network: nn.Module, x: Tensor, taps: Sequence[str], *, stop: bool = True
+) -> dict[str, Tensor]:
+    """Run the network on `x` and return the output of each tap, in the order asked.
+
+    Gradients flow. With `stop` the pass ends as soon as every tap has been seen, which saves the
+    rest of the network. An in-place operation behind a tap (ReLU) does not change what is
+    returned when the network goes on: such taps are copied.
+
+    Raises:
+        InputError: unknown tap, or one that the forward pass never reaches or that is no tensor.
+    """
+    found: dict[str, Tensor] = {}
+    wanted = list(dict.fromkeys(taps))
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                raise InputError(f"tap {name!r} gives {type(output).__name__}, not a tensor.")
+            done = len(found) == len(wanted) - 1 and name not in found
+            found[name] = output if done and stop else output.clone()
+            if done and stop:
+                raise _Enough
+
+        return hook
+
+    handles = []
+    try:
+        for name in wanted:
+            handles.append(resolve_tap(network, name).register_forward_hook(keep(name)))
+        with contextlib.suppress(_Enough):
+            network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    missing = [n for n in wanted if n not in found]
+    if missing:
+        raise InputError(f"the forward pass never reaches tap {missing[0]!r}.")
+    return {name: found[name] for name in taps}
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put every submodule in eval mode (no dropout, no batch-norm update); restore after."""
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, mode in modes:
+            m.training = mode

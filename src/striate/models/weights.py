@@ -1,0 +1,152 @@
+"""Weight files, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pooch
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from striate.core.cache import default_cache
+from striate.core.errors import InputError, nearest
+from striate.models.preprocessing import Preprocessing
+
+
+def load_state(path: str | Path) -> dict[str, Tensor]:
+    """Read a state dict from a safetensors file or from a torch file with plain tensors only.
+
+    Raises:
+        InputError: missing or damaged file; a pickle that holds anything but tensors and plain
+            containers (it is refused before any code in it runs).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"weights file {path} does not exist.")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise InputError(
+                f"weights file {path} is damaged or half-written ({error}; "
+                f"{path.stat().st_size:,} bytes). Copy or download it again."
+            ) from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"weights file {path} is a pickle with more than tensors in it, and loading it could "
+            "run code. Refused. Save it as safetensors (safetensors.torch.save_file) where you "
+            f"trust it. ({str(error).splitlines()[0]})"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(
+            f"weights file {path} is damaged or no torch file ({error}). Copy or download it again."
+        ) from error
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"weights file {path} holds no state dict (names to tensors).")
+    return {str(k).removeprefix("module."): v for k, v in state.items()}
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict into a network, strictly.
+
+    Raises:
+        InputError: missing, extra or wrongly shaped entries, each named.
+    """
+    own = network.state_dict()
+    missing = sorted(k for k in own.keys() - state.keys() if not k.endswith("num_batches_tracked"))
+    extra = sorted(state.keys() - own.keys())
+    wrong = [
+        f"{k} is {tuple(state[k].shape)}, expected {tuple(own[k].shape)}"
+        for k in sorted(own.keys() & state.keys())
+        if own[k].shape != state[k].shape
+    ]
+    if missing or extra or wrong:
+        problems = []
+        if missing:
+            problems.append(f"{len(missing)} entries are missing ({', '.join(missing[:4])} …)")
+        if extra:
+            close = nearest(extra[0], missing)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            problems.append(f"{len(extra)} are not known ({', '.join(extra[:4])} …{hint})")
+        if wrong:
+            problems.append(f"{len(wrong)} have another shape ({'; '.join(wrong[:3])})")
+        raise InputError(
+            f"{source} does not fit {type(network).__name__}: {'; '.join(problems)}. "
+            "Is it the right network?"
+        )
+    network.load_state_dict(dict(state), strict=False)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return the free-text metadata of a safetensors file; empty for other files."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with path.open("rb") as f:
+            (size,) = struct.unpack("<Q", f.read(8))
+            if size > path.stat().st_size:
+                return {}  # half-written: load_state says so
+            header: dict[str, Any] = json.loads(f.read(size))
+    except (OSError, struct.error, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return dict(header.get("__metadata__") or {})
+
+
+def stated_preprocessing(metadata: Mapping[str, str], size: int) -> Preprocessing | None:
+    """Return the preprocessing that a weights file states for itself, or None.
+
+    Two spellings are understood: `striate_preprocessing`, the JSON of `Preprocessing.to_dict`,
+    and the Caffe convention in words, `BGR, 0..255 minus (b, g, r), no division`.
+
+    Raises:
+        InputError: a statement that cannot be understood; a wrong guess would be silent.
+    """
+    if "striate_preprocessing" in metadata:
+        return Preprocessing.from_dict(json.loads(metadata["striate_preprocessing"]))
+    text = metadata.get("input")
+    if text is None:
+        return None
+    words = text.replace(" ", "").lower()
+    order, _, rest = words.partition(",0..255minus(")
+    numbers, _, tail = rest.partition(")")
+    try:
+        mean = tuple(float(n) for n in numbers.split(","))
+    except ValueError:
+        mean = ()
+    if order not in ("bgr", "rgb") or len(mean) != 3 or tail != ",nodivision":
+        raise InputError(f"weights state an input convention that is not understood: {text!r}.")
+    return Preprocessing(size, channels=order, scale=1.0, mean=mean, std=(1.0, 1.0, 1.0))
+
+
+def download(url: str, sha256: str) -> Path:
+    """Download a weights file once into the cache, checked by its hash.
+
+    Raises:
+        InputError: no network, or the file is not what was expected.
+    """
+    try:
+        return Path(
+            pooch.retrieve(
+                url,
+                known_hash=f"sha256:{sha256}",
+                path=default_cache() / "weights",
+                fname=url.rsplit("/", 1)[-1],
+            )
+        )
+    except Exception as error:  # requests, urllib3 and pooch each have their own
+        raise InputError(
+            f"could not download {url} ({type(error).__name__}: {error}). Download it where there "
+            "is a network and pass the file: weights=PATH (or model.weights=PATH in a config)."
+        ) from error

@@ -1,0 +1,107 @@
+"""A run that is killed anywhere and started again ends bitwise where it would have ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from striate.core.hashing import hash_file
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = {
+    "epochs": 5,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
+    "order": "mixed",
+    "schedule": "cosine",
+    "warmup_epochs": 0.5,
+    "head_epochs": 1,
+    "learn_temperature": True,
+    "augment": {"shift": 1, "flip": True, "brightness": 0.2},
+    "early_stopping": 4,
+}
+
+
+def run(jobs: list[dict[str, Any]]) -> tuple[list[int], str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.learning.worker", json.dumps(jobs)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "network": hash_file(folder / "network.safetensors"),
+        "heads": hash_file(folder / "heads.safetensors"),
+        "metrics": [{k: v for k, v in line.items() if k != "seconds"} for line in lines],
+    }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    codes, _ = run([{"folder": str(folder), "config": CONFIG}])
+    assert codes == [0]
+    result = outcome(folder)
+    assert [line["step"] for line in result["metrics"]] == list(range(1, 51))
+    return result
+
+
+def test_killed_at_chosen_places(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    job = {"folder": str(tmp_path / "run"), "config": {**CONFIG, "checkpoint_every": 3}}
+    places = [
+        {"kill_step": 2},  # before the first checkpoint
+        {"kill_write": 1},  # while the first one is written
+        {"kill_step": 7},  # within an epoch, one step after a checkpoint
+        {"kill_write": 2},  # while best weights or the last state are written
+        {"kill_write": 3},
+        {"kill_step": 29},
+        {"kill_step": 49},  # in the last step
+    ]
+    codes, _ = run([{**job, **place} for place in places] + [job])
+    assert codes == [-signal.SIGKILL] * len(places) + [0]
+    assert outcome(tmp_path / "run") == uninterrupted
+
+
+def test_killed_at_random_moments(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    config = {**CONFIG, "checkpoint_every": 2}
+    (kills,), _ = run([{"folder": str(tmp_path / "run"), "config": config, "hail": 0.05}])
+    assert kills > 1
+    assert outcome(tmp_path / "run") == uninterrupted
+    left = {p.name for p in (tmp_path / "run").rglob("*")}
+    assert not [name for name in left if name.endswith(".pt") or ".pt." in name]
+
+
+def test_sigterm_writes_a_checkpoint_and_exits(
+    tmp_path: Path, uninterrupted: dict[str, Any]
+) -> None:
+    folder = tmp_path / "run"
+    job = {"folder": str(folder), "config": CONFIG}
+    codes, said = run([{**job, "term_step": 13}])
+    assert codes == [143]
+    assert f"after step 14. Checkpoint: {folder / 'checkpoints' / 'last.pt'}" in said
+    codes, said = run([{**job, "term_step": 13}])  # step 13 is done: it must not come again
+    assert codes == [0]
+    assert "SIGTERM" not in said
+    assert outcome(folder) == uninterrupted
+
+
+def test_two_processes_on_one_folder(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    codes, _ = run([{"folder": str(tmp_path / "run"), "config": CONFIG, "twice": True}])
+    assert codes == [0]
+    assert outcome(tmp_path / "run") == uninterrupted

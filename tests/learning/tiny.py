@@ -1,0 +1,69 @@
+"""A small network and planted data: what the tests of tuning run on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.learning import TuneData
+from striate.models import Model, Preprocessing
+
+SIZE = 12
+
+
+class TinyNet(nn.Module):
+    """Two convolutions with batch norm, dropout, and a linear layer."""
+
+    def __init__(self, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 12, 3),
+            nn.ReLU(),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(12 * 9, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.features(x).flatten(1)))
+
+
+def tiny_model(dropout: float = 0.2) -> Model:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = TinyNet(dropout)
+    return Model("tiny", network, Preprocessing(SIZE), ["features.1", "features.4"]).eval()
+
+
+def tiny_data(
+    name: str = "A",
+    *,
+    units: int = 12,
+    n: int = 60,
+    held: int = 20,
+    seed: int = 0,
+    **changes: Any,
+) -> TuneData:
+    """Responses are noisy linear readouts of the image's blocks, simulated."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (n, 3, 3, 3), dtype=np.uint8)
+    images = blocks.repeat(SIZE // 3, axis=1).repeat(SIZE // 3, axis=2)
+    source = (blocks.reshape(n, -1) / 255 - 0.5) * 2
+    responses = source @ rng.normal(size=(27, units)) + 0.2 * rng.normal(size=(n, units))
+    values: dict[str, Any] = {
+        "name": name,
+        "subject": name,
+        "images": images,
+        "hashes": [f"{seed}-{i}" for i in range(n)],
+        "responses": responses.astype(np.float32),
+        "tune": np.arange(n - held),
+        "select": np.arange(n - held, n),
+        "simulated": True,
+        **changes,
+    }
+    return TuneData(**values)

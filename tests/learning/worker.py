@@ -1,0 +1,101 @@
+"""Runs tuning jobs, each in a process of its own that may be killed; started by test_resume.
+
+A job: {"folder", "kill_step" | "kill_write" | "term_step" | "hail" | "twice", "config"}. Prints
+the exit codes as JSON (with "hail": how often it was killed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from striate.learning import TuneConfig, tune
+from striate.learning.loop import Loop
+from tests.learning.tiny import tiny_data, tiny_model
+
+
+def main(jobs: list[dict[str, Any]]) -> None:
+    torch.set_num_threads(1)
+    print(json.dumps([run(job) for job in jobs]))
+
+
+def run(job: dict[str, Any]) -> int:
+    """Run a job in a forked process; with `hail`, kill it at ever later moments until it ends."""
+    if "twice" in job:
+        return sum([wait(child) for child in (start(job), start(job))])
+    if "hail" not in job:
+        return wait(start(job))
+    delay = job["hail"]
+    for kills in range(200):
+        child = start(job)
+        deadline = time.monotonic() + delay
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                assert status == 0, status
+                return kills
+            time.sleep(0.001)
+        os.kill(child, signal.SIGKILL)
+        wait(child)
+        delay *= 1.2
+    raise AssertionError("the run never came to its end")
+
+
+def start(job: dict[str, Any]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        arm(job)
+        config = TuneConfig.from_dict(job["config"])
+        names = job.get("targets", ["A", "B"])
+        data = [tiny_data(name, units=8 + i, seed=i) for i, name in enumerate(names)]
+        tune(tiny_model(), data, config, Path(job["folder"]), device="cpu", progress=False)
+        code = 0
+    except SystemExit as stop:
+        code = int(str(stop.code))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def wait(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def arm(job: dict[str, Any]) -> None:
+    """Arrange for the process to be hit by a signal at the place the job names."""
+    step, save = Loop._step, torch.save
+    writes = 0
+
+    def struck_step(self: Loop, *arguments: Any) -> float:
+        if self.standing.step == job.get("kill_step"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.standing.step == job.get("term_step"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *arguments)
+
+    def struck_save(state: Any, handle: Any) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == job.get("kill_write"):
+            handle.write(b"half of a checkpoint")
+            handle.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(state, handle)
+
+    Loop._step = struck_step  # type: ignore[method-assign]
+    torch.save = struck_save
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
