@@ -2,6 +2,9 @@
 
 from striate.encoding.encode import Encoding as Encoding
 from striate.encoding.encode import encode as encode
+from striate.encoding.features import Cost as Cost
+from striate.encoding.features import extract as extract
+from striate.encoding.features import predict_cost as predict_cost
 from striate.encoding.inference import Interval as Interval
 from striate.encoding.inference import bootstrap_means as bootstrap_means
 from striate.encoding.inference import fdr as fdr
@@ -10,6 +13,7 @@ from striate.encoding.inference import percentile_interval as percentile_interva
 from striate.encoding.inference import permutation_p as permutation_p
 from striate.encoding.inference import shuffled_means as shuffled_means
 from striate.encoding.inference import sign_flip_p as sign_flip_p
+from striate.encoding.projection import ProjectionConfig as ProjectionConfig
 from striate.encoding.protocols import Choice as Choice
 from striate.encoding.protocols import EncodeConfig as EncodeConfig
 from striate.encoding.protocols import RoiEncoding as RoiEncoding

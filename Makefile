@@ -1,0 +1,28 @@
+# Everything sets itself up: `make demo`, `make test`, `make bench`, `make lint`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# torch is asked for by exact version so that the pinned CPU build is taken. With a GPU, install
+# the build for your CUDA version first (see README) and leave this out.
+TORCH := torch==2.13.0
+
+.PHONY: test lint clean
+
+$(VENV)/.made: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[demo,tensorboard]" --group dev
+	touch $@
+
+test: $(VENV)/.made
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.made
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
