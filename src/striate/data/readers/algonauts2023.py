@@ -141,8 +141,8 @@ def training_images(folder: Path) -> StimulusSet:
     missing = sorted(set(range(1, max(found) + 1)) - set(found))
     if missing:
         raise InputError(
-            f"{images}: images of {len(missing)} rows are missing (train-{missing[0]:04d}_nsd-….png "
-            "first). Copy or download them again."
+            f"{images}: images of {len(missing)} rows are missing, first "
+            f"train-{missing[0]:04d}_nsd-….png. Copy or download them again."
         )
     rows = sorted(found)
     return StimulusSet([found[r].stem for r in rows], [found[r] for r in rows])
