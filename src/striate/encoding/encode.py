@@ -179,7 +179,7 @@ def encode(
         names = None if unit_ids is None else [unit_ids[i] for i in inside]
         caveats.append(warn_unusable(bad[inside], names if names else inside.astype(str).tolist()))
     for tap, values in features.items():
-        _check_finite(tap, values, np.concatenate([parts[p] for p in _used(config)]))
+        _check_finite(tap, values, np.concatenate([parts[p] for p in config.parts]))
     job = Job(features, responses, positions, parts, ~bad, config)
     protocol = PROTOCOLS[config.protocol]
     if config.protocol == "paper_a":
@@ -193,15 +193,6 @@ def encode(
         config.protocol,
         (*outcome.caveats, *caveats),
     )
-
-
-def _used(config: EncodeConfig) -> tuple[str, ...]:
-    """Parts that a protocol reads."""
-    if config.protocol == "paper_b":
-        return ("test",)
-    if config.protocol == "paper_a":
-        return ("tune", "fit", "select", "test")
-    return (*dict.fromkeys(config.readout_parts), "select", "test")
 
 
 def _check_arrays(features: Mapping[str, np.ndarray], responses: np.ndarray) -> None:
@@ -251,7 +242,7 @@ def _check_parts(
 ) -> dict[str, np.ndarray]:
     """Return parts with sorted positions; each stimulus in one part."""
     out = {}
-    for part in _used(config):
+    for part in config.parts:
         if part not in parts and part == "tune":
             out[part] = np.empty(0, dtype=np.int64)  # subjects that were never tuned on
             continue
@@ -280,7 +271,7 @@ def _unusable(
     responses: np.ndarray, parts: Mapping[str, np.ndarray], config: EncodeConfig
 ) -> np.ndarray:
     """Units that cannot be fitted on the stimuli before test, or not scored on test."""
-    before = [parts[p] for p in _used(config) if p != "test"]
+    before = [parts[p] for p in config.parts if p != "test"]
     bad = unusable_units(responses[parts["test"]])
     if before:
         bad |= unusable_units(responses[np.sort(np.concatenate(before))])

@@ -62,6 +62,15 @@ class EncodeConfig(Config):
     """Where the ridge is computed."""
     seed: int = 0
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of a split that the protocol reads."""
+        if self.protocol == "paper_b":
+            return ("test",)
+        if self.protocol == "paper_a":
+            return ("tune", "fit", "select", "test")
+        return (*dict.fromkeys(self.readout_parts), "select", "test")
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -6,29 +6,33 @@ stopped goes on where it was.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from striate.core.cache import Cache
-from striate.core.files import atomic_path
+from striate.core.errors import InputError
 from striate.core.hashing import hash_array, hash_json
 from striate.core.run import Cells
-from striate.data import Dataset, Recording, Split, Target, assert_unseen
+from striate.data import PARTS, Dataset, Split, StimulusSet, Target, assert_unseen
 from striate.encoding import EncodeConfig, Encoding, encode, extract
 from striate.evaluate.config import RunConfig
 from striate.learning import TuneConfig, TuneData, tune
 from striate.models import Model
 
+VERSION = 1
+"""Raised when the meaning of a kept score changes, so that older ones are not found."""
+
 
 @dataclass(frozen=True)
 class Bench:
-    """What every piece of one comparison shares.
+    """What every piece of a run shares.
 
     Attributes:
         config: the run's config.
@@ -37,6 +41,7 @@ class Bench:
         folder: the run folder.
         cache: where decoded images and features are kept.
         progress: whether to draw progress bars.
+        leaks: one entry a leak check, in the order they were made.
     """
 
     config: RunConfig
@@ -47,106 +52,110 @@ class Bench:
     progress: bool = True
     leaks: list[dict[str, Any]] = field(default_factory=list)
 
-    def images(self, recording: Recording, model: Model) -> np.ndarray:
-        """A subject's images at the size the model takes, uint8 (N, size, size, 3)."""
+    @cached_property
+    def means(self) -> dict[str, np.ndarray]:
+        """Responses averaged over repeats, (N, V), by subject."""
+        return {s: r.responses.mean() for s, r in self.dataset.items()}
+
+    def decoded(self, stimuli: StimulusSet, model: Model) -> np.ndarray:
+        """Images at the size the model takes, uint8 (N, size, size, 3)."""
         shape = model.preprocessing
-        return recording.stimuli.decoded(shape.size, shape.resize, self.cache)
+        return stimuli.decoded(shape.size, shape.resize, self.cache)
 
-    def held_out(self, subject: str) -> bool:
-        """Whether a subject is never used for tuning."""
-        return subject in self.config.split.held_out
+    def note(self, what: str, **facts: Any) -> None:
+        """Add a line to the run's `metrics.jsonl`."""
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"what": what, **facts}) + "\n")
 
-    def tune_data(self, target: Target, model: Model) -> TuneData:
-        """What tuning needs of one target: images, responses of its units, and the parts."""
-        recording = self.dataset[target.subject]
-        return TuneData(
-            name=target.name,
-            subject=target.subject,
-            images=self.images(recording, model),
-            hashes=recording.stimuli.hashes,
-            responses=np.asarray(recording.responses.mean()[:, target.units], dtype=np.float32),
-            tune=self.split.part(target.subject, "tune"),
-            select=self.split.part(target.subject, "select"),
-        )
+
+def roi_key(target: Target) -> str:
+    """One name for a target within a subject: `lh/V1v`."""
+    return f"{target.hemisphere}/{target.roi}" if target.hemisphere else target.roi
 
 
 def tuned_model(
     bench: Bench, base: Model, targets: Sequence[Target], config: TuneConfig, name: str
-) -> tuple[Model, dict[str, Any]]:
+) -> Model:
     """Tune `base` to one target, or pooled to several; resumes and reuses `models/<name>`."""
-    folder = bench.folder / "models" / name
     started = time.monotonic()
-    model = tune(
-        base,
-        [bench.tune_data(t, base) for t in targets],
-        config,
-        folder,
-        device=bench.config.device,
-        progress=bench.progress,
+    folder = bench.folder / "models" / name
+    data = [_tune_data(bench, target, base) for target in targets]
+    model = tune(base, data, config, folder, device=bench.config.device, progress=bench.progress)
+    bench.note("tuned", model=name, seconds=round(time.monotonic() - started, 2))
+    return model
+
+
+def _tune_data(bench: Bench, target: Target, model: Model) -> TuneData:
+    recording = bench.dataset[target.subject]
+    return TuneData(
+        name=target.name,
+        subject=target.subject,
+        images=bench.decoded(recording.stimuli, model),
+        hashes=recording.stimuli.hashes,
+        responses=np.asarray(bench.means[target.subject][:, target.units], dtype=np.float32),
+        tune=bench.split.part(target.subject, "tune"),
+        select=bench.split.part(target.subject, "select"),
+        simulated=recording.responses.simulated,
     )
-    facts = {
-        "folder": str(folder.relative_to(bench.folder)),
-        "subjects": sorted({t.subject for t in targets}),
-        "seconds": round(time.monotonic() - started, 1),
-        "seen": len(model.seen),
-    }
-    return model, facts
 
 
 def score_subject(
     bench: Bench,
     model: Model,
-    method: str,
+    name: str,
     subject: str,
     targets: Sequence[Target],
-    chosen: Mapping[str, Encoding] | None = None,
-) -> Encoding:
+    chosen: Encoding | None = None,
+) -> Path:
     """Score a model on one subject's units; kept in the run folder.
 
     Args:
-        bench: what the comparison shares.
+        bench: what the run shares.
         model: what is scored.
-        method: its name in the tables.
+        name: of the model, for messages and the record of leak checks.
         subject: whose responses.
         targets: the ROIs, all of `subject`.
-        chosen: settings of an earlier encoding, for protocol `paper_a`.
+        chosen: the untuned network's encoding, for protocol `paper_a`.
+
+    Returns:
+        The folder of the `Encoding`; its ROIs are named by `roi_key`.
 
     Raises:
         LeakError: when the model has seen a stimulus it would be scored on.
     """
-    recording = bench.dataset[subject]
-    hashes = np.array(recording.stimuli.hashes)
-    test = bench.split.part(subject, "test")
-    what = f"{method}, subject {subject}"
-    assert_unseen(model.seen, list(hashes[test]), what)
-    bench.leaks.append(
-        {"what": what, "seen": len(model.seen), "test": len(test), "overlap": 0, "ok": True}
-    )
-    config = bench.config.encode
-    parts = {p: bench.split.part(subject, p) for p in ("tune", "fit", "select", "test")}
-    responses = recording.responses.mean()
+    recording, config = bench.dataset[subject], bench.config.encode
+    check_unseen(bench, model, name, subject)
+    rows = bench.split.part(subject, *config.parts)
+    parts: dict[str, np.ndarray] = {
+        part: np.searchsorted(rows, bench.split.part(subject, part))
+        for part in PARTS
+        if part in config.parts
+    }
     units = np.unique(np.concatenate([t.units for t in targets]))
+    responses = np.asarray(bench.means[subject][rows][:, units])
+    stimuli = recording.stimuli.subset(rows)
+    taps = tuple(config.taps or model.taps)
     key = {
         "model": model.fingerprint(),
-        "images": hash_json(list(recording.stimuli.hashes)),
-        "responses": hash_array(responses[:, units]),
-        "preprocessing": model.preprocessing.to_dict(),
+        "images": hash_json(list(stimuli.hashes)),
+        "responses": hash_array(responses),
         "rois": {roi_key(t): hash_array(t.units) for t in targets},
-        "parts": {p: hash_array(i) for p, i in parts.items()},
+        "parts": {part: hash_array(i) for part, i in parts.items()},
         "encode": config.to_dict(),
-        "taps": list(_taps(bench, model)),
+        "taps": list(taps),
         "precision": bench.config.precision,
-        "chosen": {k: v.settings_key() for k, v in (chosen or {}).items()},
-        "version": 1,
+        "chosen": chosen.settings_key() if chosen else None,
+        "version": VERSION,
     }
     cells = Cells(bench.folder / "cells")
     if cells.load(key) is not None:
-        return Encoding.load(cells.path(key))
+        return cells.path(key)
+    started = time.monotonic()
     features = extract(
         model,
-        bench.images(recording, model),
-        list(hashes),
-        taps=_taps(bench, model),
+        bench.decoded(stimuli, model),
+        stimuli.hashes,
+        taps=taps,
         projection=config.projection,
         fit=_projection_rows(parts, config),
         cache=bench.cache,
@@ -155,66 +164,48 @@ def score_subject(
         precision=bench.config.precision,
         progress=bench.progress,
     )
-    encoding = encode(
-        features,
-        responses[:, units],
-        {roi_key(t): np.searchsorted(units, t.units) for t in targets},
-        parts,
-        config,
-        unit_ids=[recording.responses.unit_ids[u] for u in units],
-    )
-    encoding.save(cells.path(key))
-    cells.store(key, {"method": method, "subject": subject})
-    return encoding
-
-
-def _taps(bench: Bench, model: Model) -> tuple[str, ...]:
-    return tuple(bench.config.encode.taps or model.taps)
-
-
-def _projection_rows(parts: Mapping[str, np.ndarray], config: EncodeConfig) -> np.ndarray:
-    """Rows that a PCA may be fitted on: those the readout is fitted on, never `test`."""
-    return np.sort(np.concatenate([parts[p] for p in (*config.readout_parts, "select")]))
-
-
-def roi_key(target: Target) -> str:
-    """One name for a target within a subject: `lh/V1v`."""
-    return f"{target.hemisphere}/{target.roi}"
-
-
-def unit_rows(
-    encoding: Encoding, recording: Recording, targets: Iterable[Target], method: str, kind: str
-) -> pd.DataFrame:
-    """One row a unit of every target, in the columns of `scores.parquet`."""
-    coords = recording.responses.data.coords
-    rows = []
-    for target in targets:
-        roi = encoding.rois[roi_key(target)]
-        ceiling = recording.responses.noise_ceiling[target.units]
-        rows.append(
-            pd.DataFrame(
-                {
-                    "subject": target.subject,
-                    "session": coords["session"].values[target.units].astype(str),
-                    "hemisphere": target.hemisphere,
-                    "roi": target.roi,
-                    "unit_id": [recording.responses.unit_ids[u] for u in target.units],
-                    "model": method,
-                    "generalization": kind,
-                    "tap": roi.tap,
-                    "alpha": roi.alpha,
-                    "r": roi.r,
-                    "r2": roi.r2,
-                    "ceiling": ceiling,
-                    "r_normalized": roi.normalized(ceiling),
-                    "simulated": recording.responses.simulated,
-                }
-            )
+    try:
+        encoding = encode(
+            features,
+            responses,
+            {roi_key(t): np.searchsorted(units, t.units) for t in targets},
+            parts,
+            config,
+            unit_ids=[recording.responses.unit_ids[u] for u in units],
+            chosen=chosen,
         )
-    return pd.concat(rows, ignore_index=True)
+    except InputError as error:
+        raise type(error)(f"{name}, subject {subject}: {error}") from error
+    encoding.save(cells.path(key))
+    seconds = round(time.monotonic() - started, 2)
+    cells.store(key, {"model": name, "subject": subject, "seconds": seconds})
+    bench.note("scored", model=name, subject=subject, seconds=seconds)
+    return cells.path(key)
 
 
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as parquet, atomically."""
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False)
+def check_unseen(bench: Bench, model: Model, name: str, subject: str) -> None:
+    """Refuse to score on stimuli the model has seen, and record that this was checked.
+
+    Raises:
+        LeakError: as `striate.data.assert_unseen`.
+    """
+    hashes = np.array(bench.dataset[subject].stimuli.hashes)[bench.split.part(subject, "test")]
+    what = f"{name}, subject {subject}"
+    assert_unseen(model.seen, hashes.tolist(), what)
+    overlap = len(model.seen & set(hashes.tolist()))
+    bench.leaks.append(
+        {
+            "model": name,
+            "subject": subject,
+            "seen": len(model.seen),
+            "test": len(set(hashes.tolist())),
+            "overlap": overlap,
+            "ok": overlap == 0,
+        }
+    )
+
+
+def _projection_rows(parts: dict[str, np.ndarray], config: EncodeConfig) -> np.ndarray:
+    """Rows that a PCA is fitted on: those before `test`; with protocol `paper_b` there are none."""
+    before = [rows for part, rows in parts.items() if part != "test"]
+    return np.sort(np.concatenate(before or [parts["test"]]))

@@ -31,6 +31,7 @@ class DataConfig(Config):
     subjects: tuple[str, ...] | None = None
     hemispheres: tuple[str, ...] | None = None
     rois: tuple[str, ...] | None = None
+    """Read only units in these ROIs (where the reader can)."""
 
     def read(self) -> Dataset:
         """Read the data set; errors as `striate.data.read`."""
@@ -48,8 +49,6 @@ class ModelConfig(Config):
     id: str = "alexnet"
     weights: str | None = None
     image_size: int | None = Field(None, gt=0)
-    taps: tuple[str, ...] | None = None
-    """Taps to score; default the model's own list."""
 
     def build(self, *, random: bool = False, seed: int = 0) -> Model:
         """Load the network, or the same one with random weights."""
@@ -82,6 +81,9 @@ class CompareConfig(RunConfig):
         "regression",
         "pooled_contrastive",
     )
+    rois: tuple[str, ...] | None = None
+    """ROIs to tune to and score; default all that have units."""
+    hemispheres: tuple[str, ...] | None = None
     contrastive: TuneConfig = TuneConfig()
     regression: TuneConfig = TuneConfig.regression()
     pooled_contrastive: TuneConfig | None = None
@@ -96,11 +98,9 @@ class CompareConfig(RunConfig):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        base = TuneConfig.regression().to_dict()
         for section in ("regression", "pooled_regression"):
-            given = values.get(section)
-            if isinstance(given, dict):
-                values[section] = {**base, **given}
+            if isinstance(values.get(section), dict):
+                values[section] = {"objective": "regression", **values[section]}
         return values
 
     @model_validator(mode="after")

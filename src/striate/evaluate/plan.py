@@ -1,0 +1,172 @@
+"""What a comparison will do and what it will take, said before it starts."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from striate.data import Dataset, Split
+from striate.encoding import predict_cost
+from striate.evaluate.config import CompareConfig
+from striate.evaluate.jobs import Job
+from striate.models import Model, evaluating
+
+PROBE_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a plan.
+
+    Attributes:
+        what: in words.
+        models: how many models it makes or scores.
+        images: image passes in all (forward and backward for tuning).
+        seconds: predicted, from a timed batch on this machine; caches make it less.
+        memory_gb: predicted peak.
+    """
+
+    what: str
+    models: int
+    images: int
+    seconds: float
+    memory_gb: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a run, in order."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time of all steps."""
+        return sum(step.seconds for step in self.steps)
+
+    @property
+    def memory_gb(self) -> float:
+        """Predicted peak over the steps."""
+        return max(step.memory_gb for step in self.steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "steps": [asdict(step) for step in self.steps],
+            "seconds": self.seconds,
+            "memory_gb": self.memory_gb,
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"  {s.what}: {s.models} model{'s' if s.models > 1 else ''}, {s.images:,} images "
+            f"passed, about {duration(s.seconds)}, up to {s.memory_gb:.1f} GB"
+            for s in self.steps
+        ]
+        lines.append(
+            f"  predicted on this machine: {duration(self.seconds)}, at most "
+            f"{self.memory_gb:.1f} GB of memory"
+        )
+        return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Say a time in the unit a person would.
+
+    >>> duration(42), duration(300), duration(9000)
+    ('42 s', '5 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def make_plan(
+    config: CompareConfig, dataset: Dataset, split: Split, jobs: Sequence[Job], model: Model
+) -> Plan:
+    """Predict time and memory of a comparison from the shapes and two timed batches."""
+    taps = tuple(config.encode.taps or model.taps)
+    forward, _ = probe(model, taps, config.device, config.precision, backward=False)
+    steps = []
+    for method, count in Counter(job.method for job in jobs).items():
+        own = [job for job in jobs if job.method == method]
+        if own[0].tuned_to:
+            steps.append(_tuning(config, split, own, model))
+        images = sum(len(split.part(s, *config.encode.parts)) for job in own for s in job.scored)
+        largest = max(len(split.part(s, *config.encode.parts)) for job in own for s in job.scored)
+        cost = predict_cost(
+            model, largest, largest, config.encode.projection, taps, config.batch_size
+        )
+        base = max(8 * len(dataset[s].responses.unit_ids) * largest for s in dataset)
+        memory = (cost.memory + 4 * base) / 1e9 + 0.4
+        # Projection and ridge come on top of the forward pass; a third is what they took on
+        # recordings of a thousand images.
+        steps.append(Step(f"score {method}", count, images, 1.3 * images * forward, memory))
+    return Plan(tuple(steps))
+
+
+def _tuning(config: CompareConfig, split: Split, jobs: Sequence[Job], model: Model) -> Step:
+    method = jobs[0].method
+    tuning = config.tuning(method)
+    images = tuning.epochs * sum(
+        len(split.part(t.subject, "tune")) for job in jobs for t in job.tuned_to
+    )
+    largest = max(len(split.part(t.subject, "tune")) for job in jobs for t in job.tuned_to)
+    taps = (tuning.tap,) if tuning.tap else ()
+    seconds, kept = probe(model, taps, config.device, tuning.precision, backward=True)
+    parameters = 16 * sum(p.numel() for p in model.parameters())  # weights, gradient, Adam's two
+    memory = (min(tuning.batch_size, largest) * kept + parameters) / 1e9 + 0.4
+    return Step(f"tune {method}", len(jobs), images, images * seconds, memory)
+
+
+def probe(
+    model: Model, taps: Sequence[str], device: str, precision: str, *, backward: bool
+) -> tuple[float, float]:
+    """Time one pass over a few grey images.
+
+    Args:
+        model: the network; left as it was.
+        taps: where the pass ends; empty for the network's output.
+        device: as for extraction.
+        precision: `32` or `bf16`.
+        backward: also go back.
+
+    Returns:
+        Seconds an image, and bytes that autograd keeps an image (0 without `backward`).
+    """
+    where = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    )
+    copy = model.copy().to(where)
+    size = model.preprocessing.size
+    images = torch.full((PROBE_IMAGES, size, size, 3), 128, dtype=torch.uint8, device=where)
+    kept = 0
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    def once() -> float:
+        nonlocal kept
+        kept = 0
+        started = time.perf_counter()
+        outputs = copy.activations(images, taps) if taps else {"": copy(images)}
+        if backward:
+            sum(out.float().mean() for out in outputs.values()).backward()  # type: ignore[union-attr]
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    autocast = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
+    hooks = torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor)
+    with evaluating(copy), autocast, torch.set_grad_enabled(backward), hooks:
+        once()
+        seconds = once()
+    weights = sum(p.numel() * p.element_size() for p in copy.parameters())
+    return seconds / PROBE_IMAGES, max(0.0, (kept - weights) / PROBE_IMAGES)

@@ -1,0 +1,275 @@
+"""The tables of a run, from kept encodings: units, ROIs, groups of subjects, taps, nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from striate.core.files import atomic_path
+from striate.data import Recording, Target
+from striate.encoding import (
+    Encoding,
+    bootstrap_means,
+    fdr,
+    mean_interval,
+    mean_r,
+    percentile_interval,
+    permutation_p,
+    share_improved,
+    sign_flip_p,
+)
+from striate.encoding.protocols import RoiEncoding
+from striate.evaluate.cells import roi_key
+
+BASELINE = "untuned"
+UNIT_KEYS = ["generalization", "subject", "hemisphere", "roi", "unit_id"]
+ROI_KEYS = ["generalization", "subject", "hemisphere", "roi", "model"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One target scored with one model.
+
+    Attributes:
+        method: the model's name in the tables.
+        generalization: to what it generalises, such as `new images`.
+        target: whose units.
+        folder: of the kept `Encoding`.
+    """
+
+    method: str
+    generalization: str
+    target: Target
+    folder: Path
+
+    @property
+    def roi(self) -> RoiEncoding:
+        """The scores."""
+        return _load(self.folder).rois[roi_key(self.target)]
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path) -> Encoding:
+    """Whole-subject encodings can be large, and each is asked for once a ROI."""
+    return Encoding.load(folder)
+
+
+def unit_table(scored: Iterable[Scored], recordings: Mapping[str, Recording]) -> pd.DataFrame:
+    """One row a unit x model: the columns of `scores.parquet`.
+
+    `r_normalized` is r over the unit's noise ceiling, NaN where that is unknown.
+    """
+    tables = []
+    for one in scored:
+        responses = recordings[one.target.subject].responses
+        units, roi = one.target.units, one.roi
+        ceiling = responses.noise_ceiling[units]
+        columns: dict[str, Any] = {
+            "generalization": one.generalization,
+            "subject": one.target.subject,
+            "session": responses.data.coords["session"].values[units].astype(str),
+            "hemisphere": one.target.hemisphere,
+            "roi": one.target.roi,
+            "unit_id": responses.data.coords["unit_id"].values[units].astype(str),
+            "model": one.method,
+            "tap": roi.tap,
+            "alpha": roi.alpha,
+            "r": roi.r,
+            "r2": roi.r2,
+            "ceiling": ceiling,
+            "r_normalized": roi.normalized(ceiling),
+            "simulated": responses.simulated,
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def roi_table(
+    scored: Sequence[Scored], units: pd.DataFrame, samples: int, seed: int
+) -> pd.DataFrame:
+    """One row a subject x ROI x model: mean r with intervals, and the gain over `untuned`.
+
+    Intervals are 95 % percentile bootstraps over test stimuli; all models of a ROI are resampled
+    together, so that `delta` is a paired bootstrap. `p` is twice the share of resamples on the
+    far side of no gain, at least 1 / (samples + 1); `q` its FDR over the ROIs of a subject.
+    """
+    places: dict[tuple[str, str, str, str], dict[str, Scored]] = {}
+    for one in scored:
+        place = (one.generalization, one.target.subject, one.target.hemisphere, one.target.roi)
+        places.setdefault(place, {})[one.method] = one
+    rows = []
+    for place, by_method in places.items():
+        rois = {method: one.roi for method, one in by_method.items()}
+        draws = bootstrap_means(
+            next(iter(rois.values())).observed,
+            {method: roi.predictions for method, roi in rois.items()},
+            samples,
+            seed,
+        )
+        here = (units[UNIT_KEYS[:4]] == list(place)).all(axis=1)
+        for method, roi in rois.items():
+            own = units[here & (units["model"] == method)]
+            value = percentile_interval(roi.mean_r, draws[method])
+            row: dict[str, Any] = dict(zip(ROI_KEYS, (*place, method), strict=True))
+            row |= {
+                "n_units": int(np.isfinite(roi.r).sum()),
+                "n_stimuli": len(roi.observed),
+                "tap": roi.tap,
+                "r": value.value,
+                "r_low": value.low,
+                "r_high": value.high,
+                "r_median": _median(roi.r),
+                "ceiling": mean_r(own["ceiling"].to_numpy()),
+                "r_normalized": mean_r(own["r_normalized"].to_numpy()),
+                "simulated": bool(own["simulated"].any()),
+            }
+            row |= _gain(roi, rois[BASELINE], draws[method] - draws[BASELINE], method)
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    groups = ["generalization", "subject", "model"]
+    table["q"] = table.groupby(groups)["p"].transform(lambda p: fdr(p.to_numpy()))
+    return table
+
+
+def _gain(
+    roi: RoiEncoding, baseline: RoiEncoding, draws: np.ndarray, method: str
+) -> dict[str, float]:
+    if method == BASELINE:
+        return dict.fromkeys(
+            ("delta", "delta_low", "delta_high", "p", "share_improved"), float("nan")
+        )
+    gain = percentile_interval(mean_r(roi.r - baseline.r), draws)
+    known = draws[np.isfinite(draws)]
+    tail = min((known <= 0).sum(), (known >= 0).sum()) + 1
+    return {
+        "delta": gain.value,
+        "delta_low": gain.low,
+        "delta_high": gain.high,
+        "p": min(1.0, 2 * tail / (len(known) + 1)) if known.size else float("nan"),
+        "share_improved": share_improved(roi.r, baseline.r),
+    }
+
+
+def _median(r: np.ndarray) -> float:
+    return float(np.nanmedian(r)) if np.isfinite(r).any() else float("nan")
+
+
+def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One row a ROI x model over subjects: mean r, mean gain, a paired test and its FDR.
+
+    Intervals are Student's t over subjects; `p` is from sign flips of the subjects' gains
+    (`encoding.sign_flip_p`), `q` its FDR over the ROIs of a model. With one subject there is
+    neither interval nor test.
+    """
+    rows = []
+    keys = ["generalization", "hemisphere", "roi", "model"]
+    for place, group in rois.groupby(keys, sort=False):
+        value, gain = (mean_interval(group[c].to_numpy()) for c in ("r", "delta"))
+        rows.append(
+            dict(zip(keys, place, strict=True))
+            | {
+                "n_subjects": len(group),
+                "n_units": int(group["n_units"].sum()),
+                "r": value.value,
+                "r_low": value.low,
+                "r_high": value.high,
+                "r_normalized": mean_r(group["r_normalized"].to_numpy()),
+                "delta": gain.value,
+                "delta_low": gain.low,
+                "delta_high": gain.high,
+                "subjects_improved": int((group["delta"] > 0).sum()),
+                "share_improved": mean_r(group["share_improved"].to_numpy()),
+                "p": sign_flip_p(group["delta"].to_numpy(), seed),
+                "simulated": bool(group["simulated"].any()),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["q"] = table.groupby(["generalization", "model"])["p"].transform(
+        lambda p: fdr(p.to_numpy())
+    )
+    return table
+
+
+def tap_table(scored: Iterable[Scored]) -> pd.DataFrame:
+    """One row a subject x ROI x model x tap: the score on `select` that taps were chosen by."""
+    tables = []
+    for one in scored:
+        scores = _load(one.folder).tap_scores
+        own = scores[scores["roi"] == roi_key(one.target)].drop(columns="roi")
+        place: dict[str, Any] = {
+            "generalization": one.generalization,
+            "subject": one.target.subject,
+            "hemisphere": one.target.hemisphere,
+            "roi": one.target.roi,
+            "model": one.method,
+        }
+        tables.append(own.assign(**place)[[*place, "tap", "score", "chosen"]])
+    return pd.concat(tables, ignore_index=True)
+
+
+def null_table(scored: Iterable[Scored]) -> pd.DataFrame:
+    """One row a subject x ROI x model: mean r with shuffled stimuli, and the p of the real one."""
+    rows = []
+    for one in scored:
+        roi = one.roi
+        null = roi.null_r[np.isfinite(roi.null_r)]
+        rows.append(
+            {
+                "generalization": one.generalization,
+                "subject": one.target.subject,
+                "hemisphere": one.target.hemisphere,
+                "roi": one.target.roi,
+                "model": one.method,
+                "r": roi.mean_r,
+                "null_mean": float(null.mean()) if null.size else float("nan"),
+                "null_95": float(np.percentile(null, 95)) if null.size else float("nan"),
+                "p": permutation_p(roi.mean_r, null) if null.size else float("nan"),
+                "permutations": len(null),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def score_dataset(units: pd.DataFrame, taps: pd.DataFrame) -> xr.Dataset:
+    """The unit table as an `xarray.Dataset`: scores (model, row), tap scores (target, model, tap).
+
+    A unit of two ROIs has a row in each. Cells that were not scored are NaN.
+    """
+    places = units[UNIT_KEYS].astype(str).agg("|".join, axis=1)
+    rows = pd.Index(places.unique(), name="row")
+    models = list(dict.fromkeys(units["model"]))
+    variables: dict[str, Any] = {}
+    for name in ("r", "r2", "alpha", "r_normalized"):
+        wide = units.assign(row=places).pivot(index="model", columns="row", values=name)
+        variables[name] = (("model", "row"), wide.loc[models, rows].to_numpy(dtype=np.float64))
+    first = units.assign(row=places).drop_duplicates("row").set_index("row").loc[rows]
+    coords: dict[str, Any] = {"model": models, "row": rows.to_numpy(dtype=object)}
+    for name in (*UNIT_KEYS, "session"):
+        coords[name] = ("row", first[name].to_numpy(dtype=object).astype(str).astype(object))
+    coords["ceiling"] = ("row", first["ceiling"].to_numpy(dtype=np.float64))
+    target = taps[UNIT_KEYS[:4]].astype(str).agg("|".join, axis=1)
+    by_tap = taps.assign(target=target).set_index(["target", "model", "tap"])["score"].to_xarray()
+    by_tap = by_tap.reindex(model=models, tap=list(dict.fromkeys(taps["tap"])))
+    variables["tap_score"] = (("target", "model", "tap"), by_tap.to_numpy().astype(np.float64))
+    coords |= {"target": by_tap["target"].to_numpy(), "tap": by_tap["tap"].to_numpy()}
+    simulated = int(units["simulated"].any())
+    return xr.Dataset(variables, coords, attrs={"simulated": simulated})
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as parquet, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as netCDF, atomically."""
+    with atomic_path(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf")
