@@ -25,7 +25,9 @@ def _one_thread():
 
 
 N, UNITS = 240, 10
-CONFIG = EncodeConfig(alphas=(0.1, 1.0, 10.0, 100.0, 1000.0), folds=4, permutations=50)
+CONFIG = EncodeConfig(
+    scale="none", alphas=(0.1, 1.0, 10.0, 100.0, 1000.0), folds=4, permutations=50
+)
 
 
 @pytest.fixture
@@ -360,3 +362,22 @@ def test_features_that_are_not_finite(world):
     text = f"tap conv2: features are not finite, first at stimulus {parts['test'][0]}, component 3"
     with pytest.raises(InputError, match=text):
         run(world)
+
+
+def test_unit_scale_makes_the_size_of_features_irrelevant(world):
+    features, responses, rois, parts = world
+    config = CONFIG.model_copy(update={"scale": "unit", "alphas": None})
+    large = {tap: values * 1000.0 + 3.0 for tap, values in features.items()}
+    one = encode(features, responses, rois, parts, config)
+    two = encode(large, responses, rois, parts, config)
+    for roi in rois:
+        assert one.rois[roi].tap == two.rois[roi].tap
+        np.testing.assert_array_equal(one.rois[roi].alpha, two.rois[roi].alpha)
+        np.testing.assert_allclose(one.rois[roi].r, two.rois[roi].r, atol=1e-4)
+
+
+def test_defaults_of_scale_and_penalties_follow_the_protocol():
+    assert EncodeConfig().penalties == tuple(10.0**i for i in range(-4, 5))
+    assert EncodeConfig(protocol="paper_a").penalties == tuple(10.0**i for i in range(-1, 8))
+    assert not EncodeConfig(protocol="paper_b").unit_scale
+    assert EncodeConfig(alphas=(3.0, 1.0)).penalties == (1.0, 3.0)

@@ -23,4 +23,5 @@ from striate.encoding.scores import ceiling_normalized as ceiling_normalized
 from striate.encoding.scores import mean_r as mean_r
 from striate.encoding.scores import pearson_r as pearson_r
 from striate.encoding.scores import r_squared as r_squared
+from striate.encoding.scores import score_r as score_r
 from striate.encoding.scores import share_improved as share_improved

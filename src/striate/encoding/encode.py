@@ -22,8 +22,9 @@ from striate.encoding.protocols import (
     Job,
     RoiEncoding,
     take,
+    unit_factor,
 )
-from striate.encoding.ridge import check_alphas, unusable_units, warn_unusable
+from striate.encoding.ridge import unusable_units, warn_unusable
 
 TAP_COLUMNS = ["roi", "tap", "score", "chosen"]
 ARRAYS = ("units", "alpha", "r", "r2", "predictions", "observed", "null_r")
@@ -162,7 +163,6 @@ def encode(
         UserWarning: once, naming units that cannot be used.
     """
     config = config or EncodeConfig()
-    config = config.model_copy(update={"alphas": check_alphas(config.alphas)})
     _check_arrays(features, responses)
     positions = {roi: _positions(roi, v, responses.shape[1]) for roi, v in rois.items()}
     if not positions:
@@ -180,7 +180,8 @@ def encode(
         caveats.append(warn_unusable(bad[inside], names if names else inside.astype(str).tolist()))
     for tap, values in features.items():
         _check_finite(tap, values, np.concatenate([parts[p] for p in config.parts]))
-    job = Job(features, responses, positions, parts, ~bad, config)
+    factors = _factors(features, parts, config)
+    job = Job(features, responses, positions, parts, ~bad, config, factors)
     protocol = PROTOCOLS[config.protocol]
     if config.protocol == "paper_a":
         outcome = protocol(job, chosen.choices if isinstance(chosen, Encoding) else chosen)
@@ -193,6 +194,17 @@ def encode(
         config.protocol,
         (*outcome.caveats, *caveats),
     )
+
+
+def _factors(
+    features: Mapping[str, np.ndarray], parts: Mapping[str, np.ndarray], config: EncodeConfig
+) -> dict[str, float]:
+    """Scale of each tap, from the stimuli that readouts may be fitted on."""
+    if not config.unit_scale:
+        return {}
+    names = [p for p in config.parts if p != "test"] or ["test"]
+    rows = np.sort(np.concatenate([parts[p] for p in names]))
+    return {tap: unit_factor(values, rows) for tap, values in features.items()}
 
 
 def _check_arrays(features: Mapping[str, np.ndarray], responses: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from striate.core.errors import InputError
-from striate.encoding.scores import standardize, usable
+from striate.encoding.scores import flat, standardize, usable
 
 EXACT_UP_TO = 12
 """Subjects up to which all sign flips are enumerated (4,096 of them)."""
@@ -45,8 +45,8 @@ def resampled_means(observed: np.ndarray, predicted: np.ndarray, counts: np.ndar
     are a few matrix products.
 
     Args:
-        observed, predicted: (n_stimuli, n_units). Units that are constant or not finite in either
-            are left out.
+        observed, predicted: (n_stimuli, n_units). Units whose responses are constant, or that are
+            not finite, are left out; a constant prediction counts as 0.
         counts: (n_samples, n_stimuli), how often each stimulus was drawn.
 
     Returns:
@@ -54,7 +54,8 @@ def resampled_means(observed: np.ndarray, predicted: np.ndarray, counts: np.ndar
         resample is left out of that resample's mean.
     """
     good = np.flatnonzero(usable(observed) & usable(predicted))
-    total, known = np.zeros(len(counts)), np.zeros(len(counts))
+    total = np.zeros(len(counts))
+    known = np.full(len(counts), float(flat(observed, predicted).sum()))
     for a, b in _standard_blocks(observed, predicted, good):
         n = counts.sum(axis=1, keepdims=True)
         mean_a, mean_b = counts @ a / n, counts @ b / n
@@ -156,12 +157,15 @@ def shuffled_means(
         seed: of the permutations.
 
     Returns:
-        (permutations,); NaN where no unit is defined.
+        (permutations,); NaN where no unit is defined. Constant predictions count as 0.
     """
     _same_shape(observed, predicted, "shuffled stimuli")
     good = np.flatnonzero(usable(observed) & usable(predicted))
-    if not good.size:
+    known = good.size + int(flat(observed, predicted).sum())
+    if not known:
         return np.full(permutations, np.nan)
+    if not good.size:
+        return np.zeros(permutations)
     generator = np.random.default_rng(seed)
     n = len(observed)
     orders = np.array([generator.permutation(n) for _ in range(permutations)], dtype=np.int64)
@@ -172,7 +176,7 @@ def shuffled_means(
         stop = min(start + BLOCK, n)
         table = a[start:stop] @ b.T
         total += table[np.arange(stop - start), orders[:, start:stop]].sum(axis=1)
-    return total / good.size
+    return total / known
 
 
 def permutation_p(value: float, null: np.ndarray) -> float:

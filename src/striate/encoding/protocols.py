@@ -22,11 +22,21 @@ from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
 from striate.encoding.inference import shuffled_means
 from striate.encoding.projection import ProjectionConfig
-from striate.encoding.ridge import ALPHAS, choose_alpha, edge_text, make_folds, mean_over_folds
-from striate.encoding.scores import ceiling_normalized, mean_r, pearson_r, r_squared
+from striate.encoding.ridge import (
+    ALPHAS,
+    check_alphas,
+    choose_alpha,
+    edge_text,
+    make_folds,
+    mean_over_folds,
+)
+from striate.encoding.scores import ceiling_normalized, mean_r, r_squared, score_r
 from striate.encoding.solver import Design, Fold, fold_scores, solve
 
 Protocol = Literal["nested", "paper_a", "paper_b"]
+
+UNIT_ALPHAS = tuple(10.0**i for i in range(-4, 5))
+"""Penalties for features of unit size: 1 is the mean eigenvalue of their Gram matrix (ours)."""
 
 PAPER_A_CAVEATS = (
     "Protocol paper_a: the readout is fitted also on images the network was tuned on (part "
@@ -47,7 +57,12 @@ class EncodeConfig(Config):
     """How a model's features are turned into scores."""
 
     protocol: Protocol = "nested"
-    alphas: tuple[float, ...] = ALPHAS
+    alphas: tuple[float, ...] | None = None
+    """Penalties; None: 10^-4 to 10^4 with features of unit size, else the paper's 10^-1 to 10^7."""
+    scale: Literal["unit", "none"] | None = None
+    """`unit`: divide each tap's features by one number, so that the mean over stimuli of their
+    squared distance from the mean is 1 and a penalty means the same for every network and tap.
+    None: `unit` for `nested` (ours), `none` for the paper's protocols."""
     folds: int = Field(5, ge=2)
     taps: tuple[str, ...] | None = None
     """Taps to choose from; default the model's own list."""
@@ -61,6 +76,16 @@ class EncodeConfig(Config):
     device: str = "cpu"
     """Where the ridge is computed."""
     seed: int = 0
+
+    @property
+    def unit_scale(self) -> bool:
+        """Whether features are brought to unit size."""
+        return self.scale == "unit" or (self.scale is None and self.protocol == "nested")
+
+    @property
+    def penalties(self) -> tuple[float, ...]:
+        """The penalties to choose from, ascending."""
+        return check_alphas(self.alphas or (UNIT_ALPHAS if self.unit_scale else ALPHAS))
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -124,6 +149,7 @@ class Job:
         parts: positions of stimuli by part.
         usable: (V,) boolean.
         config: the settings.
+        factors: what each tap's features are multiplied by.
     """
 
     features: Mapping[str, np.ndarray]
@@ -132,6 +158,11 @@ class Job:
     parts: Mapping[str, np.ndarray]
     usable: np.ndarray
     config: EncodeConfig
+    factors: Mapping[str, float] = field(default_factory=dict)
+
+    def take(self, tap: str, rows: np.ndarray) -> np.ndarray:
+        """Read some rows of a tap's features, as float64 and at the size penalties are for."""
+        return take(self.features[tap], rows) * self.factors.get(tap, 1.0)
 
     @property
     def units(self) -> np.ndarray:
@@ -146,10 +177,10 @@ class Job:
     def scores(self, tap: str, rows: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
         """Pearson r of a tap's readouts, (n_folds, n_alphas, V); `folds` index into `rows`."""
         return fold_scores(
-            Design(take(self.features[tap], rows), self.config.device),
+            Design(self.take(tap, rows), self.config.device),
             np.asarray(self.responses[rows]),
             folds,
-            self.config.alphas,
+            self.config.penalties,
             dtype=self.config.precision,
             units=self.units,
         )
@@ -158,11 +189,10 @@ class Job:
         self, tap: str, train: np.ndarray, test: np.ndarray, alpha: np.ndarray, units: np.ndarray
     ) -> np.ndarray:
         """Fit on some stimuli with an alpha a unit and predict others, (n_test, len(units))."""
-        x = self.features[tap]
         y = np.asarray(self.responses[train][:, units])
-        design = Design(take(x, train), self.config.device)
+        design = Design(self.take(tap, train), self.config.device)
         coef, intercept = solve(design, y, alpha)
-        return np.asarray(take(x, test) @ coef + intercept)
+        return np.asarray(self.take(tap, test) @ coef + intercept)
 
 
 @dataclass
@@ -180,6 +210,13 @@ class Outcome:
     tap_scores: pd.DataFrame
     stimuli: np.ndarray
     caveats: list[str] = field(default_factory=list)
+
+
+def unit_factor(features: np.ndarray, rows: np.ndarray) -> float:
+    """Return what makes the mean squared distance from the mean 1 over `rows`; 1 if it is 0."""
+    x = take(features, rows)
+    size = float(np.square(x - x.mean(axis=0)).sum()) / max(len(rows), 1)
+    return 1.0 / np.sqrt(size) if size > 0 else 1.0
 
 
 def take(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -203,14 +240,14 @@ def nested(job: Job) -> Outcome:
     alpha, best = {}, {}
     for tap in job.features:
         scores = mean_over_folds(job.scores(tap, rows, folds))
-        alpha[tap] = choose_alpha(scores, job.config.alphas)
+        alpha[tap] = choose_alpha(scores, job.config.penalties)
         best[tap] = _best(scores)
     taps = {roi: _best_tap(best, units) for roi, units in job.rois.items()}
     test = job.parts["test"]
     outcome = Outcome(
         _score_on(job, rows, test, taps, alpha), _tap_table(job.rois, best, taps), test
     )
-    outcome.caveats += _edge(outcome, job.config.alphas)
+    outcome.caveats += _edge(outcome, job.config.penalties)
     return outcome
 
 
@@ -279,7 +316,7 @@ def _roi(
         tap=tap,
         units=units,
         alpha=np.where(job.usable[units], alpha[units], np.nan),
-        r=pearson_r(observed, predicted),
+        r=score_r(observed, predicted),
         r2=r_squared(observed, predicted),
         predictions=predicted,
         observed=observed,
@@ -342,8 +379,8 @@ def _choose_paper_a(job: Job, rows: np.ndarray) -> tuple[dict[str, Choice], pd.D
     for roi, by_tap in means.items():
         accuracy = {tap: float(m.max(axis=1).mean()) for tap, m in by_tap.items()}
         tap = max(accuracy, key=lambda t: accuracy[t])
-        votes = np.bincount(by_tap[tap].argmax(axis=1), minlength=len(job.config.alphas))
-        chosen[roi] = Choice(tap, float(job.config.alphas[int(votes.argmax())]))
+        votes = np.bincount(by_tap[tap].argmax(axis=1), minlength=len(job.config.penalties))
+        chosen[roi] = Choice(tap, float(job.config.penalties[int(votes.argmax())]))
         table += [(roi, t, a, t == tap) for t, a in accuracy.items()]
     return chosen, pd.DataFrame(table, columns=["roi", "tap", "score", "chosen"])
 
@@ -368,7 +405,7 @@ def paper_b(job: Job) -> Outcome:
     alpha, best = {}, {}
     for tap in job.features:
         scores = mean_over_folds(job.scores(tap, order, folds))
-        alpha[tap], best[tap] = choose_alpha(scores, job.config.alphas), _best(scores)
+        alpha[tap], best[tap] = choose_alpha(scores, job.config.penalties), _best(scores)
     taps = {roi: _best_tap(best, units) for roi, units in job.rois.items()}
     quiet = replace(job, config=job.config.model_copy(update={"permutations": 0}))
     by_fold = [_score_on(quiet, order[a], order[b], taps, alpha) for a, b in folds]
@@ -377,7 +414,7 @@ def paper_b(job: Job) -> Outcome:
     outcome = Outcome(
         rois, _tap_table(job.rois, best, taps), np.sort(stimuli), list(PAPER_B_CAVEATS)
     )
-    outcome.caveats += _edge(outcome, job.config.alphas)
+    outcome.caveats += _edge(outcome, job.config.penalties)
     return outcome
 
 

@@ -26,6 +26,26 @@ def pearson_r(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return _pearson(*_doubles(observed, predicted))
 
 
+def score_r(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Pearson correlation as a score, shape (n_units,): 0 where the prediction is constant.
+
+    A model that predicts nothing of a unit must not gain by having that unit left out of a mean.
+    NaN where the responses are constant or not finite, or the prediction is not finite.
+
+    >>> a = np.array([[1.0], [2.0], [3.0]])
+    >>> score_r(a, np.array([[2.0], [2.0], [2.0]])), score_r(np.full((3, 1), 2.0), a)
+    (array([0.]), array([nan]))
+    """
+    observed, predicted = _doubles(observed, predicted)
+    return np.where(flat(observed, predicted), 0.0, _pearson(observed, predicted))
+
+
+def flat(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Units, (n_units,) boolean, whose responses vary and whose finite prediction does not."""
+    finite = np.isfinite(predicted).all(axis=0)
+    return np.asarray(usable(observed) & finite & ~usable(predicted))
+
+
 def _doubles(observed: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
 

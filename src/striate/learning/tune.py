@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -134,6 +135,9 @@ def make_fabric(device: str, precision: str) -> Fabric:
             # heads of other targets and layers behind the tap have no gradient in a step
             "strategy": DDPStrategy(find_unused_parameters=True),
         }
+    # Fabric announces precision and devices on its own; our verbs say what they do.
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(accelerator=kind, precision=PRECISIONS[precision], **arguments)
     fabric.launch()
     if processes > 1:
