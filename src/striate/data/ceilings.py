@@ -16,18 +16,17 @@ def ncsnr(trials: np.ndarray) -> np.ndarray:
     the noise variance is the mean over stimuli of the variance across repeats (n - 1 in the
     denominator); the signal variance is the variance of the trials less the noise variance, not
     below zero; the ratio is of standard deviations. Here the total variance is taken from the
-    data, where NSD has it as 1 after z-scoring.
+    data, where NSD has it as 1 after z-scoring. NaN for a unit without two trials of any stimulus
+    or without variance.
     """
-    count = _count(trials)
-    several = (count >= 2).all(axis=1)
-    noise = np.nanvar(trials[several], axis=1, ddof=1).mean(axis=0)
-    seen = trials[_count(trials).min(axis=1) >= 1]
-    means = np.nanmean(seen, axis=1)
+    seen = ~np.isnan(trials)
+    count = seen.sum(axis=1)
+    means = _ratio(np.where(seen, trials, 0.0).sum(axis=1), count)
+    squares = np.where(seen, trials - means[:, None], 0.0) ** 2
+    noise = _mean_where(_ratio(squares.sum(axis=1), count - 1), count >= 2)
     # The variance of a mean of n trials is signal + noise / n; this removes the second part.
-    share = (1.0 / _count(seen)).mean(axis=0)
-    signal = means.var(axis=0, ddof=1) - noise * share
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.sqrt(np.clip(signal, 0, None)) / np.sqrt(noise)
+    signal = _variance_where(means, count >= 1) - noise * _mean_where(_ratio(1.0, count), count >= 1)
+    ratio = np.sqrt(_ratio(np.clip(signal, 0, None), noise))
     return np.where(noise > 0, ratio, np.where(signal > 0, np.inf, np.nan))
 
 
@@ -52,8 +51,8 @@ def noise_ceiling(trials: np.ndarray) -> np.ndarray:
     With uneven numbers of trials the mean of 1/n over stimuli stands for 1/n: that is the share
     of the noise variance that is left in the averages.
     """
-    seen = _count(trials).min(axis=1) >= 1
-    repeats = 1.0 / (1.0 / _count(trials[seen])).mean(axis=0)
+    count = (~np.isnan(trials)).sum(axis=1)
+    repeats = _ratio(1.0, _mean_where(_ratio(1.0, count), count >= 1))
     return ceiling_from_ncsnr(ncsnr(trials), repeats)
 
 
@@ -64,36 +63,45 @@ def split_half(trials: np.ndarray, splits: int = 100, seed: int = 0) -> np.ndarr
     means over stimuli is corrected to the full number of trials, 2r / (1 + r) (Spearman 1910,
     Brown 1910), and averaged over `splits` divisions. It estimates the squared ceiling: the
     correlation of the averages with a second measurement like it. Stimuli with one trial are left
-    out.
+    out, unit by unit; a unit without two stimuli to correlate over is NaN.
 
     Args:
         trials: shape (n_stimuli, n_repeats, n_units).
         splits: number of random divisions.
         seed: of the divisions.
     """
-    trials = trials[(_count(trials) >= 2).all(axis=1)]
+    present = ~np.isnan(trials)
+    if (present == present[..., :1]).all():
+        present = present[..., :1]  # one division for all units, so one sort
+    present = present & (present.sum(axis=1, keepdims=True) >= 2)
+    count = present.sum(axis=1, keepdims=True)
+    used = count[:, 0] > 0
+    values = np.where(present, trials, 0.0)
     generator = np.random.default_rng(seed)
     total = np.zeros(trials.shape[2])
     for _ in range(splits):
-        order = generator.random(trials.shape[:2])
-        order[np.isnan(trials).any(axis=2)] = np.inf  # missing trials last
-        rank = order.argsort(axis=1).argsort(axis=1)
-        present = np.isfinite(order)
-        first = present & (rank < (present.sum(axis=1, keepdims=True) // 2))
-        half = [_mean(trials, chosen) for chosen in (first, present & ~first)]
-        a, b = (h - h.mean(axis=0) for h in half)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            r = (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-            total += 2 * r / (1 + r)
+        order = generator.random(trials.shape[:2])[..., None]
+        rank = np.where(present, order, np.inf).argsort(axis=1).argsort(axis=1)
+        first = present & (rank < count // 2)
+        half = [_ratio((values * h).sum(axis=1), h.sum(axis=1)) for h in (first, present & ~first)]
+        a, b = (np.where(used, h - _mean_where(h, used), 0.0) for h in half)
+        r = _ratio((a * b).sum(axis=0), np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0)))
+        total += _ratio(2 * r, 1 + r)
     return total / splits
 
 
-def _count(trials: np.ndarray) -> np.ndarray:
-    """Number of trials, shape (n_stimuli, n_units)."""
-    return (~np.isnan(trials)).sum(axis=1)
+def _ratio(a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray:
+    """Divide; what has no value is NaN, without a warning."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.true_divide(a, b))
 
 
-def _mean(trials: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Mean over the chosen trials (n_stimuli, n_repeats), shape (n_stimuli, n_units)."""
-    kept = np.where(chosen[..., None], trials, 0.0).sum(axis=1)
-    return np.asarray(kept / chosen.sum(axis=1)[:, None])
+def _mean_where(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Mean over the kept stimuli of (n_stimuli, n_units), shape (n_units,); NaN if there is none."""
+    return _ratio(np.where(kept, values, 0.0).sum(axis=0), kept.sum(axis=0))
+
+
+def _variance_where(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Unbiased variance over the kept stimuli, shape (n_units,)."""
+    apart = np.where(kept, values - _mean_where(values, kept), 0.0)
+    return _ratio((apart**2).sum(axis=0), kept.sum(axis=0) - 1)

@@ -74,6 +74,9 @@ class Dataset(Mapping[str, Recording]):
         except KeyError:
             raise unknown_name("subject", subject, self.recordings) from None
 
+    def __contains__(self, subject: object) -> bool:
+        return subject in self.recordings  # Mapping's own asks for a KeyError
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.recordings)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import warnings
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from striate.core.errors import InputError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"})
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # where the caller has made warnings errors
+)
+"""What Pillow's decoders raise on broken files."""
 
 
 def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
@@ -36,14 +49,14 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     if not data:
         raise InputError(f"image {name} has zero bytes. Copy or download it again.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise InputError(f"{name} is not an image that Pillow can read.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"image {name} is damaged or truncated ({error}; {len(data):,} bytes). "
             "Copy or download it again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,12 @@ class Responses:
                 "stimulus ids. Each row needs the id of its image."
             )
         if len(set(stimulus_ids)) < len(stimulus_ids):
-            raise InputError(f"responses of subject {subject}: stimulus ids repeat.")
+            twice = [i for i, n in Counter(stimulus_ids).items() if n > 1]
+            raise InputError(
+                f"responses of subject {subject}: {len(twice)} stimulus ids have more than one "
+                f"row: {', '.join(map(str, twice[:5]))}. Average the rows of a stimulus, or put "
+                "them into the dim `repeat`."
+            )
         n_units = values.shape[-1]
         if unit_ids is None:
             unit_ids = [f"u{i:05d}" for i in range(n_units)]
@@ -112,6 +118,16 @@ class Responses:
             )
         ceiling = np.full(n_units, np.nan) if noise_ceiling is None else np.asarray(noise_ceiling)
         sides = [hemisphere] * n_units if isinstance(hemisphere, str) else list(hemisphere)
+        for what, one_a_unit in (
+            ("noise ceilings", ceiling),
+            ("hemispheres", sides),
+            *((f"labels of ROI {name.strip()}", mask) for name, mask in (rois or {}).items()),
+        ):
+            if np.shape(one_a_unit) != (n_units,):
+                raise InputError(
+                    f"responses of subject {subject}: {what} have shape {np.shape(one_a_unit)}, "
+                    f"expected one a unit, ({n_units},)."
+                )
         coords: dict[str, Any] = {
             "stimulus_id": ("stimulus", np.array(stimulus_ids, dtype=object)),
             "unit_id": ("unit", np.array(unit_ids, dtype=object)),

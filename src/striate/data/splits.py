@@ -85,8 +85,15 @@ class Split:
         """Check that no image is in two parts, whatever its name or subject.
 
         Raises:
+            InputError: a column is missing, or a part unknown.
             LeakError: naming the first image that is.
         """
+        for column in ("subject", "stimulus_id", "hash", "part"):
+            if column not in table.columns:
+                raise unknown_name("column of a split table", column, table.columns)
+        for part in table["part"].unique():
+            if part not in (*PARTS, "unused"):
+                raise unknown_name("part of a split", str(part), (*PARTS, "unused"))
         used = table[table["part"] != "unused"]
         parts = used.groupby("hash")["part"].nunique()
         if (parts > 1).any():
@@ -133,7 +140,8 @@ def make_split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
             )
     split = Split.from_table(pd.DataFrame(rows, columns=["subject", "stimulus_id", "hash", "part"]))
     for subject in dataset:
-        for part in PARTS[1:]:
+        tuned = config.tune > 0 and subject not in config.held_out
+        for part in PARTS if tuned else PARTS[1:]:
             if split.part(subject, part).size == 0:
                 raise InputError(
                     f"subject {subject} has no stimulus in part {part!r} of the split "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,9 @@ from striate.data.images import SUFFIXES, decode_image, resize_image
 T = TypeVar("T")
 Source = Path | tuple[Path, str] | np.ndarray
 """Where an image lies: a file, a (zip file, member) pair, or uint8 RGB (H, W, 3) in memory."""
+
+# RuntimeError is what `zipfile` raises for a password and for an unknown compression.
+_ZIP_DAMAGE = (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class StimulusSet:
@@ -48,11 +52,16 @@ class StimulusSet:
 
     @classmethod
     def from_folder(cls, path: str | Path) -> StimulusSet:
-        """Take every image below `path`; ids are paths relative to it, without suffix."""
+        """Take every image below `path`; ids are paths relative to it, without suffix.
+
+        Other files are left out, and so are hidden ones (`.thumbnails/…`, macOS's `._a.png`).
+        """
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"image folder {path} does not exist.")
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = sorted(
+            p for p in path.rglob("*") if _is_image(p.relative_to(path).parts) and p.is_file()
+        )
         if not files:
             raise InputError(f"no images in {path} (looked for {', '.join(sorted(SUFFIXES))}).")
         return cls([p.relative_to(path).with_suffix("").as_posix() for p in files], files)
@@ -63,15 +72,22 @@ class StimulusSet:
         path = Path(path)
         try:
             with zipfile.ZipFile(path) as archive:
-                names = sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES)
+                names = sorted(n for n in archive.namelist() if _is_image(Path(n).parts))
         except FileNotFoundError as error:
             raise InputError(f"image archive {path} does not exist.") from error
         except (zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"image archive {path} is damaged: {error}.") from error
+            raise InputError(
+                f"image archive {path} is damaged: {error}. Copy or download it again."
+            ) from error
+        if not names:
+            raise InputError(f"no images in {path} (looked for {', '.join(sorted(SUFFIXES))}).")
         return cls([str(Path(n).with_suffix("")) for n in names], [(path, n) for n in names])
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_archives": {}}  # open files do not go to other processes
 
     def __repr__(self) -> str:
         return f"StimulusSet({len(self)} images)"
@@ -88,7 +104,7 @@ class StimulusSet:
                 if path not in self._archives:
                     self._archives[path] = zipfile.ZipFile(path)
                 data = self._archives[path].read(member)
-            except (OSError, KeyError, zipfile.BadZipFile) as error:
+            except _ZIP_DAMAGE as error:
                 raise InputError(f"image {path}:{member} cannot be read: {error}.") from error
             return decode_image(data, name=f"{path}:{member}")
         return decode_image(source)
@@ -137,3 +153,9 @@ class StimulusSet:
     def _map(self, function: Callable[[int], T]) -> list[T]:
         with ThreadPoolExecutor() as pool:  # Pillow frees the interpreter lock while decoding
             return list(pool.map(function, range(len(self))))
+
+
+def _is_image(parts: Sequence[str]) -> bool:
+    """Whether a path (its parts) is that of an image, and not a hidden file's."""
+    hidden = any(p.startswith(".") or p == "__MACOSX" for p in parts)
+    return not hidden and Path(parts[-1]).suffix.lower() in SUFFIXES

@@ -1,6 +1,27 @@
-"""Scientific questions, one file each: does tuning to a brain area help."""
+"""Scientific questions, one file each, on top of one story of read, split, tune and score."""
 
-from striate.evaluate.compare import Result, compare
-from striate.evaluate.config import CompareConfig, DataConfig, ModelConfig, RunConfig
+from striate.evaluate.compare import compare
+from striate.evaluate.config import (
+    CompareConfig,
+    DataConfig,
+    EncodeRunConfig,
+    ModelConfig,
+    RunConfig,
+    TuneRunConfig,
+)
+from striate.evaluate.single import score_models, tune_models
+from striate.evaluate.story import Options, Result
 
-__all__ = ["CompareConfig", "DataConfig", "ModelConfig", "Result", "RunConfig", "compare"]
+__all__ = [
+    "CompareConfig",
+    "DataConfig",
+    "EncodeRunConfig",
+    "ModelConfig",
+    "Options",
+    "Result",
+    "RunConfig",
+    "TuneRunConfig",
+    "compare",
+    "score_models",
+    "tune_models",
+]

@@ -15,12 +15,7 @@ from striate.models import Model, load
 Method = Literal[
     "untuned", "random", "contrastive", "regression", "pooled_contrastive", "pooled_regression"
 ]
-TUNED: tuple[Method, ...] = (
-    "contrastive",
-    "regression",
-    "pooled_contrastive",
-    "pooled_regression",
-)
+CONTROLS: tuple[Method, ...] = ("untuned", "random")
 
 
 class DataConfig(Config):
@@ -64,11 +59,36 @@ class RunConfig(Config):
     model: ModelConfig = ModelConfig()
     split: SplitConfig = SplitConfig()
     encode: EncodeConfig = EncodeConfig()
+    rois: tuple[str, ...] | None = None
+    """ROIs to tune to and score; default all that have units."""
+    hemispheres: tuple[str, ...] | None = None
     seed: int = 0
+    """Of the random weights (splits, tuning and scoring have their own)."""
     device: str = "auto"
     precision: Literal["32", "bf16"] = "32"
     batch_size: int = Field(64, gt=0)
     """Images a forward pass while features are taken (tuning has its own)."""
+
+
+class TuneRunConfig(RunConfig):
+    """`striate tune`: tune a model to each target, or one pooled over subjects to each ROI."""
+
+    tuning: TuneConfig = TuneConfig()
+    pooled: bool = False
+
+
+class EncodeRunConfig(RunConfig):
+    """`striate encode`: score saved models beside the controls."""
+
+    models: dict[str, str] = Field(default_factory=dict)
+    """Further models to score, by a name of yours: model ids, or folders that tuning wrote."""
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        taken = sorted(set(self.models) & set(CONTROLS))
+        if taken:
+            raise ValueError(f"models: {taken[0]!r} is the name of a control, choose another")
+        return self
 
 
 class CompareConfig(RunConfig):
@@ -81,9 +101,6 @@ class CompareConfig(RunConfig):
         "regression",
         "pooled_contrastive",
     )
-    rois: tuple[str, ...] | None = None
-    """ROIs to tune to and score; default all that have units."""
-    hemispheres: tuple[str, ...] | None = None
     contrastive: TuneConfig = TuneConfig()
     regression: TuneConfig = TuneConfig.regression()
     pooled_contrastive: TuneConfig | None = None

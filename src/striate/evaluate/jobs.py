@@ -1,4 +1,4 @@
-"""What a comparison consists of: each model to make, and whose responses it is scored on."""
+"""What a run consists of: each model to make or load, and whose responses it is scored on."""
 
 from __future__ import annotations
 
@@ -7,85 +7,110 @@ from dataclasses import dataclass
 
 from striate.core.errors import InputError
 from striate.data import Target
-from striate.evaluate.config import CompareConfig, Method
+from striate.evaluate.config import (
+    CONTROLS,
+    CompareConfig,
+    EncodeRunConfig,
+    RunConfig,
+    TuneRunConfig,
+)
+from striate.learning import TuneConfig
 
 NEW_IMAGES = "new images"
 NEW_SUBJECTS = "new subjects"
 """A subject never used for tuning: other units, and images that no tuning saw."""
 
+Groups = Mapping[str, Sequence[Target]]
+"""The (hemisphere, ROI) groups of units by subject."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """One model of a comparison.
+    """One model of a run.
 
     Attributes:
-        method: which of the methods made it.
-        name: its folder below `models`, such as `contrastive/subj01_lh_V1v`.
-        tuned_to: the targets it is tuned to; none for the controls.
+        method: its name in the tables; several models can share it, each for its own units.
+        name: its name within the run, such as `contrastive/subj01_lh_V1v`.
         scored: the targets it is scored on, by subject.
+        tuned_to: the targets it is tuned to in this run.
+        tuning: how, or None where it is not tuned.
+        source: `untuned`, `random`, or a model id or folder.
     """
 
-    method: Method
+    method: str
     name: str
-    tuned_to: tuple[Target, ...]
     scored: Mapping[str, tuple[Target, ...]]
-
-    @property
-    def pooled(self) -> bool:
-        """Whether it is tuned to several subjects."""
-        return self.method.startswith("pooled")
+    tuned_to: tuple[Target, ...] = ()
+    tuning: TuneConfig | None = None
+    source: str = "untuned"
 
 
-def make_jobs(config: CompareConfig, targets: Mapping[str, Sequence[Target]]) -> list[Job]:
+def compare_jobs(config: CompareConfig, targets: Groups) -> list[Job]:
     """List the models of a comparison, the untuned one first.
 
     Controls are scored on every subject; a model tuned to one target on that target; a model
     pooled over subjects on its ROI in every subject, also those held out.
 
-    Args:
-        config: the methods and the held-out subjects.
-        targets: the (hemisphere, ROI) groups of units by subject.
-
     Raises:
         InputError: a tuned method and nobody to tune to.
     """
-    tuned = {s: t for s, t in targets.items() if s not in config.split.held_out}
+    jobs = _controls([m for m in CONTROLS if m in config.methods], targets)
+    for method in config.methods:
+        if method not in CONTROLS:
+            jobs += tuning_jobs(
+                config, method, config.tuning(method), targets, pooled=method.startswith("pooled")
+            )
+    return jobs
+
+
+def encode_jobs(config: EncodeRunConfig, targets: Groups) -> list[Job]:
+    """List the controls and the models that were given, each scored on every subject."""
     everything = {s: tuple(t) for s, t in targets.items()}
-    jobs = [Job(m, m, (), everything) for m in ("untuned", "random") if m in config.methods]
-    wanted = [m for m in config.methods if m not in ("untuned", "random")]
-    if wanted and not tuned:
+    given = [Job(n, n, everything, source=source) for n, source in config.models.items()]
+    return _controls(CONTROLS, targets) + given
+
+
+def tune_jobs(config: TuneRunConfig, targets: Groups) -> list[Job]:
+    """List the models that `striate tune` makes."""
+    name = f"pooled_{config.tuning.objective}" if config.pooled else config.tuning.objective
+    return tuning_jobs(config, name, config.tuning, targets, pooled=config.pooled)
+
+
+def _controls(names: Sequence[str], targets: Groups) -> list[Job]:
+    everything = {s: tuple(t) for s, t in targets.items()}
+    return [Job(name, name, everything, source=name) for name in names]
+
+
+def tuning_jobs(
+    config: RunConfig, method: str, tuning: TuneConfig, targets: Groups, *, pooled: bool
+) -> list[Job]:
+    """List the models of one tuned method."""
+    tuned = {s: t for s, t in targets.items() if s not in config.split.held_out}
+    if not tuned:
         raise InputError(
-            f"every subject is held out ({', '.join(targets)}), so {wanted[0]} has nobody to be "
+            f"every subject is held out ({', '.join(targets)}), so {method} has nobody to be "
             "tuned to. Shorten split.held_out."
         )
-    for method in wanted:
-        if method.startswith("pooled"):
-            jobs += _pooled(method, tuned, everything)
-        else:
-            jobs += [
-                Job(method, f"{method}/{t.name}", (t,), {subject: (t,)})
-                for subject, own in tuned.items()
-                for t in own
-            ]
-    return jobs
-
-
-def _pooled(
-    method: Method,
-    tuned: Mapping[str, Sequence[Target]],
-    everything: Mapping[str, Sequence[Target]],
-) -> list[Job]:
-    places = dict.fromkeys((t.hemisphere, t.roi) for own in tuned.values() for t in own)
+    if not pooled:
+        return [
+            Job(method, f"{method}/{t.name}", {s: (t,)}, (t,), tuning)
+            for s, own in tuned.items()
+            for t in own
+        ]
     jobs = []
-    for hemisphere, roi in places:
-
-        def here(
-            groups: Mapping[str, Sequence[Target]], place: tuple[str, str] = (hemisphere, roi)
-        ) -> dict[str, tuple[Target, ...]]:
-            own = {s: [t for t in g if (t.hemisphere, t.roi) == place] for s, g in groups.items()}
-            return {s: tuple(t) for s, t in own.items() if t}
-
-        members = tuple(t for group in here(tuned).values() for t in group)
+    for hemisphere, roi in dict.fromkeys((t.hemisphere, t.roi) for o in tuned.values() for t in o):
+        members = _at(tuned, hemisphere, roi)
         name = "_".join(p for p in (hemisphere, roi) if p).replace("/", "-").replace(" ", "-")
-        jobs.append(Job(method, f"{method}/{name}", members, here(everything)))
+        tuned_to = tuple(t for group in members.values() for t in group)
+        scored = _at(targets, hemisphere, roi)
+        jobs.append(Job(method, f"{method}/{name}", scored, tuned_to, tuning))
     return jobs
+
+
+def _at(groups: Groups, hemisphere: str, roi: str) -> dict[str, tuple[Target, ...]]:
+    """The subjects that have a ROI, with its target."""
+    own = {
+        s: tuple(t for t in g if (t.hemisphere, t.roi) == (hemisphere, roi))
+        for s, g in groups.items()
+    }
+    return {s: t for s, t in own.items() if t}

@@ -1,9 +1,8 @@
-"""What a comparison will do and what it will take, said before it starts."""
+"""What a run will do and what it will take, said before it starts."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,11 +11,14 @@ import torch
 
 from striate.data import Dataset, Split
 from striate.encoding import predict_cost
-from striate.evaluate.config import CompareConfig
+from striate.evaluate.config import RunConfig
 from striate.evaluate.jobs import Job
+from striate.learning import TuneConfig
 from striate.models import Model, evaluating
 
 PROBE_IMAGES = 8
+RUNTIME_GB = 0.4
+"""What Python and PyTorch take before anything is loaded."""
 
 
 @dataclass(frozen=True)
@@ -87,41 +89,56 @@ def duration(seconds: float) -> str:
 
 
 def make_plan(
-    config: CompareConfig, dataset: Dataset, split: Split, jobs: Sequence[Job], model: Model
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    jobs: Sequence[Job],
+    model: Model,
+    *,
+    scoring: bool = True,
 ) -> Plan:
-    """Predict time and memory of a comparison from the shapes and two timed batches."""
-    taps = tuple(config.encode.taps or model.taps)
-    forward, _ = probe(model, taps, config.device, config.precision, backward=False)
+    """Predict time and memory of a run from its shapes and a few timed batches."""
     steps = []
-    for method, count in Counter(job.method for job in jobs).items():
+    for method in dict.fromkeys(job.method for job in jobs):
         own = [job for job in jobs if job.method == method]
-        if own[0].tuned_to:
-            steps.append(_tuning(config, split, own, model))
-        images = sum(len(split.part(s, *config.encode.parts)) for job in own for s in job.scored)
-        largest = max(len(split.part(s, *config.encode.parts)) for job in own for s in job.scored)
-        cost = predict_cost(
-            model, largest, largest, config.encode.projection, taps, config.batch_size
-        )
-        base = max(8 * len(dataset[s].responses.unit_ids) * largest for s in dataset)
-        memory = (cost.memory + 4 * base) / 1e9 + 0.4
-        # Projection and ridge come on top of the forward pass; a third is what they took on
-        # recordings of a thousand images.
-        steps.append(Step(f"score {method}", count, images, 1.3 * images * forward, memory))
+        if own[0].tuning is not None:
+            steps.append(_tuning(config, split, own, own[0].tuning, model))
+        if scoring:
+            steps.append(_scoring(config, dataset, split, own, model))
     return Plan(tuple(steps))
 
 
-def _tuning(config: CompareConfig, split: Split, jobs: Sequence[Job], model: Model) -> Step:
-    method = jobs[0].method
-    tuning = config.tuning(method)
-    images = tuning.epochs * sum(
-        len(split.part(t.subject, "tune")) for job in jobs for t in job.tuned_to
+def _scoring(
+    config: RunConfig, dataset: Dataset, split: Split, jobs: Sequence[Job], model: Model
+) -> Step:
+    taps = tuple(config.encode.taps or model.taps)
+    seconds, _ = probe(model, taps, config.device, config.precision, backward=False)
+    sizes = [len(split.part(s, *config.encode.parts)) for job in jobs for s in job.scored]
+    cost = predict_cost(
+        model, max(sizes), max(sizes), config.encode.projection, taps, config.batch_size
     )
-    largest = max(len(split.part(t.subject, "tune")) for job in jobs for t in job.tuned_to)
+    responses = max(8 * len(dataset[s].responses.unit_ids) * max(sizes) for s in dataset)
+    # Projection and ridge come on top of the forward pass: about a third of it, as measured on
+    # recordings of a thousand images.
+    return Step(
+        f"score {jobs[0].method}",
+        len(jobs),
+        sum(sizes),
+        1.3 * sum(sizes) * seconds,
+        (cost.memory + 4 * responses) / 1e9 + RUNTIME_GB,
+    )
+
+
+def _tuning(
+    config: RunConfig, split: Split, jobs: Sequence[Job], tuning: TuneConfig, model: Model
+) -> Step:
+    sizes = [len(split.part(t.subject, "tune")) for job in jobs for t in job.tuned_to]
     taps = (tuning.tap,) if tuning.tap else ()
     seconds, kept = probe(model, taps, config.device, tuning.precision, backward=True)
     parameters = 16 * sum(p.numel() for p in model.parameters())  # weights, gradient, Adam's two
-    memory = (min(tuning.batch_size, largest) * kept + parameters) / 1e9 + 0.4
-    return Step(f"tune {method}", len(jobs), images, images * seconds, memory)
+    images = tuning.epochs * sum(sizes)
+    memory = (min(tuning.batch_size, max(sizes)) * kept + parameters) / 1e9 + RUNTIME_GB
+    return Step(f"tune {jobs[0].method}", len(jobs), images, images * seconds, memory)
 
 
 def probe(

@@ -1,0 +1,350 @@
+"""`build`: from a run folder to one self-contained `report.html`. No science is computed here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from striate.core.errors import InputError
+from striate.core.files import read_json, write_text
+from striate.report import figures
+from striate.report.page import (
+    Raw,
+    bullets,
+    code,
+    facts,
+    folded,
+    frame,
+    image,
+    page,
+    paragraph,
+    section,
+    table,
+    text,
+)
+
+ALPHA = 0.05
+TABLES = ("rois", "group", "taps", "null")
+
+
+def build(run: str | Path) -> Path:
+    """Write `report.html` into a run folder and return its path.
+
+    Args:
+        run: a folder that `striate compare`, `encode` or `demo` wrote.
+
+    Raises:
+        InputError: no run there, or one that has not got as far as its scores.
+    """
+    run = Path(run)
+    if not (run / "config.yaml").exists():
+        raise InputError(f"{run} is no run folder: it has no config.yaml.")
+    needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
+    needed += [f"tables/{name}.parquet" for name in TABLES]
+    missing = [name for name in needed if not (run / name).exists()]
+    if missing:
+        raise InputError(
+            f"{run} has no {missing[0]} yet: the run was stopped before its end. Call the same "
+            "command again; it goes on where it was."
+        )
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    scores = pd.read_parquet(run / "scores.parquet")
+    rois, group, taps, null = (pd.read_parquet(run / f"tables/{n}.parquet") for n in TABLES)
+    simulated = bool(scores["simulated"].any())
+    title = f"Striate: {config['data']['name']}, {config['model']['id']}"
+    parts: list[str] = [
+        Raw(f"<h1>{text(title)}</h1>"),
+        paragraph(_subtitle(scores, config), "quiet"),
+        Raw('<div class="simulated">SIMULATED responses: nothing here is about a brain.</div>')
+        if simulated
+        else Raw(""),
+        _answer(group),
+        _planted(run),
+        bullets(read_json(run / "warnings.json"), "warn"),
+    ]
+    for kind in dict.fromkeys(group["generalization"]):
+        here = [t[t["generalization"] == kind] for t in (group, rois, scores, taps, null)]
+        parts += _generalization(str(kind), *here, simulated=simulated)
+    parts += [
+        _ceilings(scores, simulated),
+        _training(run, simulated),
+        _split(run),
+        _provenance(run, config),
+    ]
+    write_text(run / "report.html", page(title, parts))
+    return run / "report.html"
+
+
+def _subtitle(scores: pd.DataFrame, config: dict[str, Any]) -> str:
+    units = scores.drop_duplicates(["subject", "hemisphere", "unit_id"])
+    return (
+        f"{scores['subject'].nunique()} subjects, {len(units):,} units, "
+        f"{scores.groupby(['hemisphere', 'roi']).ngroups} ROIs, "
+        f"{scores['model'].nunique()} models; protocol {config['encode']['protocol']}; "
+        "every score is on test stimuli that no model saw."
+    )
+
+
+def _answer(group: pd.DataFrame) -> Raw:
+    """In words: by how much each model differs from the untuned one."""
+    lines = []
+    for (kind, model), own in group.groupby(["generalization", "model"], sort=False):
+        if model == "untuned":
+            continue
+        better = int(((own["q"] < ALPHA) & (own["delta"] > 0)).sum())
+        worse = int(((own["q"] < ALPHA) & (own["delta"] < 0)).sum())
+        tested = int(own["q"].notna().sum())
+        verdict = (
+            f"; tested over subjects, better in {better} and worse in {worse} of {tested} ROIs "
+            f"(q < {ALPHA})"
+            if tested
+            else "; too few subjects for a test over them"
+        )
+        lines.append(
+            f"{figures.label(str(model))}, {kind}: mean r {own['r'].mean():.3f}, "
+            f"{own['delta'].mean():+.4f} against untuned over {len(own)} "
+            f"ROI{'s' if len(own) > 1 else ''}, {own['share_improved'].mean():.0%} of units "
+            f"improved{verdict}."
+        )
+    return bullets(lines, "answer") if lines else Raw("")
+
+
+def _planted(run: Path) -> Raw:
+    """What a simulation planted, where the run says so."""
+    path = run / "planted.json"
+    return bullets(read_json(path)["lines"], "answer") if path.exists() else Raw("")
+
+
+def _generalization(
+    kind: str,
+    group: pd.DataFrame,
+    rois: pd.DataFrame,
+    scores: pd.DataFrame,
+    taps: pd.DataFrame,
+    null: pd.DataFrame,
+    *,
+    simulated: bool,
+) -> list[Raw]:
+    scatter, heat = figures.unit_scatter(scores), figures.tap_heat(taps)
+    return [
+        section(
+            f"Scores: {kind}",
+            paragraph(
+                "Mean over units and subjects of Pearson r on test stimuli. Below it the gain "
+                "over the untuned network with its 95 % interval over subjects (Student's t), the "
+                f"share of units improved, and a star where q < {ALPHA} (sign flips over "
+                "subjects, FDR over ROIs). The best tuned model is in bold.",
+                "quiet",
+            ),
+            _method_table(group),
+            image(figures.png(figures.roi_bars(group, rois), simulated), f"Mean r by ROI, {kind}"),
+            paragraph(
+                "Bars: mean over subjects; dots: subjects with 95 % bootstrap intervals over test "
+                "stimuli.",
+                "quiet",
+            ),
+            folded("By subject", _subject_table(rois)),
+        ),
+        section(
+            f"Units: {kind}",
+            image(figures.png(scatter, simulated), "r of each unit, tuned against untuned")
+            if scatter
+            else "",
+        ),
+        section(
+            f"Taps and ROIs: {kind}",
+            paragraph(
+                "Mean r over folds of the select part, by which taps were chosen; framed: the "
+                "best tap on average over subjects.",
+                "quiet",
+            )
+            if heat
+            else "",
+            image(figures.png(heat, simulated), "Score of each tap by ROI") if heat else "",
+        ),
+        section(f"Controls: {kind}", _control_table(null)),
+    ]
+
+
+def _method_table(group: pd.DataFrame) -> Raw:
+    models = list(dict.fromkeys(group["model"]))
+    rows = []
+    for (hemisphere, roi), own in group.groupby(["hemisphere", "roi"], sort=False):
+        by_model = {str(row["model"]): row for _, row in own.iterrows()}
+        tuned = {m: r["r"] for m, r in by_model.items() if m not in ("untuned", "random")}
+        best = max(tuned, key=lambda m: tuned[m]) if len(tuned) > 1 else ""
+        first = own.iloc[0]
+        cells = [_method_cell(by_model.get(m), bold=m == best) for m in models]
+        rows.append(
+            [figures.place(str(hemisphere), str(roi)), int(first["n_subjects"]),
+             int(first["n_units"]), *cells]
+        )  # fmt: skip
+    return table(["ROI", "subjects", "units", *map(figures.label, models)], rows)
+
+
+def _method_cell(row: pd.Series | None, *, bold: bool) -> Raw:
+    if row is None:
+        return Raw("–")
+    value = f"<b>{row['r']:.3f}</b>" if bold else f"{row['r']:.3f}"
+    if pd.isna(row["delta"]):
+        return Raw(value)
+    star = "*" if row["q"] < ALPHA else ""
+    kind = "good" if row["delta"] > 0 else "bad"
+    interval = (
+        "" if pd.isna(row["delta_low"]) else f" [{row['delta_low']:+.3f}, {row['delta_high']:+.3f}]"
+    )
+    share = (
+        "" if pd.isna(row["share_improved"]) else f"<br><small>{row['share_improved']:.0%}</small>"
+    )
+    return Raw(
+        f'{value}<br><small class="{kind}">{row["delta"]:+.4f}{star}</small>'
+        f"<small>{interval}</small>{share}"
+    )
+
+
+def _subject_table(rois: pd.DataFrame) -> Raw:
+    shown = pd.DataFrame(
+        {
+            "subject": rois["subject"],
+            "ROI": [
+                figures.place(h, r) for h, r in zip(rois["hemisphere"], rois["roi"], strict=True)
+            ],
+            "model": [figures.label(m) for m in rois["model"]],
+            "tap": rois["tap"],
+            "units": rois["n_units"],
+            "stimuli": rois["n_stimuli"],
+            "r": rois["r"],
+            "95 %": _interval(rois, "r"),
+            "median r": rois["r_median"],
+            "r / ceiling": rois["r_normalized"],
+            "gain": rois["delta"],
+            "gain 95 %": _interval(rois, "delta"),
+            "improved": rois["share_improved"],
+            "q": rois["q"],
+        }
+    )
+    return frame(shown, names=4)
+
+
+def _interval(data: pd.DataFrame, name: str) -> list[str]:
+    pairs = zip(data[f"{name}_low"], data[f"{name}_high"], strict=True)
+    return ["–" if pd.isna(a) else f"[{a:.3f}, {b:.3f}]" for a, b in pairs]
+
+
+def _control_table(null: pd.DataFrame) -> Raw:
+    known = null[null["permutations"] > 0]
+    if known.empty:
+        return Raw("")
+    mean = known.groupby("model", sort=False).agg(
+        r=("r", "mean"), null_mean=("null_mean", "mean"), null_95=("null_95", "mean"),
+        largest_p=("p", "max"), targets=("p", "size"),
+    )  # fmt: skip
+    rows = [
+        [figures.label(str(model)), float(r["r"]), float(r["null_mean"]), float(r["null_95"]),
+         float(r["largest_p"]), int(r["targets"])]
+        for model, r in mean.iterrows()
+    ]  # fmt: skip
+    columns = ["model", "mean r", "mean r, stimuli shuffled", "its 95th percentile",
+               "largest p of a target", "targets"]  # fmt: skip
+    return table(columns, rows)
+
+
+def _ceilings(scores: pd.DataFrame, simulated: bool) -> Raw:
+    figure = figures.ceilings(scores)
+    if figure is None:
+        return section(
+            "Noise ceilings",
+            paragraph(
+                "There is no noise ceiling: the data hold no repeats and state none. How much of "
+                "the responses could be predicted at all is not known."
+            ),
+        )
+    units = scores.drop_duplicates(["subject", "hemisphere", "roi", "unit_id"])
+    known = units["ceiling"].notna()
+    return section(
+        "Noise ceilings",
+        paragraph(
+            f"Known for {int(known.sum()):,} of {len(units):,} units; median "
+            f"{units['ceiling'].median():.3f}. A ceiling is the largest correlation that a perfect "
+            "model could reach with the averaged responses."
+        ),
+        image(figures.png(figure, simulated), "Noise ceilings and scores"),
+    )
+
+
+def _training(run: Path, simulated: bool) -> Raw:
+    curves = {}
+    for path in sorted((run / "models").glob("*/*/metrics.jsonl")):
+        lines = [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
+        epochs = pd.DataFrame([line for line in lines if "epoch_loss" in line])
+        if not epochs.empty:
+            curves[f"{path.parent.parent.name}/{path.parent.name}"] = epochs
+    figure = figures.training_curves(curves)
+    if figure is None:
+        return Raw("")
+    seconds = {
+        e["model"]: e["seconds"] for e in _events(run) if e["what"] == "tuned" and e["seconds"] > 1
+    }
+    note = f"{len(curves)} models" + (
+        f", {sum(seconds.values()) / 60:.1f} minutes in all" * bool(seconds)
+    )
+    return section(
+        "Training",
+        paragraph(note, "quiet"),
+        image(figures.png(figure, simulated), "Training curves"),
+    )
+
+
+def _events(run: Path) -> list[dict[str, Any]]:
+    path = run / "metrics.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
+
+
+def _split(run: Path) -> Raw:
+    leaks = read_json(run / "leaks.json")
+    parts = pd.read_parquet(run / "splits.parquet")
+    counts = pd.crosstab(parts["subject"], parts["part"]).reset_index()
+    order = ["subject", *(p for p in ("tune", "fit", "select", "test", "unused") if p in counts)]
+    bad = [c for c in leaks["checks"] if not c["ok"]]
+    verdict = "passed" if not bad and not leaks["images_in_two_parts"] else "FAILED"
+    checks = [
+        [c["model"], c["subject"], c["seen"], c["test"], c["overlap"]] for c in leaks["checks"]
+    ]
+    return section(
+        "Split and leak check",
+        paragraph(
+            f"{leaks['images']:,} different images by content; {leaks['images_in_two_parts']} in "
+            f"two parts; {leaks['images_of_several_subjects']:,} shown to several subjects (the "
+            "same part for all). Before each score the test images were compared with all images "
+            f"that its model had seen: {len(checks)} checks, {verdict}."
+        ),
+        frame(counts[order]),
+        folded(
+            "All checks",
+            table(["model", "subject", "images seen", "test images", "in both"], checks, names=2),
+        ),
+    )
+
+
+def _provenance(run: Path, config: dict[str, Any]) -> Raw:
+    known = read_json(run / "provenance.json")
+    machine = known["machine"]
+    shown = {
+        "started": known["started"],
+        "machine": f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; "
+        f"GPUs: {', '.join(machine['gpus']) or 'none'}",
+        "versions": ", ".join(f"{k} {v}" for k, v in known["versions"].items()),
+    }
+    return section(
+        "Provenance",
+        paragraph("To repeat this run (the folder holds its config.yaml):"),
+        code(known["command"]),
+        facts(shown),
+        folded("Resolved config", code(yaml.safe_dump(config, sort_keys=False))),
+    )

@@ -1,0 +1,169 @@
+"""StimulusSet: ids and content, wherever the images lie."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.core.cache import Cache
+from striate.core.errors import InputError
+from striate.core.hashing import hash_image
+from striate.data import StimulusSet, stimuli
+from tests.data.layouts import picture, png_bytes, save_picture, write_images
+
+
+def test_folder_ids_are_relative_paths_without_suffix(tmp_path):
+    save_picture(tmp_path / "cats" / "tom.png", 0)
+    save_picture(tmp_path / "dogs" / "tom.BMP", 1)
+    found = StimulusSet.from_folder(tmp_path)
+    assert found.ids == ("cats/tom", "dogs/tom")
+    np.testing.assert_array_equal(found.image(1), picture(1))
+
+
+def test_stray_files_are_left_out(tmp_path):
+    write_images(tmp_path, [0, 1])
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "._a0000.png").write_bytes(b"\x00\x05\x16\x07")  # macOS leaves these behind
+    save_picture(tmp_path / ".thumbnails" / "a0000.png", 3)
+    (tmp_path / "folder.png").mkdir()
+    assert StimulusSet.from_folder(tmp_path).ids == ("a0000", "a0001")
+
+
+def test_no_images_and_no_folder(tmp_path):
+    with pytest.raises(InputError, match=r"no images in .*looked for .*\.png"):
+        StimulusSet.from_folder(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        StimulusSet.from_folder(tmp_path / "nowhere")
+
+
+def test_the_same_name_with_two_suffixes_is_a_duplicate_id(tmp_path):
+    save_picture(tmp_path / "a.png", 0)
+    save_picture(tmp_path / "a.bmp", 1)
+    with pytest.raises(InputError, match="1 stimulus ids occur more than once: a"):
+        StimulusSet.from_folder(tmp_path)
+
+
+def test_duplicate_ids_are_named():
+    with pytest.raises(InputError, match="more than once: b, c"):
+        StimulusSet(["a", "b", "b", "c", "c"], [picture(i) for i in range(5)])
+
+
+def test_more_ids_than_images():
+    with pytest.raises(InputError, match="2 stimulus ids for 1 images"):
+        StimulusSet(["a", "b"], [picture(0)])
+
+
+def test_zip_is_read_by_sorted_name(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for seed in (2, 0, 1):
+            archive.writestr(f"image{seed}.png", png_bytes(seed))
+        archive.writestr("__MACOSX/._image0.png", b"junk")
+        archive.writestr("readme.txt", b"junk")
+    found = StimulusSet.from_zip(tmp_path / "a.zip")
+    assert found.ids == ("image0", "image1", "image2")
+    assert found.hashes == tuple(hash_image(picture(i)) for i in range(3))
+    # An archive that is open in this process does not hinder sending the set to another.
+    assert pickle.loads(pickle.dumps(found)).hashes == found.hashes
+
+
+def test_damaged_and_missing_zip(tmp_path):
+    with pytest.raises(InputError, match=r"b\.zip does not exist"):
+        StimulusSet.from_zip(tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", png_bytes(0))
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"a\.zip is damaged"):
+        StimulusSet.from_zip(tmp_path / "a.zip")
+
+
+def test_zip_without_images(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme.txt", b"x")
+    with pytest.raises(InputError, match="no images in"):
+        StimulusSet.from_zip(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_damaged_member_is_named(tmp_path, compression):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("a.png", png_bytes(0))
+        archive.writestr("b.png", png_bytes(1))
+        offset = archive.getinfo("b.png").header_offset
+    data = bytearray(path.read_bytes())
+    data[offset + 60 : offset + 120] = b"\xff" * 60
+    path.write_bytes(bytes(data))
+    found = StimulusSet.from_zip(path)
+    np.testing.assert_array_equal(found.image(0), picture(0))
+    with pytest.raises(InputError, match=r"a\.zip:b\.png"):
+        found.image(1)
+
+
+def test_hashes_are_of_content_not_name(tmp_path):
+    write_images(tmp_path, [0, 1])
+    save_picture(tmp_path / "copy.bmp", 0)
+    a, b, copy = StimulusSet.from_folder(tmp_path).hashes
+    assert a == copy != b
+
+
+def test_a_broken_image_is_named_when_hashing(tmp_path):
+    write_images(tmp_path, [0, 1, 2])
+    (tmp_path / "a0001.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a0001\.png has zero bytes"):
+        _ = StimulusSet.from_folder(tmp_path).hashes
+
+
+def test_an_image_deleted_after_listing_is_named(tmp_path):
+    write_images(tmp_path, [0])
+    found = StimulusSet.from_folder(tmp_path)
+    (tmp_path / "a0000.png").unlink()
+    with pytest.raises(InputError, match=r"a0000\.png does not exist"):
+        found.image(0)
+
+
+def test_indices_and_subset():
+    found = StimulusSet(list("abc"), [picture(i) for i in range(3)])
+    np.testing.assert_array_equal(found.indices(["c", "a"]), [2, 0])
+    hashes = found.hashes
+    part = found.subset([2, 0])
+    assert part.ids == ("c", "a")
+    assert part.hashes == (hashes[2], hashes[0])
+    assert StimulusSet(list("ab"), [picture(7)] * 2).subset([1]).hashes == (
+        hash_image(picture(7)),
+    )
+
+
+def test_unknown_id_offers_the_nearest():
+    found = StimulusSet(["cat01", "dog01"], [picture(0), picture(1)])
+    with pytest.raises(InputError, match="unknown stimulus 'cat1'. Did you mean cat01") as error:
+        found.indices(["cat1", "zebra", "dog01"])
+    assert "2 are missing" in str(error.value)
+
+
+def test_decoded_is_one_read_only_map_made_once(tmp_path, monkeypatch):
+    mixed = np.array(Image.fromarray(picture(1)).resize((20, 10)))
+    found = StimulusSet(["a", "b"], [picture(0, 12), mixed])
+    cache = Cache(tmp_path / "cache")
+    out = found.decoded(12, cache=cache)
+    assert isinstance(out, np.memmap)
+    assert (out.shape, out.dtype, out.flags.writeable) == ((2, 12, 12, 3), np.uint8, False)
+    np.testing.assert_array_equal(out[0], picture(0, 12))
+    crop = found.decoded(12, "crop", cache=cache)
+    assert (crop[1] != out[1]).any()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("decoded twice")
+
+    monkeypatch.setattr(stimuli, "resize_image", refuse)
+    np.testing.assert_array_equal(found.decoded(12, cache=cache), out)
+    # The map is of the content: other names find it, another order does not.
+    renamed = StimulusSet(["x", "y"], found.sources)
+    np.testing.assert_array_equal(renamed.decoded(12, cache=cache), out)
+    with pytest.raises(AssertionError, match="decoded twice"):
+        found.subset([1, 0]).decoded(12, cache=cache)
