@@ -284,7 +284,7 @@ def test_more_components_than_stimuli(world):
 
 def test_narrow_grid_is_a_caveat(world):
     got = run(world, alphas=(1e5, 1e6))
-    assert any("alpha grid may be too narrow" in c for c in got.caveats)
+    assert any("grid may be too narrow" in c for c in got.caveats)
 
 
 def test_normalized(world):
@@ -377,7 +377,7 @@ def test_unit_scale_makes_the_size_of_features_irrelevant(world):
 
 
 def test_defaults_of_scale_and_penalties_follow_the_protocol():
-    assert EncodeConfig().penalties == tuple(10.0**i for i in range(-4, 5))
+    assert EncodeConfig().penalties == tuple(10.0**i for i in range(-6, 5))
     assert EncodeConfig(protocol="paper_a").penalties == tuple(10.0**i for i in range(-1, 8))
     assert not EncodeConfig(protocol="paper_b").unit_scale
     assert EncodeConfig(alphas=(3.0, 1.0)).penalties == (1.0, 3.0)

@@ -211,7 +211,7 @@ def test_alpha_at_the_edge_is_said_once():
         RidgeCV(alphas=(1e-6, 1e-5)).fit(X[:, :3], np.random.default_rng(0).normal(size=(60, 1)))
     assert len(said) == 1
     assert edge_text(np.array([0.1] + [1.0] * 10), (0.1, 1.0, 10.0)) == ""
-    assert "18% of units chose the smallest" in edge_text(
+    assert "More than 10% of the units chose the smallest alpha, 0.1" in edge_text(
         np.array([0.1] * 2 + [1.0] * 9), (0.1, 1.0, 10.0)
     )
     assert edge_text(np.full(3, np.nan), ALPHAS) == ""

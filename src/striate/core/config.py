@@ -82,7 +82,8 @@ def _set(values: dict[str, Any], override: str) -> None:
 
 def _explain(cls: type[BaseModel], error: ValidationError, source: str) -> InputError:
     lines = []
-    for problem in error.errors():
+    problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
+    for problem in problems:  # unknown keys first: a typo is also a missing key
         place = ".".join(str(p) for p in problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = _fields_at(cls, problem["loc"][:-1])

@@ -1,6 +1,7 @@
 """Stimuli, responses, splits, noise ceilings, readers and simulation."""
 
 from striate.data.dataset import Dataset, Recording
+from striate.data.doctor import diagnose
 from striate.data.readers import READERS, read
 from striate.data.responses import Responses, Target
 from striate.data.splits import PARTS, Split, SplitConfig, assert_unseen, make_split
@@ -17,6 +18,7 @@ __all__ = [
     "StimulusSet",
     "Target",
     "assert_unseen",
+    "diagnose",
     "make_split",
     "read",
 ]

@@ -19,15 +19,20 @@ def ncsnr(trials: np.ndarray) -> np.ndarray:
     data, where NSD has it as 1 after z-scoring. NaN for a unit without two trials of any stimulus
     or without variance.
     """
+    trials = np.asarray(trials, dtype=np.float64)
     seen = ~np.isnan(trials)
     count = seen.sum(axis=1)
     means = _ratio(np.where(seen, trials, 0.0).sum(axis=1), count)
     squares = np.where(seen, trials - means[:, None], 0.0) ** 2
     noise = _mean_where(_ratio(squares.sum(axis=1), count - 1), count >= 2)
     # The variance of a mean of n trials is signal + noise / n; this removes the second part.
-    signal = _variance_where(means, count >= 1) - noise * _mean_where(_ratio(1.0, count), count >= 1)
+    signal = _variance_where(means, count >= 1) - noise * _mean_where(
+        _ratio(1.0, count), count >= 1
+    )
+    # Equal trials have an average that is off by rounding; that much variance is none.
+    rounding = (1e-12 * np.abs(np.where(seen, trials, 0.0)).max(axis=(0, 1), initial=0.0)) ** 2
     ratio = np.sqrt(_ratio(np.clip(signal, 0, None), noise))
-    return np.where(noise > 0, ratio, np.where(signal > 0, np.inf, np.nan))
+    return np.where(noise > rounding, ratio, np.where(signal > rounding, np.inf, np.nan))
 
 
 def ceiling_from_ncsnr(ratio: np.ndarray, repeats: float | np.ndarray) -> np.ndarray:
@@ -76,7 +81,10 @@ def split_half(trials: np.ndarray, splits: int = 100, seed: int = 0) -> np.ndarr
     present = present & (present.sum(axis=1, keepdims=True) >= 2)
     count = present.sum(axis=1, keepdims=True)
     used = count[:, 0] > 0
-    values = np.where(present, trials, 0.0)
+    # Less one of its own values, so that a unit that never changes is exactly 0, not rounding.
+    largest = np.where(present, trials, -np.inf).max(axis=(0, 1), initial=-np.inf)
+    origin = np.where(np.isfinite(largest), largest, 0.0)
+    values = np.where(present, trials - origin, 0.0)
     generator = np.random.default_rng(seed)
     total = np.zeros(trials.shape[2])
     for _ in range(splits):
@@ -97,7 +105,7 @@ def _ratio(a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray:
 
 
 def _mean_where(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Mean over the kept stimuli of (n_stimuli, n_units), shape (n_units,); NaN if there is none."""
+    """Mean over the kept of (n_stimuli, n_units), shape (n_units,); NaN if none is kept."""
     return _ratio(np.where(kept, values, 0.0).sum(axis=0), kept.sum(axis=0))
 
 

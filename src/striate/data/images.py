@@ -27,6 +27,31 @@ _DAMAGE = (
 """What Pillow's decoders raise on broken files."""
 
 
+def probe_image(source: str | Path | bytes, name: str = "") -> tuple[int, int]:
+    """Read an image's header only and return its height and width as stored.
+
+    Raises:
+        InputError: naming the file when it is missing, empty or no image. A file that is cut off
+            after its header is not noticed.
+    """
+    if isinstance(source, bytes):
+        name, data = _read(source, name)
+        place: Path | io.BytesIO = io.BytesIO(data)
+    else:
+        place, name = Path(source), name or str(source)
+    try:
+        with Image.open(place) as image:
+            return image.height, image.width
+    except FileNotFoundError as error:
+        raise InputError(f"image {name} does not exist.") from error
+    except UnidentifiedImageError as error:
+        if isinstance(place, Path) and place.stat().st_size == 0:
+            raise InputError(f"image {name} has zero bytes. Copy or download it again.") from error
+        raise InputError(f"{name} is not an image that Pillow can read.") from error
+    except _DAMAGE as error:
+        raise InputError(f"image {name} is damaged ({error}).") from error
+
+
 def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     """Decode an image file (or its bytes) to uint8 RGB of shape (H, W, 3).
 
@@ -36,18 +61,7 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     Raises:
         InputError: naming the file when it is missing, empty, truncated or no image.
     """
-    name = name or (str(source) if not isinstance(source, bytes) else "image bytes")
-    if isinstance(source, bytes):
-        data = source
-    else:
-        try:
-            data = Path(source).read_bytes()
-        except FileNotFoundError as error:
-            raise InputError(f"image {name} does not exist.") from error
-        except OSError as error:
-            raise InputError(f"image {name} cannot be read: {error}.") from error
-    if not data:
-        raise InputError(f"image {name} has zero bytes. Copy or download it again.")
+    name, data = _read(source, name)
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
@@ -61,6 +75,22 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
             f"image {name} is damaged or truncated ({error}; {len(data):,} bytes). "
             "Copy or download it again."
         ) from error
+
+
+def _read(source: str | Path | bytes, name: str) -> tuple[str, bytes]:
+    name = name or (str(source) if not isinstance(source, bytes) else "image bytes")
+    if isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            data = Path(source).read_bytes()
+        except FileNotFoundError as error:
+            raise InputError(f"image {name} does not exist.") from error
+        except OSError as error:
+            raise InputError(f"image {name} cannot be read: {error}.") from error
+    if not data:
+        raise InputError(f"image {name} has zero bytes. Copy or download it again.")
+    return name, data
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

@@ -118,14 +118,16 @@ class Responses:
             )
         ceiling = np.full(n_units, np.nan) if noise_ceiling is None else np.asarray(noise_ceiling)
         sides = [hemisphere] * n_units if isinstance(hemisphere, str) else list(hemisphere)
-        for what, one_a_unit in (
-            ("noise ceilings", ceiling),
-            ("hemispheres", sides),
-            *((f"labels of ROI {name.strip()}", mask) for name, mask in (rois or {}).items()),
-        ):
-            if np.shape(one_a_unit) != (n_units,):
+        masks = {name.strip(): np.asarray(mask, dtype=bool) for name, mask in (rois or {}).items()}
+        shapes = {
+            "noise ceilings": ceiling.shape,
+            "hemispheres": (len(sides),),
+            **{f"labels of ROI {name}": mask.shape for name, mask in masks.items()},
+        }
+        for what, shape in shapes.items():
+            if shape != (n_units,):
                 raise InputError(
-                    f"responses of subject {subject}: {what} have shape {np.shape(one_a_unit)}, "
+                    f"responses of subject {subject}: {what} have shape {shape}, "
                     f"expected one a unit, ({n_units},)."
                 )
         coords: dict[str, Any] = {
@@ -136,8 +138,8 @@ class Responses:
             "hemisphere": ("unit", np.array(sides, dtype=object)),
             "noise_ceiling": ("unit", ceiling.astype(np.float64)),
         }
-        for name, mask in (rois or {}).items():
-            coords[f"roi_{name.strip()}"] = ("unit", np.asarray(mask, dtype=bool))
+        for name, mask in masks.items():
+            coords[f"roi_{name}"] = ("unit", mask)
         dims = ("stimulus", "unit") if values.ndim == 2 else ("stimulus", "repeat", "unit")
         facts = {"simulated": int(simulated), **(attrs or {})}
         return cls(xr.DataArray(values, dims=dims, coords=coords, attrs=facts, name="response"))

@@ -16,7 +16,7 @@ import numpy as np
 from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_image, hash_json
-from striate.data.images import SUFFIXES, decode_image, resize_image
+from striate.data.images import SUFFIXES, decode_image, probe_image, resize_image
 
 T = TypeVar("T")
 Source = Path | tuple[Path, str] | np.ndarray
@@ -94,20 +94,29 @@ class StimulusSet:
 
     def image(self, index: int) -> np.ndarray:
         """Decode one image: uint8 RGB of shape (H, W, 3). Errors name the file."""
-        source = self.sources[index]
+        source, name = self._encoded(index)
+        return source if isinstance(source, np.ndarray) else decode_image(source, name)
+
+    def probe(self, index: int) -> tuple[int, int]:
+        """Return an image's height and width, reading its header only. Errors name the file."""
+        source, name = self._encoded(index)
         if isinstance(source, np.ndarray):
-            return source
-        if isinstance(source, tuple):
-            path, member = source
-            try:
-                # Kept open: reading an archive's index anew for every image is what costs.
-                if path not in self._archives:
-                    self._archives[path] = zipfile.ZipFile(path)
-                data = self._archives[path].read(member)
-            except _ZIP_DAMAGE as error:
-                raise InputError(f"image {path}:{member} cannot be read: {error}.") from error
-            return decode_image(data, name=f"{path}:{member}")
-        return decode_image(source)
+            return source.shape[0], source.shape[1]
+        return probe_image(source, name)
+
+    def _encoded(self, index: int) -> tuple[np.ndarray | Path | bytes, str]:
+        """Return an image's pixels, file or bytes, and a name for messages."""
+        source = self.sources[index]
+        if not isinstance(source, tuple):
+            return source, "" if isinstance(source, np.ndarray) else str(source)
+        path, member = source
+        try:
+            # Kept open: reading an archive's index anew for every image is what costs.
+            if path not in self._archives:
+                self._archives[path] = zipfile.ZipFile(path)
+            return self._archives[path].read(member), f"{path}:{member}"
+        except _ZIP_DAMAGE as error:
+            raise InputError(f"image {path}:{member} cannot be read: {error}.") from error
 
     @cached_property
     def hashes(self) -> tuple[str, ...]:

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError
-from striate.core.files import explain_os_error
+from striate.core.files import explain_os_error, locked
 from striate.core.hashing import hash_array, hash_json
 from striate.encoding.projection import (
     BLOCK_VALUES,
     GRAM_ROWS,
+    OVERSAMPLING,
+    Pca,
     ProjectionConfig,
     SparseProjection,
-    pca,
     pca_size,
     pooled,
+    read,
+    row_blocks,
 )
 from striate.models import Model, evaluating
+from striate.models.taps import visit_taps
 
-VERSION = 1
+VERSION = 2
 """Raised when the meaning of a cached feature changes, so that old entries are not found."""
 
 
@@ -61,17 +69,26 @@ def predict_cost(
     taps: Sequence[str] | None = None,
     batch_size: int = 64,
 ) -> Cost:
-    """Predict what `extract` takes, from the shapes of the taps."""
-    sizes = _sizes(model, taps or model.taps, projection)
+    """Predict what `extract` takes, from the shapes of the taps.
+
+    The network's own activations are counted; its weights are not.
+    """
+    taps = tuple(taps or model.taps)
+    sizes = _sizes(model, taps, projection)
     widths = {t: _width(projection, d, n_fit) for t, d in sizes.items()}
-    # A batch's activations with their copies, the network's own largest maps, a block of work.
-    memory = 6 * 4 * batch_size * sum(sizes.values()) + 200 * 2**20
-    if projection.kind == "pca" and sizes:
-        d = max(sizes.values())
-        k = max(widths.values())
-        square = 8 * n_fit**2 * 4 if n_fit <= GRAM_ROWS else 8 * 4 * k * n_fit
-        memory += square + 3 * 4 * d * k + 6 * 4 * BLOCK_VALUES
-    scratch = 4 * n_images * sum(sizes.values()) if projection.kind == "pca" else 0
+    d, k = max(sizes.values()), max(widths.values())
+    # A module's input and output, the one before and a working copy; a tap in float32; what the
+    # libraries take for themselves.
+    memory = 4 * batch_size * (4 * _largest_map(model, taps) + 2 * d) + 200 * 2**20
+    if projection.kind == "pca":
+        blocks = 6 * 4 * min(BLOCK_VALUES, n_images * d)
+        if n_fit <= GRAM_ROWS:
+            fitting = 8 * n_fit * (4 * n_fit + k) + 4 * d * k
+        else:
+            width = min(k + OVERSAMPLING, n_fit, d)
+            fitting = 4 * width * (2 * d + 2 * n_fit) + 8 * 6 * width**2
+        memory = max(memory, fitting + blocks + 200 * 2**20)
+    scratch = 4 * n_images * sum(sizes.values() if projection.kind == "pca" else widths.values())
     return Cost(memory, scratch, 4 * n_images * sum(widths.values()))
 
 
@@ -113,48 +130,119 @@ def extract(
     """
     projection, cache = projection or ProjectionConfig(), cache or Cache()
     taps = tuple(taps or model.taps)
-    if len(images) != len(hashes):
-        raise InputError(f"{len(images)} images for {len(hashes)} content hashes.")
+    _check(model, images, hashes)
     if precision not in ("32", "bf16"):
         raise InputError(f"precision {precision!r}: expected '32' or 'bf16'.")
-    fit = np.arange(len(images)) if fit is None else np.unique(fit)
-    order = np.concatenate([fit, np.setdiff1d(np.arange(len(images)), fit)])
+    order, n_fit = np.arange(len(images)), 0
     shared = {
         "model": model.fingerprint(),
         "images": hash_json(list(hashes)),
-        "input": [list(images.shape[1:]), str(images.dtype)],
+        "input": _hash_pixels(images),
         "projection": projection.model_dump(),
-        "fit": hash_array(fit) if projection.kind == "pca" else "",
         "precision": precision,
         "version": VERSION,
     }
+    if projection.kind == "pca":
+        fit = _positions(fit, len(images))
+        pca_size(projection.components, len(fit), 1)  # too few are refused before the work
+        order, n_fit = np.concatenate([fit, np.setdiff1d(order, fit)]), len(fit)
+        shared["fit"] = hash_array(fit)
     keys = {tap: {**shared, "tap": tap} for tap in taps}
-    absent = [t for t in taps if not cache.path("features", keys[t]).is_dir()]
-    if absent:
-        try:
-            with tempfile.TemporaryDirectory(dir=_scratch(cache)) as scratch:
-                files = _one_pass(
-                    model,
-                    images,
-                    order,
-                    absent,
-                    projection,
-                    Path(scratch),
-                    batch_size=batch_size,
-                    device=device,
-                    precision=precision,
-                    progress=progress,
-                )
-                for tap in absent:
-                    entry = _Entry(files[tap], order, len(fit), projection)
-                    cache.get("features", keys[tap], entry.write)
-                    files[tap].unlink()
-        except OSError as error:
-            raise explain_os_error(error, cache.root) from error
+
+    def absent() -> list[str]:
+        return [t for t in keys if not cache.path("features", keys[t]).is_dir()]
+
+    if absent():
+        # Of two processes that want the same features, one computes and the other waits.
+        lock = cache.root / "features" / f"{hash_json(shared)}.lock"
+        with locked(lock), _explained(cache), _scratch(cache.root / "scratch") as scratch:
+            missing = absent()
+            files = _one_pass(
+                model,
+                images,
+                order,
+                missing,
+                projection,
+                scratch,
+                batch_size=batch_size,
+                device=device,
+                precision=precision,
+                progress=progress,
+            )
+            for tap in missing:
+                entry = _Entry(files[tap], order, n_fit, projection)
+                cache.get("features", keys[tap], entry.write)
+                files[tap].unlink()
     return {
         tap: np.load(cache.path("features", keys[tap]) / "features.npy", mmap_mode="r")
         for tap in taps
     }
+
+
+def _check(model: Model, images: np.ndarray, hashes: Sequence[str]) -> None:
+    size = model.preprocessing.size
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
+        raise InputError(
+            f"{model.id} takes uint8 images of shape (N, {size}, {size}, 3), found "
+            f"{images.dtype} {images.shape}. Decode them with StimulusSet.decoded({size})."
+        )
+    if len(images) == 0 or len(images) != len(hashes):
+        raise InputError(f"{len(images)} images for {len(hashes)} content hashes.")
+
+
+def _positions(fit: np.ndarray | None, n: int) -> np.ndarray:
+    """Return the positions a PCA is fitted on, sorted, each once."""
+    if fit is None:
+        return np.arange(n)
+    fit = np.asarray(fit)
+    if fit.ndim != 1 or (fit.size and not np.issubdtype(fit.dtype, np.integer)):
+        raise InputError(f"fit: expected whole positions, found {fit.dtype} {fit.shape}.")
+    fit = np.unique(fit).astype(np.int64)
+    if fit.size and (fit[0] < 0 or fit[-1] >= n):
+        raise InputError(f"fit: positions {fit[0]} to {fit[-1]} are not all among {n} images.")
+    return fit
+
+
+def _hash_pixels(images: np.ndarray) -> str:
+    """Hash the images as decoded: one stimulus can be cut or resized in more ways than one."""
+    digest = hashlib.sha256(f"{images.shape}|".encode())
+    for rows in row_blocks(len(images), int(np.prod(images.shape[1:]))):
+        digest.update(read(images, rows).data)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _explained(cache: Cache) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise explain_os_error(error, cache.root) from error
+
+
+@contextlib.contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards; what killed processes left is removed first."""
+    with locked(root / "lock"):
+        for old in root.iterdir():
+            if old.is_dir() and not _held(old):
+                shutil.rmtree(old, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=root))
+        handle = (folder / "held").open("w")
+        fcntl.flock(handle, fcntl.LOCK_EX)  # ends with the process, however that dies
+    with handle:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _held(folder: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), (folder / "held").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -167,25 +255,32 @@ class _Entry:
     projection: ProjectionConfig
 
     def write(self, folder: Path) -> None:
-        raw = np.load(self.file, mmap_mode="r+")
+        """Write the rows in the images' order, a block at a time."""
+        raw = np.load(self.file, mmap_mode="r")
         n, d = raw.shape
+        pca = None
         if self.projection.kind == "pca":
-            k = pca_size(self.projection.components, self.n_fit, d)
-            scores = np.empty((n, k), dtype=np.float32)
-            pca(raw, self.n_fit, k, self.projection.seed, scores)
-        else:
-            scores = raw
-        out = np.lib.format.open_memmap(
-            folder / "features.npy", "w+", np.float32, (n, scores.shape[1])
-        )
-        out[self.order] = scores
-        out.flush()
+            pca = Pca.fit(raw, self.n_fit, self.projection.components, self.projection.seed)
+        place = np.argsort(self.order)
+        with _npy(folder / "features.npy", n, d if pca is None else pca.loadings.shape[1]) as out:
+            for rows in row_blocks(n, d):
+                block = read(raw, place[rows])
+                out(block if pca is None else pca(block))
 
 
-def _scratch(cache: Cache) -> Path:
-    folder = cache.root / "scratch"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextlib.contextmanager
+def _npy(path: Path, n: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write a float32 `.npy` row by row. Unlike a memory map, a full disk is an error here."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (n, width)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+
+        def write(rows: np.ndarray) -> None:
+            file.write(np.ascontiguousarray(rows, dtype="<f4").data)
+
+        yield write
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _one_pass(
@@ -203,31 +298,30 @@ def _one_pass(
 ) -> dict[str, Path]:
     """Write every tap's rows, in the given order, to a scratch `.npy` each."""
     sizes = _sizes(model, taps, projection)
-    sketches = {
-        t: SparseProjection.draw(d, projection.components, projection.seed)
-        for t, d in sizes.items()
-        if projection.kind == "srp" and d > projection.components
-    }
-    widths = {t: projection.components if t in sketches else d for t, d in sizes.items()}
+    widths = sizes
+    if projection.kind == "srp":
+        widths = {t: min(d, projection.components) for t, d in sizes.items()}
     files = {t: scratch / f"{i}.npy" for i, t in enumerate(taps)}
-    maps = {
-        t: np.lib.format.open_memmap(files[t], "w+", np.float32, (len(images), widths[t]))
-        for t in taps
-    }
     starts = range(0, len(order), batch_size)
-    with computing(model, device, precision) as where:
+    with contextlib.ExitStack() as stack:
+        where = stack.enter_context(computing(model, device, precision))
+        write = {t: stack.enter_context(_npy(files[t], len(order), widths[t])) for t in taps}
+        sketches = {
+            t: SparseProjection.draw(d, widths[t], projection.seed).to(where)
+            for t, d in sizes.items()
+            if widths[t] < d
+        }
         for start in track(starts, "features", disable=not progress, transient=True):
             rows = order[start : start + batch_size]
-            batch = torch.from_numpy(images[rows]).to(where)
-            outputs = model.activations(batch, taps)
-            for tap in taps:
-                flat = pooled(outputs.pop(tap), projection.grid).float()
-                if tap in sketches:
-                    flat = sketches[tap](flat)
+
+            def visit(tap: str, output: Tensor, rows: np.ndarray = rows) -> None:
+                flat = pooled(output, projection.grid)
+                flat = sketches[tap](flat) if tap in sketches else flat.float()
                 _check_finite(flat, tap, rows)
-                maps[tap][start : start + len(rows)] = flat.cpu().numpy()
-    for out in maps.values():
-        out.flush()
+                write[tap](flat.cpu().numpy())
+
+            batch = model.preprocessing(torch.from_numpy(read(images, rows)).to(where))
+            visit_taps(model.network, batch, taps, visit)
     return files
 
 
@@ -235,9 +329,13 @@ def _one_pass(
 def computing(model: Model, device: str, precision: str) -> Iterator[torch.device]:
     """Eval mode, no gradients, the chosen device and precision; everything is put back after."""
     home = next(model.parameters()).device
-    where = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    )
+    try:
+        where = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        )
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {device!r} cannot be used here: {error}.") from error
     autocast = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
     model.to(where)
     try:
@@ -267,6 +365,24 @@ def _sizes(model: Model, taps: Sequence[str], projection: ProjectionConfig) -> M
             shape = (shape[0], min(grid, shape[1]), min(grid, shape[2]))
         sizes[tap] = int(np.prod(shape))
     return sizes
+
+
+def _largest_map(model: Model, taps: Sequence[str]) -> int:
+    """Number of values of the largest output of any module on the way to the taps, one image."""
+    largest = 0
+
+    def hook(module: nn.Module, inputs: object, output: object) -> None:
+        nonlocal largest
+        if isinstance(output, Tensor):
+            largest = max(largest, output.numel())
+
+    handles = [m.register_forward_hook(hook) for m in model.network.modules()]
+    try:
+        model.tap_shapes(taps)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return largest
 
 
 def _width(projection: ProjectionConfig, d: int, n_fit: int) -> int:

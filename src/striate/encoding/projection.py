@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from striate.core.config import Config
@@ -18,6 +18,12 @@ GRAM_ROWS = 4000
 """Up to this many fitted rows PCA goes through their Gram matrix, which is exact."""
 BLOCK_VALUES = 2**24
 """Values held at once while a large array is walked through (64 MB of float32)."""
+GROUP = 512
+"""Rows copied between two releases of a memory map's pages."""
+OVERSAMPLING, POWER = 10, 4
+"""Extra directions and power iterations of the randomised PCA (Halko et al. 2011, section 1.3)."""
+TINY = 1e-12
+"""Variance, relative to the largest, that counts as none."""
 
 
 class ProjectionConfig(Config):
@@ -34,10 +40,16 @@ class ProjectionConfig(Config):
 
 
 def pooled(activation: Tensor, grid: int | None) -> Tensor:
-    """Flatten a tap's output (B, …) to (B, d); maps are averaged to `grid` x `grid` first."""
-    if grid is not None and activation.ndim == 4:
-        size = (min(grid, activation.shape[2]), min(grid, activation.shape[3]))
-        activation = torch.nn.functional.adaptive_avg_pool2d(activation, size)
+    """Flatten a tap's output (B, …) to (B, d); maps are averaged to `grid` x `grid` first.
+
+    Features of a map are ordered by row, column and then channel, as they lie in channels-last
+    memory, so that flattening copies nothing there.
+    """
+    if activation.ndim == 4:
+        if grid is not None:
+            size = (min(grid, activation.shape[2]), min(grid, activation.shape[3]))
+            activation = torch.nn.functional.adaptive_avg_pool2d(activation, size)
+        activation = activation.permute(0, 2, 3, 1)
     return activation.flatten(1)
 
 
@@ -45,85 +57,161 @@ def pooled(activation: Tensor, grid: int | None) -> Tensor:
 class SparseProjection:
     """A random projection that costs one addition a feature.
 
-    Each feature goes to one of `components` sums with a random sign: the count sketch (Charikar,
-    Chen & Farach-Colton 2002), a sparse Johnson-Lindenstrauss map with one nonzero a column
-    (Li, Hastie & Church 2006 for very sparse ones). Inner products are kept in expectation; the
-    error falls as 1 / sqrt(components).
+    Each feature goes to one of `components` sums with a random sign, as in the count sketch
+    (Charikar, Chen & Farach-Colton 2002), a sparse Johnson-Lindenstrauss map with one nonzero a
+    column (Li, Hastie & Church 2006 for very sparse ones). To read memory in order, features are
+    taken in runs of `components`; each run is laid around the circle of sums from a random start
+    (ours). Two features of a run never meet, two of different runs do with a chance of
+    1 / components, as in the count sketch; so inner products are kept in expectation, with an
+    error that falls as 1 / sqrt(components).
 
     Attributes:
-        order: (components * width,) which feature each place takes; d means none.
-        signs: (components * width,) +1 or -1.
+        signs: (d,) +1 or -1.
+        starts: where each run begins.
         components: length of the result.
     """
 
-    order: Tensor
     signs: Tensor
+    starts: tuple[int, ...]
     components: int
 
     @classmethod
     def draw(cls, d: int, components: int, seed: int) -> SparseProjection:
-        """Draw the projection of `d` features; the buckets are of equal size."""
+        """Draw the projection of `d` features."""
         generator = np.random.default_rng([seed, d, components])
-        width = -(-d // components)
-        order = np.full(width * components, d, dtype=np.int64)
-        order[generator.permutation(width * components)[:d]] = generator.permutation(d)
-        signs = generator.choice(np.array([-1.0, 1.0], dtype=np.float32), size=order.size)
-        signs[order == d] = 0.0
-        order[order == d] = 0
-        return cls(torch.from_numpy(order), torch.from_numpy(signs), components)
+        signs = generator.choice(np.array([-1.0, 1.0], dtype=np.float32), size=d)
+        starts = generator.integers(components, size=-(-d // components))
+        return cls(torch.from_numpy(signs), tuple(starts.tolist()), components)
+
+    def to(self, device: torch.device) -> SparseProjection:
+        """Return the same projection for tensors on a device."""
+        return SparseProjection(self.signs.to(device), self.starts, self.components)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Project (B, d) to (B, components)."""
-        taken = x.index_select(1, self.order.to(x.device)) * self.signs.to(x)
-        return taken.view(len(x), -1, self.components).sum(1)
+        """Project (B, d) to (B, components), float32."""
+        k, d = self.components, len(self.signs)
+        x = x.float()
+        out = x.new_zeros(len(x), k)
+        if x.device.type != "cpu":  # many small steps would be slow there
+            place = torch.arange(d, device=x.device)
+            starts = torch.tensor(self.starts, device=x.device)
+            return out.index_add_(1, (place + starts[place // k]) % k, x * self.signs)
+        for first, start in zip(range(0, d, k), self.starts, strict=True):
+            turn = min(first + k - start, d)  # here the run comes round to the first sum
+            last = min(first + k, d)
+            out[:, start : start + turn - first].addcmul_(x[:, first:turn], self.signs[first:turn])
+            out[:, : last - turn].addcmul_(x[:, turn:last], self.signs[turn:last])
+        return out
 
 
-def pca(raw: np.ndarray, n_fit: int, components: int, seed: int, out: np.ndarray) -> int:
-    """Write PCA scores of `raw` into `out`; centred, not whitened, fitted on the first rows.
+@dataclass(frozen=True)
+class Pca:
+    """Principal components: centred, not whitened.
 
-    `raw` may be a writable memory map: it is centred in place and read in blocks, so memory stays
-    bounded. With few fitted rows the components come from their Gram matrix (exact); else from a
-    randomised decomposition (Halko, Martinsson & Tropp 2011, scikit-learn's).
-
-    Args:
-        raw: (N, d) float32, rows the PCA is fitted on first; centred on return.
-        n_fit: number of those rows.
-        components: number of components asked for.
-        seed: of the randomised decomposition.
-        out: (N, k) float32 to fill, k = `pca_size(...)`.
-
-    Returns:
-        How many components carry variance; the rest of `out` is zero.
+    Attributes:
+        mean: (d,) of the fitted rows.
+        loadings: (d, k) orthonormal columns; zero where the fitted rows have no more variance.
+        rank: number of columns that are not zero.
     """
-    n, d = raw.shape
-    k = pca_size(components, n_fit, d)
-    mean = np.zeros(d)
-    for rows in row_blocks(n_fit, d):
-        mean += raw[rows].sum(axis=0, dtype=np.float64)
-    mean = (mean / n_fit).astype(np.float32)
-    for rows in row_blocks(n, d):
-        raw[rows] -= mean
-    fitted = raw[:n_fit]
-    if n_fit > GRAM_ROWS:
-        _, values, vt = randomized_svd(fitted, k, n_iter=4, random_state=seed)
-        for rows in row_blocks(n, d):
-            out[rows] = raw[rows] @ vt.T
-        return int((values > 1e-6 * values[0]).sum())
-    gram = np.zeros((n_fit, n_fit))
+
+    mean: np.ndarray
+    loadings: np.ndarray
+    rank: int
+
+    @classmethod
+    def fit(cls, raw: np.ndarray, n_fit: int, components: int, seed: int) -> Pca:
+        """Fit on the first `n_fit` rows of `raw`; the others are not looked at.
+
+        `raw` may be a memory map: it is read in blocks, so memory stays bounded. With few fitted
+        rows the components come from their Gram matrix (exact); else from a randomised
+        decomposition (Halko, Martinsson & Tropp 2011, algorithms 4.4 and 5.1).
+
+        Args:
+            raw: (N, d) float32, rows the PCA is fitted on first.
+            n_fit: number of those rows, two or more.
+            components: number of components asked for; `pca_size` says how many there can be.
+            seed: of the randomised decomposition.
+        """
+        d = raw.shape[1]
+        k = pca_size(components, n_fit, d)
+        total = np.zeros(d)
+        for rows in row_blocks(n_fit, d):
+            total += read(raw, rows).sum(axis=0, dtype=np.float64)
+        mean = (total / n_fit).astype(np.float32)
+        if n_fit > GRAM_ROWS:
+            loadings, rank = _randomised(raw, mean, n_fit, k, seed)
+        else:
+            loadings, rank = _by_gram(raw, mean, n_fit, k)
+        return cls(mean, loadings, rank)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the scores (B, k) of rows (B, d), float32."""
+        return (rows - self.mean) @ self.loadings
+
+
+def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.ndarray, int]:
+    """Loadings by way of the Gram matrix of the centred rows, in double precision."""
+    d = raw.shape[1]
+    fitted = slice(0, n_fit)
+    gram = torch.zeros(n_fit, n_fit, dtype=torch.float64)
     for columns in row_blocks(d, n_fit):
-        block = torch.from_numpy(np.ascontiguousarray(fitted[:, columns])).double()
-        gram += (block @ block.T).numpy()
-    squares, vectors = np.linalg.eigh(gram)
+        block = torch.from_numpy(read(raw, fitted, columns) - mean[columns]).double()
+        gram.addmm_(block, block.T)
+    squares, vectors = np.linalg.eigh(gram.numpy())
     squares, vectors = squares[::-1][:k], vectors[:, ::-1][:, :k]
-    kept = squares > max(squares[0], 0) * 1e-12
+    kept = squares > max(squares[0], 0) * TINY
     weights = np.zeros((n_fit, k))
     weights[:, kept] = vectors[:, kept] / np.sqrt(squares[kept])
-    loadings = np.zeros((d, k), dtype=np.float32)
+    loadings = np.empty((d, k), dtype=np.float32)
     for columns in row_blocks(d, n_fit):
-        loadings[columns] = fitted[:, columns].T @ weights
-    for rows in row_blocks(n, d):
-        out[rows] = raw[rows] @ loadings
-    return int(kept.sum())
+        loadings[columns] = (read(raw, fitted, columns) - mean[columns]).T @ weights
+    return loadings, int(kept.sum())
+
+
+def _randomised(
+    raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int, seed: int
+) -> tuple[np.ndarray, int]:
+    """Loadings by a randomised range finder with power iterations, in blocks of rows."""
+    d = raw.shape[1]
+    width = min(k + OVERSAMPLING, n_fit, d)
+    basis = torch.randn(d, width, generator=torch.Generator().manual_seed(seed))
+    samples = torch.empty(n_fit, width)
+    for power in range(POWER + 1):
+        if power:
+            _orthonormalise(basis)
+        for rows in row_blocks(n_fit, d):
+            samples[rows] = torch.from_numpy(read(raw, rows) - mean) @ basis
+        _orthonormalise(samples)
+        basis.zero_()
+        for rows in row_blocks(n_fit, d):
+            basis.addmm_(torch.from_numpy(read(raw, rows) - mean).T, samples[rows])
+    squares, vectors = torch.linalg.eigh(_gram(basis))
+    squares, vectors = squares.flip(0)[:k], vectors.flip(1)[:, :k]
+    kept = squares > max(float(squares[0]), 0.0) * TINY
+    weights = torch.where(kept, vectors / squares.clamp(min=1e-300).sqrt(), 0.0).float()
+    return (basis @ weights).numpy(), int(kept.sum())
+
+
+def _gram(x: Tensor) -> Tensor:
+    """Return x' x of a tall matrix in double precision."""
+    out = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
+    for rows in row_blocks(*x.shape):
+        block = x[rows].double()
+        out.addmm_(block.T, block)
+    return out
+
+
+def _orthonormalise(x: Tensor) -> None:
+    """Make the columns of a tall matrix orthonormal in place; directions it lacks become zero.
+
+    By the eigenvectors of x' x, twice because once loses half of the digits.
+    """
+    for _ in range(2):
+        squares, vectors = torch.linalg.eigh(_gram(x))
+        kept = squares > max(float(squares[-1]), 0.0) * TINY
+        weights = torch.where(kept, vectors / squares.clamp(min=1e-300).sqrt(), 0.0).float()
+        for rows in row_blocks(*x.shape):
+            x[rows] = x[rows] @ weights
 
 
 def pca_size(components: int, n_fit: int, d: int) -> int:
@@ -137,3 +225,16 @@ def row_blocks(n: int, width: int) -> list[slice]:
     """Slices over `n` rows of `width` values, each of a bounded number of values."""
     step = max(1, BLOCK_VALUES // max(width, 1))
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+
+def read(raw: np.ndarray, rows: slice | np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+    """Copy a block out of an array; the pages of a memory map do not stay in our memory."""
+    chosen = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+    out = np.empty((len(chosen), *raw[:0, columns].shape[1:]), dtype=raw.dtype)
+    for start in range(0, len(chosen), GROUP):
+        part = slice(start, start + GROUP)
+        out[part] = raw[chosen[part], columns]
+        pages = getattr(raw, "_mmap", None)
+        if pages is not None:
+            pages.madvise(mmap.MADV_DONTNEED)
+    return out

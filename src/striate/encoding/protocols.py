@@ -35,7 +35,7 @@ from striate.encoding.solver import Design, Fold, fold_scores, solve
 
 Protocol = Literal["nested", "paper_a", "paper_b"]
 
-UNIT_ALPHAS = tuple(10.0**i for i in range(-4, 5))
+UNIT_ALPHAS = tuple(10.0**i for i in range(-6, 5))
 """Penalties for features of unit size: 1 is the mean eigenvalue of their Gram matrix (ours)."""
 
 PAPER_A_CAVEATS = (
@@ -58,7 +58,7 @@ class EncodeConfig(Config):
 
     protocol: Protocol = "nested"
     alphas: tuple[float, ...] | None = None
-    """Penalties; None: 10^-4 to 10^4 with features of unit size, else the paper's 10^-1 to 10^7."""
+    """Penalties; None: 10^-6 to 10^4 with features of unit size, else the paper's 10^-1 to 10^7."""
     scale: Literal["unit", "none"] | None = None
     """`unit`: divide each tap's features by one number, so that the mean over stimuli of their
     squared distance from the mean is 1 and a penalty means the same for every network and tap.

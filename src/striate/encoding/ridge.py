@@ -114,10 +114,12 @@ def edge_text(alpha: np.ndarray, alphas: Sequence[float]) -> str:
         return ""
     said = []
     for name, value, way in (("smallest", min(alphas), "down"), ("largest", max(alphas), "up")):
-        share = float(np.mean(known == value))
-        if share > EDGE_SHARE:
-            said.append(f"{share:.0%} of units chose the {name} alpha ({value:g}; extend it {way})")
-    return f"The alpha grid may be too narrow: {', and '.join(said)}." if said else ""
+        if float(np.mean(known == value)) > EDGE_SHARE:
+            said.append(
+                f"More than {EDGE_SHARE:.0%} of the units chose the {name} alpha, {value:g}: the "
+                f"grid may be too narrow. Extend it {way}."
+            )
+    return " ".join(said)
 
 
 class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.core.errors import InputError
 from striate.core.hashing import hash_json, hash_tensors
 from striate.models.preprocessing import Preprocessing
 from striate.models.taps import evaluating, resolve_tap, tapped_forward
@@ -69,12 +70,22 @@ class Model(nn.Module):
         return tapped_forward(self.network, self.preprocessing(images), taps)
 
     def tap_shapes(self, taps: Sequence[str] | None = None) -> dict[str, tuple[int, ...]]:
-        """Return the shape of one image's output at each tap, found with one grey image."""
+        """Return the shape of one image's output at each tap, found with one grey image.
+
+        Raises:
+            InputError: unknown tap, or an image size that the network cannot take.
+        """
         size = self.preprocessing.size
         device = next(self.parameters()).device
         grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
         with evaluating(self), torch.no_grad():
-            outputs = self.activations(grey, taps or self.taps)
+            try:
+                outputs = self.activations(grey, taps or self.taps)
+            except RuntimeError as error:  # a map shrank to nothing on its way
+                raise InputError(
+                    f"{self.id} cannot take images of {size} x {size} pixels ({error}). "
+                    "Choose a larger image_size."
+                ) from error
         return {name: tuple(out.shape[1:]) for name, out in outputs.items()}
 
     def fingerprint(self) -> str:
@@ -82,7 +93,8 @@ class Model(nn.Module):
         structure = [(n, _describe(m)) for n, m in self.network.named_modules()]
         parts = [
             hash_json(structure),
-            hash_tensors(self.network.state_dict()),
+            # the state dict leaves out buffers that are not saved, and they matter as much
+            hash_tensors({**dict(self.network.named_buffers()), **self.network.state_dict()}),
             hash_json(self.preprocessing.to_dict()),
         ]
         return hash_json(parts)

@@ -149,7 +149,8 @@ def load(
     Args:
         id: `alexnet`, `squeezenet1_1`, `efficientnet_lite0`, each also as `…@random`;
             `timm:NAME` or `torchvision:NAME` with the extra `zoo`; or the path of a model folder.
-        weights: a safetensors or plain torch file to use instead of the published weights.
+        weights: a safetensors or plain torch file to use instead of the published weights; not
+            with a model folder or `…@random`, which have their own.
         image_size: side of the input in pixels, instead of the model's own.
         seed: of the random weights of `…@random`.
 
@@ -166,6 +167,8 @@ def load(
         striate.core.errors.InputError: unknown model 'squeezenet1'. Did you mean squeezenet1_1? …
     """
     if is_model_folder(id):
+        if weights is not None:
+            raise InputError(f"{id} is a model folder with weights of its own: leave weights out.")
         model = load_folder(Path(id), build_network)
     elif str(id).startswith(("timm:", "torchvision:")):
         from striate.models.zoo import load_zoo
@@ -213,7 +216,7 @@ def build_network(id: str, seed: int = 0) -> nn.Module:
     if name not in _ENTRIES:
         raise unknown_name("model", name, _ENTRIES)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
         return _ENTRIES[name].build()
 
 

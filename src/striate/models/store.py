@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from striate import __version__
 from striate.core.errors import InputError
@@ -20,7 +20,7 @@ WEIGHTS, CONFIG, CARD = "network.safetensors", "config.json", "card.md"
 
 
 def is_model_folder(path: str | Path) -> bool:
-    """Whether a folder holds a saved model."""
+    """Whether a folder holds a saved model, or at least a `config.json` like that of one."""
     return (Path(path) / CONFIG).is_file()
 
 
@@ -36,17 +36,21 @@ def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = Non
         The folder.
 
     Raises:
-        InputError: the folder holds weights but no Striate config, so they are somebody else's.
+        InputError: the folder holds weights or a config that are somebody else's.
         StriateError: the disk is full.
     """
     folder = Path(folder)
-    if (folder / WEIGHTS).exists() and not is_model_folder(folder):
-        known = {p.name for p in folder.iterdir()} & {"tune.yaml", "checkpoints"}
-        if not known:
-            raise InputError(
-                f"{folder} holds {WEIGHTS} that Striate did not write. Choose another."
-            )
-    state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    foreign = _foreign(folder)
+    if foreign:
+        raise InputError(f"{folder} holds a {foreign} that Striate did not write. Choose another.")
+    state: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in model.network.state_dict().items():
+        tensor = value.detach().cpu().contiguous()
+        if tensor.data_ptr() in places:  # tied weights: safetensors wants memory of their own
+            tensor = tensor.clone()
+        places.add(tensor.data_ptr())
+        state[name] = tensor
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
     write_text(folder / CARD, card(model, facts))
@@ -71,12 +75,16 @@ def load_folder(folder: Path, build: Callable[[str], nn.Module]) -> Model:
         InputError: damaged weights, or weights that are not those the config was written for.
     """
     config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise InputError(f"{folder / CONFIG} is no model config: it holds no named values.")
     try:
         network = build(config["id"])
         preprocessing = Preprocessing.from_dict(config["preprocessing"])
         taps, provenance = config["taps"], config["provenance"]
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise InputError(f"{folder / CONFIG} is no model config: {error} is missing.") from error
+    except TypeError as error:
+        raise InputError(f"{folder / CONFIG} is no model config: {error}.") from error
     fill(network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
     model = Model(config["id"], network, preprocessing, taps, provenance).eval()
     if model.fingerprint() != config.get("fingerprint"):
@@ -85,6 +93,20 @@ def load_folder(folder: Path, build: Callable[[str], nn.Module]) -> Model:
             "differ): a leak check by its provenance would mean nothing. Restore both files."
         )
     return model
+
+
+def _foreign(folder: Path) -> str:
+    """Name the file of the folder that we would replace though somebody else wrote it, or ''."""
+    if is_model_folder(folder):
+        try:
+            ours = "fingerprint" in read_json(folder / CONFIG)
+        except (InputError, TypeError):
+            ours = False
+        return "" if ours else CONFIG
+    if (folder / WEIGHTS).exists():  # a tuning that was stopped between its two last files?
+        tuned = {p.name for p in folder.iterdir()} & {"tune.yaml", "checkpoints"}
+        return "" if tuned else WEIGHTS
+    return ""
 
 
 def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:

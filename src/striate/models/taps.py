@@ -24,28 +24,50 @@ def resolve_tap(network: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
-def tapped_forward(
-    network: nn.Module, x: Tensor, taps: Sequence[str], *, stop: bool = True
-) -> dict[str, Tensor]:
+def tapped_forward(network: nn.Module, x: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
     """Run the network on `x` and return the output of each tap, in the order asked.
 
-    Gradients flow. With `stop` the pass ends as soon as every tap has been seen, which saves the
-    rest of the network. An in-place operation behind a tap (ReLU) does not change what is
-    returned when the network goes on: such taps are copied.
+    Gradients flow. The pass ends as soon as every tap has been seen, which saves the rest of the
+    network. An in-place operation behind a tap (ReLU) does not change what is returned: taps are
+    copied when the network goes on. Of a module that runs several times, the first output counts,
+    whichever other taps are asked for.
 
     Raises:
         InputError: unknown tap, or one that the forward pass never reaches or that is no tensor.
     """
     found: dict[str, Tensor] = {}
+    last = len(set(taps)) - 1
+
+    def keep(name: str, output: Tensor) -> None:
+        found[name] = output.clone() if len(found) < last else output
+
+    visit_taps(network, x, taps, keep)
+    return {name: found[name] for name in taps}
+
+
+def visit_taps(
+    network: nn.Module, x: Tensor, taps: Sequence[str], visit: Callable[[str, Tensor], None]
+) -> None:
+    """Run the network on `x` and call `visit(tap, output)` at each tap, in the network's order.
+
+    The output is only good during the call: what runs next may write over it. The pass ends
+    after the last tap. Nothing is copied or kept, so memory is that of the bare pass.
+
+    Raises:
+        InputError: unknown tap, or one that the forward pass never reaches or that is no tensor.
+    """
+    found: set[str] = set()
     wanted = list(dict.fromkeys(taps))
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if name in found:
+                return
             if not isinstance(output, Tensor):
                 raise InputError(f"tap {name!r} gives {type(output).__name__}, not a tensor.")
-            done = len(found) == len(wanted) - 1 and name not in found
-            found[name] = output if done and stop else output.clone()
-            if done and stop:
+            visit(name, output)
+            found.add(name)
+            if len(found) == len(wanted):
                 raise _Enough
 
         return hook
@@ -62,7 +84,6 @@ def tapped_forward(
     missing = [n for n in wanted if n not in found]
     if missing:
         raise InputError(f"the forward pass never reaches tap {missing[0]!r}.")
-    return {name: found[name] for name in taps}
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,21 +33,26 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"weights file {path} does not exist.")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return _plain_names(load_file(path))
         except (SafetensorError, OSError, ValueError) as error:
             raise InputError(
                 f"weights file {path} is damaged or half-written ({error}; "
                 f"{path.stat().st_size:,} bytes). Copy or download it again."
             ) from error
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about pickle protocols: it loads or it does not
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        lines = [line for line in str(error).splitlines() if line]
+        told = [line for line in lines if not line.startswith(("Check the doc", "Weights only"))]
         raise InputError(
-            f"weights file {path} is a pickle with more than tensors in it, and loading it could "
-            "run code. Refused. Save it as safetensors (safetensors.torch.save_file) where you "
-            f"trust it. ({str(error).splitlines()[0]})"
+            f"weights file {path} is refused: it is no torch file, or a pickle with more than "
+            "tensors in it, and loading that could run code. Save it as safetensors "
+            "(safetensors.torch.save_file) where you trust it. "
+            f"({told[-1] if told else lines[0]})"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever reading broken bytes can lead to
         raise InputError(
             f"weights file {path} is damaged or no torch file ({error}). Copy or download it again."
         ) from error
@@ -54,7 +60,13 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"weights file {path} holds no state dict (names to tensors).")
-    return {str(k).removeprefix("module."): v for k, v in state.items()}
+    return _plain_names(state)
+
+
+def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drop the `module.` that data-parallel wrappers put before every name."""
+    wrapped = all(str(k).startswith("module.") for k in state)
+    return {str(k).removeprefix("module.") if wrapped else str(k): v for k, v in state.items()}
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -74,11 +86,11 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     if missing or extra or wrong:
         problems = []
         if missing:
-            problems.append(f"{len(missing)} entries are missing ({', '.join(missing[:4])} …)")
+            problems.append(f"{len(missing)} entries are missing ({_some(missing)})")
         if extra:
             close = nearest(extra[0], missing)
             hint = f"; did you mean {close[0]}?" if close else ""
-            problems.append(f"{len(extra)} are not known ({', '.join(extra[:4])} …{hint})")
+            problems.append(f"{len(extra)} are not known ({_some(extra)}{hint})")
         if wrong:
             problems.append(f"{len(wrong)} have another shape ({'; '.join(wrong[:3])})")
         raise InputError(
@@ -86,6 +98,10 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
             "Is it the right network?"
         )
     network.load_state_dict(dict(state), strict=False)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -114,7 +130,11 @@ def stated_preprocessing(metadata: Mapping[str, str], size: int) -> Preprocessin
         InputError: a statement that cannot be understood; a wrong guess would be silent.
     """
     if "striate_preprocessing" in metadata:
-        return Preprocessing.from_dict(json.loads(metadata["striate_preprocessing"]))
+        stated = metadata["striate_preprocessing"]
+        try:
+            return Preprocessing.from_dict(json.loads(stated))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"weights state a preprocessing that is not one: {error}.") from error
     text = metadata.get("input")
     if text is None:
         return None

@@ -38,6 +38,8 @@ def read(name: str, path: str | Path, **selectors: Any) -> Dataset:
     for selector in selectors:
         if selector not in known:
             raise unknown_name(f"selector of {name}", selector, known)
+    # One name is a list of one; taken as a list, "lh" would be the hemispheres "l" and "h".
+    selectors = {k: [v] if isinstance(v, str) else v for k, v in selectors.items()}
     path = Path(path).expanduser()
     if not path.is_dir():
         raise InputError(f"data folder {path} does not exist.")

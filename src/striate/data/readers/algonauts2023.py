@@ -33,6 +33,20 @@ CLASSES = (
     "floc-words",
     "streams",
 )
+LABELS: dict[str, dict[int, str]] = {
+    "prf-visualrois": dict(enumerate(("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"), 1)),
+    "floc-bodies": dict(enumerate(("EBA", "FBA-1", "FBA-2", "mTL-bodies"), 1)),
+    "floc-faces": dict(enumerate(("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"), 1)),
+    "floc-places": dict(enumerate(("OPA", "PPA", "RSC"), 1)),
+    "floc-words": dict(enumerate(("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"), 1)),
+    "streams": dict(
+        enumerate(
+            ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"),
+            1,
+        )
+    ),
+}
+"""Name of each label by class (papers/contrastive-tuning 1.1); a folder's own mapping prevails."""
 IMAGE_NAME = re.compile(r"train-(\d+)_nsd-(\d+)\.png", re.IGNORECASE)
 SOURCE = "NSD (Allen et al. 2022) as organised for the Algonauts Project 2023"
 
@@ -93,11 +107,7 @@ def _subject(
         where = np.arange(fmri.shape[1]) if kept is None else kept
         masks.append({name: inside[where] for name, inside in mask.items()})
         ids += [f"{side}-{v:05d}" for v in where]
-        ceilings.append(
-            np.asarray(truth["noise_ceiling"][side])[where]
-            if truth
-            else np.full(len(where), np.nan)
-        )
+        ceilings.append(_planted_ceiling(folder, truth, side, fmri.shape[1])[where])
     # One hemisphere stays a memory map; two have to be joined in memory.
     values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
     counts = [b.shape[1] for b in blocks]
@@ -107,12 +117,23 @@ def _subject(
         subject=subject,
         unit_ids=ids,
         hemisphere=[side for side, n in zip(sides, counts, strict=True) for _ in range(n)],
-        rois={name: np.concatenate([m[name] for m in masks]) for name in masks[0]},
+        rois=_joined(masks, counts),
         noise_ceiling=np.concatenate(ceilings),
         simulated=truth is not None,
         attrs={"source": SOURCE if truth is None else "simulated by striate.data.simulate"},
     )
     return Recording(subject, stimuli, responses)
+
+
+def _joined(masks: Sequence[dict[str, np.ndarray]], counts: Sequence[int]) -> dict[str, np.ndarray]:
+    """Join the masks of the hemispheres; a ROI that one of them does not have is empty there."""
+    names = dict.fromkeys(name for mask in masks for name in mask)
+    return {
+        name: np.concatenate(
+            [m.get(name, np.zeros(n, dtype=bool)) for m, n in zip(masks, counts, strict=True)]
+        )
+        for name in names
+    }
 
 
 def fmri_path(folder: Path, side: str) -> Path:
@@ -148,10 +169,12 @@ def training_images(folder: Path) -> StimulusSet:
     return StimulusSet([found[r].stem for r in rows], [found[r] for r in rows])
 
 
-def roi_masks(folder: Path, side: str, n_vertices: int) -> dict[str, np.ndarray]:
-    """Return a boolean mask (n_vertices,) by ROI name, over all classes; empty ROIs too."""
+def roi_masks(
+    folder: Path, side: str, n_vertices: int, classes: Sequence[str] = CLASSES
+) -> dict[str, np.ndarray]:
+    """Return a boolean mask (n_vertices,) by ROI name, over the classes; empty ROIs too."""
     out: dict[str, np.ndarray] = {}
-    for kind in CLASSES:
+    for kind in classes:
         file = folder / "roi_masks" / f"{side}.{kind}_challenge_space.npy"
         if not file.exists():
             continue
@@ -161,10 +184,12 @@ def roi_masks(folder: Path, side: str, n_vertices: int) -> dict[str, np.ndarray]
                 f"{file}: {labels.shape} labels for {n_vertices} vertices of {side}. The mask "
                 "belongs to another subject or hemisphere."
             )
-        mapping = load_plain_dict(folder / "roi_masks" / f"mapping_{kind}.npy")
-        for label, name in mapping.items():
-            if int(label) != 0:  # 0 is 'Unknown'
-                out[str(name).strip()] = np.asarray(labels) == int(label)
+        mapping_file = folder / "roi_masks" / f"mapping_{kind}.npy"
+        for label, name in load_plain_dict(mapping_file).items():
+            if not isinstance(label, int | np.integer):
+                raise InputError(f"{mapping_file}: label {label!r} is no whole number.")
+            if label != 0:  # 0 is 'Unknown'
+                out[str(name).strip()] = np.asarray(labels) == label
     return out
 
 
@@ -179,6 +204,22 @@ def _kept(
             raise unknown_name("ROI", roi, masks, f"Subject {subject}.")
         inside |= masks[roi.strip()]
     return np.flatnonzero(inside)
+
+
+def _planted_ceiling(folder: Path, truth: dict[str, Any] | None, side: str, n: int) -> np.ndarray:
+    """Return the ceiling of each vertex (n,) of a simulation; of real data none is distributed."""
+    if truth is None:
+        return np.full(n, np.nan)
+    try:
+        ceiling = np.asarray(truth["noise_ceiling"][side], dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        ceiling = np.empty(0)
+    if ceiling.shape != (n,):
+        raise InputError(
+            f"{folder / 'SIMULATED.json'}: expected noise_ceiling.{side} with {n} numbers, found "
+            f"{ceiling.size}. Simulate this subject again."
+        )
+    return ceiling
 
 
 def _simulation(folder: Path) -> dict[str, Any] | None:

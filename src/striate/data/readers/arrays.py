@@ -58,6 +58,20 @@ def load_npy(path: Path, *, mmap: bool = True) -> np.ndarray:
     return np.load(path, mmap_mode="r" if mmap else None)
 
 
+# What `pickle` raises on bytes that are none, or not all there.
+_NO_PICKLE = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+
+
 class _PlainUnpickler(pickle.Unpickler):
     """Builds numpy arrays of plain values and nothing else."""
 
@@ -101,9 +115,9 @@ def load_plain_dict(path: Path) -> dict[Any, Any]:
         payload = f.read()
     try:
         value = _PlainUnpickler(io.BytesIO(payload)).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, TypeError) as error:
+    except _NO_PICKLE as error:
         raise InputError(f"{path} is no plain mapping of ROI labels: {error}. Refused.") from error
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     if not isinstance(value, dict):
         raise InputError(f"{path} should hold a dict, found {type(value).__name__}.")

@@ -66,9 +66,10 @@ def _session(path: Path, session: str, repeats: bool) -> Recording:
     raw = path / "responses_raw" / f"responses_{session}.npy"
     if raw.exists():
         trials = load_npy(raw)
-        if trials.shape[:2] != values.T.shape:
+        if trials.ndim != 3 or trials.shape[:2] != values.T.shape:
             raise InputError(
-                f"{raw}: expected {values.T.shape} neurons x images, found {trials.shape}."
+                f"{raw}: expected {values.T.shape} neurons x images, and repeats, found "
+                f"{trials.shape}."
             )
         trials = trials.transpose(1, 2, 0)
         ceiling = noise_ceiling(np.asarray(trials, dtype=np.float64))

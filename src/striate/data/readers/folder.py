@@ -49,10 +49,11 @@ def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset
             f"{path} has no responses ({', '.join('responses' + s for s in SUFFIXES)}), neither "
             "itself nor in a folder below it."
         )
-    for subject in subjects or ():
-        if subject not in found:
-            raise unknown_name("subject", subject, found)
-    recordings = {s: _recording(found[s], s, path) for s in subjects or found}
+    names = [str(s) for s in subjects or found]
+    for name in names:
+        if name not in found:
+            raise unknown_name("subject", name, found)
+    recordings = {name: _recording(found[name], name, path) for name in names}
     return Dataset("folder", recordings, {"source": path.resolve().name})
 
 
@@ -67,7 +68,7 @@ def _recording(folder: Path, subject: str, root: Path) -> Recording:
         raise InputError(f"{folder}: which responses? Found {', '.join(f.name for f in files)}.")
     own = folder / "images"
     stimuli = StimulusSet.from_folder(own if own.is_dir() else root / "images")
-    responses = _responses(files[0], subject)
+    responses = read_responses(files[0], subject)
     extra = set(stimuli.ids) - set(responses.stimulus_ids)
     if extra and not own.is_dir():  # shared images: a subject need not have seen them all
         stimuli = stimuli.subset([i for i, s in enumerate(stimuli.ids) if s not in extra])
@@ -75,9 +76,10 @@ def _recording(folder: Path, subject: str, root: Path) -> Recording:
     return Recording.pair(subject, stimuli, responses)
 
 
-def _responses(file: Path, subject: str) -> Responses:
+def read_responses(file: Path, subject: str) -> Responses:
+    """Read one file of responses, with what lies beside it; see `read_folder` for errors."""
     if file.suffix == ".nc":
-        return _from_netcdf(file)
+        return _from_netcdf(file, subject)
     if file.suffix == ".npy":
         values, ids, units = load_npy(file), _row_ids(file), None
         if len(ids) != values.shape[0]:
@@ -100,7 +102,8 @@ def _row_ids(file: Path) -> list[str]:
             f"{file} needs {names.name} beside it: one stimulus id a line, in the order of the "
             "rows. Pairing by sort order is how responses get mixed up."
         )
-    return [line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = names.read_text(encoding="utf-8-sig")  # Excel and Notepad put a mark before the first
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _from_table(file: Path) -> tuple[np.ndarray, list[str], list[str]]:
@@ -115,6 +118,12 @@ def _from_table(file: Path) -> tuple[np.ndarray, list[str], list[str]]:
     if "stimulus_id" not in table.columns:
         raise unknown_name(f"column of {file}", "stimulus_id", table.columns)
     numbers = table.drop(columns="stimulus_id")
+    nameless = [str(c) for c in numbers.columns if str(c).startswith("Unnamed: ")]
+    if nameless:
+        raise InputError(
+            f"{file} has a column without a name (pandas calls it {nameless[0]!r}); often it is a "
+            "row number, not a unit. Give it a name or leave it out: to_csv(index=False)."
+        )
     words = [c for c in numbers.columns if not pd.api.types.is_numeric_dtype(numbers[c])]
     if words:
         raise InputError(f"{file}: column {words[0]!r} holds words, expected a unit's responses.")
@@ -129,7 +138,10 @@ def _units(file: Path, n_units: int, names: list[str] | None) -> dict[str, Any]:
     """Read the optional table of units into arguments of `Responses.build`."""
     if not file.is_file():
         return {"unit_ids": names} if names else {}
-    table = pd.read_csv(file, dtype={"unit_id": str, "hemisphere": str})
+    try:
+        table = pd.read_csv(file, dtype={"unit_id": str, "hemisphere": str})
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise InputError(f"{file} cannot be read as a table: {error}") from error
     if "unit_id" not in table.columns or len(table) != n_units:
         raise InputError(
             f"{file}: expected a column unit_id and {n_units} rows, found columns "
@@ -141,7 +153,7 @@ def _units(file: Path, n_units: int, names: list[str] | None) -> dict[str, Any]:
         table = table.set_index("unit_id").loc[names].reset_index()
     facts: dict[str, Any] = {"unit_ids": [str(u) for u in table["unit_id"]]}
     facts["rois"] = {
-        c.removeprefix("roi_").strip(): table[c].to_numpy().astype(bool)
+        c.removeprefix("roi_").strip(): _membership(table[c], file)
         for c in table.columns
         if c.startswith("roi_")
     }
@@ -152,7 +164,15 @@ def _units(file: Path, n_units: int, names: list[str] | None) -> dict[str, Any]:
     return facts
 
 
-def _from_netcdf(file: Path) -> Responses:
+def _membership(column: pd.Series, file: Path) -> np.ndarray:
+    """Return whether each unit is in a ROI; an empty cell says that it is not."""
+    filled = column.astype(object).where(column.notna(), 0)
+    if not filled.isin([0, 1]).all():
+        raise InputError(f"{file}: column {column.name!r} should hold 0 or 1, nothing else.")
+    return filled.to_numpy(dtype=bool)
+
+
+def _from_netcdf(file: Path, subject: str) -> Responses:
     try:
         data = xr.open_dataarray(file, engine="h5netcdf")
     except (OSError, ValueError) as error:
@@ -160,4 +180,7 @@ def _from_netcdf(file: Path) -> Responses:
     for name in data.coords:
         if str(name).startswith("roi_"):
             data = data.assign_coords({name: data.coords[name].astype(bool)})
-    return Responses(data)
+    responses = Responses(data)
+    # One name a subject everywhere: the data set's, whatever the file calls it.
+    names = np.array([subject] * data.sizes["unit"], dtype=object)
+    return Responses(responses.data.assign_coords(subject=("unit", names)))

@@ -1,0 +1,113 @@
+"""What the verbs share: their options, how they speak, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from striate.evaluate import Options, Result
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Settings, such as model.id=alexnet; they win over --config."
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML file with settings.", metavar="FILE")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", metavar="FOLDER")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Go on in a folder of a run with other settings.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no messages.")]
+
+
+def speak(as_json: bool, quiet: bool) -> Callable[[str], None]:
+    """Return what says a line to the user; beside JSON it goes to standard error."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    return say
+
+
+def options(as_json: bool, quiet: bool, overwrite: bool = False) -> Options:
+    """How a run is carried out from the command line."""
+    from striate.evaluate import Options
+
+    return Options(
+        command=shlex.join(["striate", *sys.argv[1:]]),
+        overwrite=overwrite,
+        progress=not quiet and sys.stderr.isatty(),
+        say=speak(as_json, quiet),
+    )
+
+
+def finish(result: Result, as_json: bool, say: Callable[[str], None]) -> None:
+    """Build the report, then print the table and where things lie."""
+    from striate.report import build
+
+    page = build(result.folder)
+    say(summary(result.group))
+    for warning in result.warnings:
+        say(f"note: {warning}")
+    say(f"report: {page}")
+    if as_json:
+        group = json.loads(result.group.to_json(orient="records"))
+        tell_json(
+            {
+                "folder": str(result.folder),
+                "report": str(page),
+                "group": group,
+                "warnings": result.warnings,
+            }
+        )
+
+
+def tell_json(value: dict[str, Any]) -> None:
+    """Print the one JSON value of a verb."""
+    print(json.dumps(value, indent=2))
+
+
+def summary(group: pd.DataFrame) -> str:
+    """The ROI x method table for a terminal: mean r, and the gain over `untuned` in brackets."""
+    lines = []
+    for kind, part in group.groupby("generalization", sort=False):
+        models = list(dict.fromkeys(part["model"]))
+        rows = [["ROI", *(m.replace("_", " ") for m in models)]]
+        for (hemisphere, roi), own in part.groupby(["hemisphere", "roi"], sort=False):
+            by_model = own.set_index("model")
+            rows.append(
+                [f"{hemisphere} {roi}".strip()] + [_cell(by_model, model) for model in models]
+            )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        label = ", SIMULATED responses" if part["simulated"].any() else ""
+        lines.append(f"{os.linesep}mean r on test stimuli, {kind}{label}:")
+        lines += [
+            "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+    return "\n".join(lines)
+
+
+def _cell(by_model: pd.DataFrame, model: str) -> str:
+    if model not in by_model.index:
+        return "-"
+    row = by_model.loc[model].to_dict()
+    if model == "untuned":
+        return f"{row['r']:.3f}"
+    star = "*" if row["q"] < 0.05 else ""
+    return f"{row['r']:.3f} ({row['delta']:+.3f}{star})"

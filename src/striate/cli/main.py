@@ -1,0 +1,72 @@
+"""`striate`: the verbs together, and what an error looks like to the user."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+import types
+
+import typer
+
+from striate import __version__
+from striate.cli import compare, demo, doctor, encode, models, report, simulate, tune
+from striate.core.errors import StriateError
+
+app = typer.Typer(
+    name="striate",
+    help="Build image models of the visual cortex and find out, honestly, how good they are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (demo, doctor, simulate, tune, encode, compare, report, models):
+    app.command(name=verb.NAME)(verb.run)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"striate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Say the version and exit."
+    ),
+) -> None:
+    """Build image models of the visual cortex and find out, honestly, how good they are."""
+
+
+def main() -> None:
+    """Run a verb; exit code 0 done, 2 bad input, 1 a fault of ours, 130 and 143 stopped."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        app()
+    except StriateError as error:
+        _tell(type(error).__name__, str(error), error.exit_code)
+        sys.exit(error.exit_code)
+    except MemoryError:
+        _tell("MemoryError", "out of memory. Use a smaller batch_size or fewer taps.", 1)
+        sys.exit(1)
+    except Exception as error:
+        traceback.print_exc()
+        _tell(type(error).__name__, f"{error}\nThis is a fault in striate, not in your input.", 1)
+        sys.exit(1)
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+    """Leave through every `finally`, so that nothing half-written stays behind."""
+    print("stopped; call the same command again to go on.", file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+def _tell(kind: str, message: str, code: int) -> None:
+    """Say what went wrong; with `--json` also as JSON on standard output."""
+    print(f"error: {message}", file=sys.stderr)
+    if "--json" in sys.argv:
+        print(json.dumps({"error": kind, "message": message, "exit_code": code}))

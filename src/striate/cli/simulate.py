@@ -1,0 +1,30 @@
+"""`striate simulate`: write subjects with planted truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from striate.cli.common import ConfigFile, Json, Out, Overrides, speak, tell_json
+
+NAME = "simulate"
+
+
+def run(
+    overrides: Overrides = None,
+    config: ConfigFile = None,
+    out: Out = Path("striate-simulated"),
+    as_json: Json = False,
+) -> None:
+    """Write SIMULATED subjects, in the layout of the Algonauts 2023 data, from photographs."""
+    from striate.evaluate.simulate import SimulateConfig, simulate
+
+    say = speak(as_json, False)
+    settings = SimulateConfig.load(config, overrides or ())
+    say(
+        f"simulating {settings.subjects} subjects of {settings.stimuli} stimuli with "
+        f"{settings.model.id}"
+    )
+    folder = simulate(settings, out)
+    say(f"SIMULATED data: {folder} (read them with data.name=algonauts2023 data.path={folder})")
+    if as_json:
+        tell_json({"folder": str(folder), "simulated": True})

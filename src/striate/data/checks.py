@@ -1,0 +1,223 @@
+"""What `striate.data.doctor` looks for: arrays, values, images; nothing here stops at a problem."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from striate.core.errors import InputError
+from striate.core.hashing import hash_image
+from striate.data.readers.arrays import load_npy
+from striate.data.stimuli import StimulusSet
+
+Level = Literal["ok", "warning", "error"]
+SHOWN = 20
+"""At most this many broken images of one place get a finding of their own."""
+BLOCK_BYTES = 2**26
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level: `ok`; `warning`: usable, with a consequence; `error`: cannot be used as it is.
+        place: file, subject or ROI.
+        found: what is there.
+        advice: what was expected, and the next step.
+    """
+
+    level: Level
+    place: str
+    found: str
+    advice: str = ""
+
+
+class Notes:
+    """Findings as they are made.
+
+    Attributes:
+        findings: in the order in which they were made.
+    """
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def ok(self, place: str, found: str, advice: str = "") -> None:
+        """Note that something is as it should be."""
+        self.findings.append(Finding("ok", place, found, advice))
+
+    def warning(self, place: str, found: str, advice: str = "") -> None:
+        """Note something with a consequence."""
+        self.findings.append(Finding("warning", place, found, advice))
+
+    def error(self, place: str, found: str, advice: str = "") -> None:
+        """Note something that cannot be used as it is."""
+        self.findings.append(Finding("error", place, found, advice))
+
+    @property
+    def errors(self) -> int:
+        """How many errors were noted so far."""
+        return sum(f.level == "error" for f in self.findings)
+
+    @contextmanager
+    def guard(self, place: str) -> Iterator[None]:
+        """Note what the block raises, so that the next check still runs."""
+        try:
+            yield
+        except InputError as error:
+            self.error(place, str(error))
+        except Exception as error:  # bad data may raise anything; a diagnosis goes on
+            self.error(place, f"cannot be examined: {error!r}")
+
+
+def some(names: Iterable[object], most: int = 5) -> str:
+    """Name the first few of many."""
+    names = [str(n) for n in names]
+    rest = f", … ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def open_array(notes: Notes, path: Path, place: str) -> np.ndarray | None:
+    """Open a `.npy` file of numbers; note an error and return None where that is impossible."""
+    with notes.guard(place):
+        array = load_npy(path)
+        if array.dtype.kind in "fiu":
+            return array
+        notes.error(place, f"dtype {array.dtype}.", "Expected numbers.")
+    return None
+
+
+def check_values(
+    notes: Notes, values: np.ndarray, stimuli: Sequence[str], units: Sequence[str], place: str
+) -> None:
+    """Look for values that are not finite and for units that never change.
+
+    Reads block by block, so an array larger than the memory may stay on disk. In single trials
+    NaN says that there was no trial; only a stimulus without any trial counts as missing there.
+
+    Args:
+        notes: takes the findings.
+        values: (n_stimuli, n_units) or (n_stimuli, n_repeats, n_units).
+        stimuli: name of each row.
+        units: name of each unit.
+        place: for the findings.
+    """
+    n_stimuli, n_units = values.shape[0], values.shape[-1]
+    if values.size == 0:
+        notes.error(place, f"shape {values.shape} holds no value.", "Expected responses.")
+        return
+    bad_of_unit = np.zeros(n_units, dtype=np.int64)
+    bad_stimuli: list[int] = []
+    low, high = np.full(n_units, np.inf), np.full(n_units, -np.inf)
+    rows = max(1, BLOCK_BYTES // max(1, values[0].nbytes))
+    for start in range(0, n_stimuli, rows):
+        block = np.asarray(values[start : start + rows])
+        finite = np.isfinite(block)
+        bad = ~finite
+        if block.ndim == 3:
+            bad = np.isinf(block).any(axis=1) | ~finite.any(axis=1)
+        bad_of_unit += bad.sum(axis=0)
+        bad_stimuli += (start + np.flatnonzero(bad.any(axis=1))).tolist()
+        across = tuple(range(block.ndim - 1))
+        low = np.minimum(low, np.where(finite, block, np.inf).min(axis=across))
+        high = np.maximum(high, np.where(finite, block, -np.inf).max(axis=across))
+    bad_units = np.flatnonzero(bad_of_unit)
+    constant = np.flatnonzero(low == high)
+    if bad_units.size:
+        first = bad_units[0]
+        (notes.error if bad_units.size == n_units else notes.warning)(
+            place,
+            f"NaN, inf or no trial in {bad_units.size} of {n_units} units (first: unit "
+            f"{units[first]}, in {bad_of_unit[first]} stimuli) and {len(bad_stimuli)} of "
+            f"{n_stimuli} stimuli (first: {stimuli[bad_stimuli[0]]}).",
+            "Such a unit gets no score (NaN) and harms no other. Where whole stimuli are lost, "
+            "leave out their rows and images instead.",
+        )
+    if constant.size:
+        (notes.error if constant.size == n_units else notes.warning)(
+            place,
+            f"{constant.size} of {n_units} units never change "
+            f"({some(units[i] for i in constant)}).",
+            "A unit without variance cannot be scored (NaN). Check the recording or leave it out.",
+        )
+    if not bad_units.size and not constant.size:
+        shape = " x ".join(f"{n:,}" for n in values.shape)
+        what = "stimuli x units" if values.ndim == 2 else "stimuli x repeats x units"
+        notes.ok(place, f"{shape} ({what}), {values.dtype}, complete.")
+
+
+def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> dict[str, str]:
+    """Open every image; with `deep` decode it fully, and hash it.
+
+    Without `deep` only headers are read: an image cut off further down is not found, and copies
+    of one picture are not.
+
+    Returns:
+        The content hash of each image that could be decoded, by stimulus id.
+    """
+
+    def look(i: int) -> tuple[tuple[int, int], str | None] | str:
+        try:
+            if deep:
+                rgb = stimuli.image(i)
+                return (rgb.shape[0], rgb.shape[1]), hash_image(rgb)
+            return stimuli.probe(i), None
+        except Exception as error:  # a decoder may raise anything on bytes made to break it
+            return str(error) if isinstance(error, InputError) else f"image {i}: {error!r}"
+
+    with ThreadPoolExecutor() as pool:
+        looked = list(pool.map(look, range(len(stimuli))))
+    broken = [text for text in looked if isinstance(text, str)]
+    for text in broken[:SHOWN]:
+        notes.error(place, text, "Expected an image that can be decoded.")
+    if len(broken) > SHOWN:
+        notes.error(place, f"{len(broken)} images in all cannot be decoded.")
+    good = {n: s for n, s in zip(stimuli.ids, looked, strict=True) if not isinstance(s, str)}
+    if good:
+        sizes = sorted({(width, height) for (height, width), _ in good.values()})
+        of = f"{sizes[0][0]} x {sizes[0][1]} pixels"
+        if len(sizes) > 1:
+            of = f"{len(sizes)} sizes, from {of} to {sizes[-1][0]} x {sizes[-1][1]}"
+        how = "decoded" if deep else "opened, not decoded"
+        notes.ok(place, f"{len(good):,} images {how} ({of}).")
+    return {name: digest for name, (_, digest) in good.items() if digest is not None}
+
+
+def check_copies(notes: Notes, hashes: Mapping[str, Mapping[str, str]]) -> None:
+    """Find pictures that occur under several ids, within and across subjects.
+
+    Args:
+        notes: takes the findings.
+        hashes: by subject, the content hash of each stimulus.
+    """
+    owners: dict[str, set[str]] = defaultdict(set)
+    for subject, own in hashes.items():
+        groups: dict[str, list[str]] = defaultdict(list)
+        for stimulus, digest in own.items():
+            groups[digest].append(stimulus)
+            owners[digest].add(subject)
+        copies = [names for names in groups.values() if len(names) > 1]
+        if copies:
+            notes.warning(
+                subject,
+                f"{len(copies)} pictures occur under more than one stimulus id (first: "
+                f"{some(copies[0])}).",
+                "A split keeps copies in one part. If they are repeats of one stimulus, put them "
+                "into the dim `repeat`.",
+            )
+    shared = [digest for digest, who in owners.items() if len(who) > 1]
+    if shared:
+        several = sorted(set().union(*(owners[digest] for digest in shared)))
+        notes.ok(
+            some(several, 8),
+            f"{len(shared):,} pictures were seen by more than one subject.",
+            "A split puts such a picture into the same part for all of them.",
+        )

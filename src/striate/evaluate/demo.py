@@ -1,0 +1,142 @@
+"""The main job on a default that comes with the installation: photographs, a network, a truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from striate.core.files import write_json
+from striate.data import read
+from striate.data.simulate import PACKAGED
+from striate.data.splits import Split
+from striate.encoding import EncodeConfig, ProjectionConfig, encode
+from striate.evaluate.compare import compare
+from striate.evaluate.config import CompareConfig, DataConfig, ModelConfig
+from striate.evaluate.simulate import SimulateConfig, simulate, truth_of
+from striate.evaluate.story import Options, Result
+from striate.learning import TuneConfig
+
+ORACLE = "planted components"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What `demo` returns: the comparison, and in words what was planted and recovered."""
+
+    result: Result
+    lines: list[str]
+
+
+def demo_config(data: Path, planted: SimulateConfig) -> CompareConfig:
+    """The comparison that the demo runs: one network, five models, small enough for 2 cores.
+
+    Both objectives get the same budget, heads first and then the later blocks of the network.
+    """
+    taps = ("_blocks.2", "_blocks.4", "_blocks.6", "_blocks.10")
+    budget: dict[str, Any] = {
+        "tap": "_blocks.10",
+        "tap_grid": planted.grid,
+        "epochs": 12,
+        "head_epochs": 2,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "head_learning_rate": 2e-3,
+        "order": "mixed",
+        "freeze": ("_conv_stem", "_bn0", "_blocks.0", "_blocks.1"),
+    }
+    return CompareConfig(
+        data=DataConfig(name="algonauts2023", path=str(data)),
+        model=ModelConfig(id=planted.model.id, image_size=planted.model.image_size),
+        encode=EncodeConfig(
+            taps=taps, projection=ProjectionConfig(kind="none", grid=planted.grid), bootstrap=500
+        ),
+        rois=tuple(roi.name for roi in planted.rois),
+        contrastive=TuneConfig(h=64, z=32, **budget),
+        regression=TuneConfig.regression(**budget),
+    )
+
+
+def demo(out: str | Path, options: Options | None = None) -> Demo:
+    """Simulate subjects from packaged photographs, compare five models, and check the truth.
+
+    Writes `out/simulated` (the data) and `out/run` (the run folder).
+
+    Raises:
+        InputError: the photographs' packages are not installed, or a folder that holds something
+            else.
+    """
+    options = options or Options()
+    out = Path(out)
+    names = (
+        " and ".join(f"{len(files)} of {package}" for package, files in PACKAGED.items())
+        .replace("skimage", "scikit-image")
+        .replace("sklearn", "scikit-learn")
+    )
+    planted = SimulateConfig()
+    options.say(
+        f"SIMULATED data: stimuli cut from photographs that came with installed packages ({names}); "
+        f"responses planted with {planted.model.id}."
+    )
+    data = simulate(planted, out / "simulated", options.cache)
+    result = compare(demo_config(data, planted), out / "run", options)
+    lines = check_truth(result, data, planted)
+    write_json(out / "run" / "planted.json", {"lines": lines})
+    return Demo(result, lines)
+
+
+def check_truth(result: Result, data: Path, planted: SimulateConfig) -> list[str]:
+    """Say, ROI by ROI, what was planted and how much of it the comparison found."""
+    split = Split.load(result.folder / "splits.parquet")
+    taps = pd.read_parquet(result.folder / "tables" / "taps.parquet")
+    oracle = _oracle(data, planted, split)
+    lines = []
+    for roi in planted.rois:
+        own = result.group[result.group["roi"] == roi.name].set_index("model")
+        chosen = taps[(taps["roi"] == roi.name) & (taps["model"] == "untuned") & taps["chosen"]]
+        found = sorted(set(chosen["tap"]))
+        right = "recovered" if found == [roi.tap] else "NOT recovered"
+        first, last = roi.components
+        room = oracle[roi.name] - own.loc["untuned", "r"]
+        gains = ", ".join(
+            f"{m.replace('_', ' ')} {own.loc[m, 'delta']:+.3f} ({own.loc[m, 'delta'] / room:+.0%})"
+            for m in own.index
+            if m not in ("untuned", "random")
+        )
+        lines.append(
+            f"{roi.hemisphere} {roi.name}: planted at tap {roi.tap}, components {first} to "
+            f"{last - 1}; the untuned network's best tap: {', '.join(found)} ({right})."
+        )
+        lines.append(
+            f"{roi.hemisphere} {roi.name}: noise ceiling planted {own_ceiling(result, roi.name):.3f}; "
+            f"a readout from the planted components themselves reaches {oracle[roi.name]:.3f}, the "
+            f"untuned network {own.loc['untuned', 'r']:.3f}, so the room for tuning is "
+            f"{room:.3f}. Recovered of it: {gains}."
+        )
+    return lines
+
+
+def own_ceiling(result: Result, roi: str) -> float:
+    """Mean noise ceiling of a ROI over subjects."""
+    return float(result.rois.loc[result.rois["roi"] == roi, "ceiling"].mean())
+
+
+def _oracle(data: Path, planted: SimulateConfig, split: Split) -> dict[str, float]:
+    """Mean r over subjects of a readout from the planted components, with the same split."""
+    found: dict[str, list[float]] = {roi.name: [] for roi in planted.rois}
+    for subject, recording in read("algonauts2023", data).items():
+        _, latents = truth_of(data, subject)
+        parts = {part: split.part(subject, part) for part in ("fit", "select", "test")}
+        for target in recording.responses.targets([roi.name for roi in planted.rois]):
+            scores = encode(
+                {ORACLE: latents[target.roi]},
+                np.asarray(recording.responses.mean()[:, target.units]),
+                {target.roi: np.arange(len(target.units))},
+                parts,
+                EncodeConfig(permutations=0),
+            )
+            found[target.roi].append(scores.rois[target.roi].mean_r)
+    return {roi: float(np.mean(values)) for roi, values in found.items()}

@@ -1,0 +1,212 @@
+"""Simulated subjects with planted truth: units that read known components of a known network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from striate.core.cache import Cache
+from striate.core.config import Config
+from striate.core.errors import InputError
+from striate.core.files import read_json
+from striate.core.hashing import hash_image
+from striate.core.run import RunFolder
+from striate.data.images import resize_image
+from striate.data.readers.algonauts2023 import HEMISPHERES
+from striate.data.simulate import (
+    Planted,
+    Side,
+    cut,
+    packaged_photographs,
+    photographs_in,
+    plant,
+    write_subject,
+)
+from striate.encoding import ProjectionConfig, extract
+from striate.evaluate.config import ModelConfig
+
+TEST_IMAGES = 10
+"""Images without responses that each subject gets, as the real data have."""
+BLANK_UNITS = 10
+"""Vertices of pure noise, in no ROI, on each hemisphere."""
+
+
+class PlantedRoi(Config):
+    """One simulated ROI.
+
+    Its units read principal components `components[0]` to `components[1] - 1` of the tap's
+    features over the stimuli.
+    """
+
+    name: str
+    hemisphere: str = "lh"
+    tap: str
+    units: int = Field(100, ge=1)
+    components: tuple[int, int] = (16, 24)
+    ncsnr: float = Field(1.5, gt=0)
+    """Standard deviation of the signal over that of one trial's noise."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.hemisphere not in HEMISPHERES:
+            raise ValueError(f"hemisphere must be lh or rh, found {self.hemisphere!r}")
+        return self
+
+
+class SimulateConfig(Config):
+    """`striate simulate`: subjects in the layout of the Algonauts 2023 data."""
+
+    photographs: str | None = None
+    """Folder of photographs; default those inside scikit-image and scikit-learn."""
+    model: ModelConfig = ModelConfig(id="efficientnet_lite0", image_size=64)
+    rois: tuple[PlantedRoi, ...] = (
+        PlantedRoi(name="V1v", hemisphere="lh", tap="_blocks.4"),
+        PlantedRoi(name="hV4", hemisphere="rh", tap="_blocks.10"),
+    )
+    subjects: int = Field(2, ge=1, le=99)
+    stimuli: int = Field(480, ge=20)
+    """Images of each subject."""
+    shared: int = Field(100, ge=0)
+    """Of them, images that all subjects see."""
+    tile: int = Field(64, ge=8)
+    """Side of an image in pixels."""
+    most: int = Field(72, ge=1)
+    """Largest number of images from one photograph."""
+    grid: int = Field(4, ge=1)
+    """Convolutional maps are averaged to this grid before the components are taken."""
+    repeats: int = Field(3, ge=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.shared > self.stimuli:
+            raise ValueError(f"shared ({self.shared}) is more than stimuli ({self.stimuli})")
+        names = [roi.name for roi in self.rois]
+        if len(set(names)) < len(names) or not names:
+            raise ValueError(f"rois must be of different names, at least one; found {names}")
+        return self
+
+
+def simulate(config: SimulateConfig, out: str | Path, cache: Cache | None = None) -> Path:
+    """Write simulated subjects below `out`, in the exact layout of the Algonauts 2023 data.
+
+    Each subject's folder also gets `SIMULATED.json` (what was planted) and `planted/` (the
+    components its units read, one `.npy` a ROI), which real data do not have. A subject that is
+    there already is left alone.
+
+    Raises:
+        InputError: too few photographs, unknown ROI, tap or model; a folder that holds something
+            else.
+    """
+    run = RunFolder(out, config)
+    files = photographs_in(config.photographs) if config.photographs else packaged_photographs()
+    images = cut(files, config.tile, config.most, config.seed)
+    own = config.stimuli - config.shared
+    needed = config.shared + config.subjects * (own + TEST_IMAGES)
+    if len(images) < needed:
+        raise InputError(
+            f"{len(files)} photographs give {len(images)} images of {config.tile} pixels that "
+            f"share no pixel; {needed} are needed. Use fewer stimuli or subjects, smaller tiles, "
+            "or a folder with more photographs."
+        )
+    images = images[:needed]
+    features, fingerprint = _features(config, images, cache or Cache())
+    for number in range(1, config.subjects + 1):
+        folder = run / f"subj{number:02d}"
+        if not (folder / "SIMULATED.json").exists():
+            _write(config, folder, number, images, features, fingerprint, sorted(files))
+    return run.path
+
+
+def _features(
+    config: SimulateConfig, images: list[np.ndarray], cache: Cache
+) -> tuple[dict[str, np.ndarray], str]:
+    model = config.model.build()
+    shape = model.preprocessing
+    resized = np.stack([resize_image(image, shape.size, shape.resize) for image in images])
+    features = extract(
+        model,
+        resized,
+        [hash_image(image) for image in images],
+        taps=tuple(dict.fromkeys(roi.tap for roi in config.rois)),
+        projection=ProjectionConfig(kind="none", grid=config.grid),
+        cache=cache,
+        progress=False,
+    )
+    return features, model.fingerprint()
+
+
+def _write(
+    config: SimulateConfig,
+    folder: Path,
+    number: int,
+    images: list[np.ndarray],
+    features: dict[str, np.ndarray],
+    fingerprint: str,
+    photographs: list[str],
+) -> None:
+    own = config.stimuli - config.shared
+    first = config.shared + (number - 1) * (own + TEST_IMAGES)
+    rows = np.concatenate([np.arange(config.shared), np.arange(first, first + own)])
+    rows = np.random.default_rng([config.seed, number]).permutation(rows)
+    planted = {}
+    for i, roi in enumerate(config.rois):
+        seed = 1000 * config.seed + 100 * i + number
+        whole = plant(
+            np.asarray(features[roi.tap]),
+            roi.units,
+            roi.components,
+            roi.ncsnr,
+            config.repeats,
+            seed,
+        )
+        planted[roi.name] = Planted(whole.latents[rows], whole.responses[rows], whole.ceiling)
+    test = {int(n): images[n] for n in range(first + own, first + own + TEST_IMAGES)}
+    truth: dict[str, Any] = {
+        "model": config.model.id,
+        "fingerprint": fingerprint,
+        "image_size": config.model.image_size,
+        "grid": config.grid,
+        "repeats": config.repeats,
+        "seed": config.seed,
+        "photographs": photographs,
+        "rois": [roi.to_dict() for roi in config.rois],
+    }
+    write_subject(
+        folder,
+        [images[i] for i in rows],
+        rows.tolist(),
+        test,
+        {side: _side(config, side, planted, len(rows), number) for side in HEMISPHERES},
+        truth,
+        {name: p.latents.astype(np.float32) for name, p in planted.items()},
+    )
+
+
+def _side(
+    config: SimulateConfig, side: str, planted: dict[str, Planted], n: int, number: int
+) -> Side:
+    """Join a hemisphere's ROIs, with some vertices of noise behind them."""
+    generator = np.random.default_rng([config.seed, number, HEMISPHERES.index(side)])
+    blocks, ceilings, rois, start = [], [], {}, 0
+    for roi in config.rois:
+        if roi.hemisphere == side:
+            blocks.append(planted[roi.name].responses)
+            ceilings.append(planted[roi.name].ceiling)
+            rois[roi.name] = np.arange(start, start + roi.units)
+            start += roi.units
+    blocks.append(generator.normal(size=(n, BLANK_UNITS)).astype(np.float32))
+    ceilings.append(np.zeros(BLANK_UNITS))
+    return Side(np.concatenate(blocks, axis=1), rois, np.concatenate(ceilings))
+
+
+def truth_of(data: str | Path, subject: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what was planted in a simulated subject, and the components (N, K) by ROI."""
+    folder = Path(data) / subject
+    truth = read_json(folder / "SIMULATED.json")
+    return truth, {
+        roi["name"]: np.load(folder / "planted" / f"{roi['name']}.npy") for roi in truth["rois"]
+    }
