@@ -16,14 +16,14 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from striate.core.run import machine
 from striate.learning import TuneConfig, TuneData
 from striate.learning.loop import Loop, TerminationRequest, _Bar
 from striate.learning.metrics import MetricsLog
@@ -31,6 +31,9 @@ from striate.learning.targets import prepare
 from striate.learning.tune import make_fabric
 from striate.learning.tuner import Tuner
 from striate.models import load
+
+TARGET = 0.9
+"""Share of the bare pass's images per second that we want to reach."""
 
 
 def make_data(folder: Path, images: int, size: int, units: int) -> TuneData:
@@ -98,7 +101,7 @@ def seconds(run: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="efficientnet_lite0")
     parser.add_argument("--size", type=int, default=224)
@@ -107,8 +110,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     config = TuneConfig(batch_size=options.batch, epochs=1000)
     # Numbers near the smallest float are slow on a CPU, and how many there are depends on the loss.
     torch.set_flush_denormal(True)
@@ -128,30 +130,26 @@ def main() -> None:
             for key, run in runs.items():
                 times[key].append(seconds(run))
     rate = {k: len(data.images) / min(v) for k, v in times.items()}
-    about = machine()
-    result = {
-        "benchmark": "tuning",
-        "model": options.model,
-        "size": options.size,
-        "batch": options.batch,
-        "images_per_second": {k: round(v, 1) for k, v in rate.items()},
-        "ratio_to_bare": round(rate["tuning"] / rate["bare"], 3),
-        "ratio_to_bare_with_step": round(rate["tuning"] / rate["bare with step"], 3),
-        "machine": about["gpus"][0] if device.type == "cuda" else about["processor"],
-        "seconds": {k: [round(t, 2) for t in v] for k, v in times.items()},
-        "threads": torch.get_num_threads(),
-    }
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(
-        f"| tuning, {options.model}, {options.size} px, batch {options.batch} "
-        f"| bare {rate['bare']:.1f} img/s, with Adam step {rate['bare with step']:.1f}, "
-        f"tuning {rate['tuning']:.1f} | {result['ratio_to_bare']:.2f} of bare "
-        f"({result['ratio_to_bare_with_step']:.2f} of bare with step); wanted 0.90 "
-        f"| {result['machine']}, {result['threads']} threads |"
-    )
+    ratio = rate["tuning"] / rate["bare"]
+    return [
+        {
+            "benchmark": "tuning",
+            "what": f"{options.model}, contrastive, {options.size} px, batch {options.batch}",
+            "target": TARGET,
+            "measured": round(ratio, 3),
+            "unit": "of the bare forward and backward pass",
+            "reached": ratio >= TARGET,
+            "detail": f"{rate['tuning']:.1f} against {rate['bare']:.1f} images/s; "
+            f"{rate['bare with step']:.1f} with Adam's step",
+            "ratio_to_bare_with_step": round(rate["tuning"] / rate["bare with step"], 3),
+            "seconds": {k: [round(t, 2) for t in v] for k, v in times.items()},
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+        }
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    import sys
+
+    print(json.dumps(main(sys.argv[1:]), indent=1))

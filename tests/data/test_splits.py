@@ -124,12 +124,12 @@ def test_held_out_subjects_have_no_tune_part_unless_a_tuned_one_saw_the_image():
 
 
 def test_unknown_held_out_subject():
-    with pytest.raises(InputError, match="unknown held-out subject 'subj1'. Did you mean subj01"):
+    with pytest.raises(InputError, match=r"unknown held-out subject 'subj1'\. Did you mean subj01"):
         make_split(of_hashes({"subj01": many(0, 99)}), SplitConfig(held_out=("subj1",)))
 
 
 def test_shares_must_add_up_to_one():
-    with pytest.raises(InputError, match="must add up to 1, found 1.1"):
+    with pytest.raises(InputError, match=r"must add up to 1, found 1\.1"):
         make_split(of_hashes({"s1": many(0, 99)}), SplitConfig(tune=0.7))
 
 
@@ -191,7 +191,7 @@ def test_unused_is_no_part():
 
 
 def test_tables_that_are_no_split():
-    with pytest.raises(InputError, match="unknown part of a split 'train'.*Known: tune, fit"):
+    with pytest.raises(InputError, match=r"unknown part of a split 'train'.*Known: tune, fit"):
         Split.from_table(table(s1="train"))
     with pytest.raises(InputError, match="column of a split table 'hash'"):
         Split.from_table(table(s1="tune").drop(columns="hash"))
@@ -199,9 +199,9 @@ def test_tables_that_are_no_split():
 
 def test_unknown_part_and_subject_offer_the_nearest():
     split = Split.from_table(table(s1="tune"))
-    with pytest.raises(InputError, match="'tset'. Did you mean test"):
+    with pytest.raises(InputError, match=r"'tset'\. Did you mean test"):
         split.part("s1", "tset")
-    with pytest.raises(InputError, match="'s2'. Did you mean s1"):
+    with pytest.raises(InputError, match=r"'s2'\. Did you mean s1"):
         split.part("s2", "test")
 
 

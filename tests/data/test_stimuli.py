@@ -134,14 +134,12 @@ def test_indices_and_subset():
     part = found.subset([2, 0])
     assert part.ids == ("c", "a")
     assert part.hashes == (hashes[2], hashes[0])
-    assert StimulusSet(list("ab"), [picture(7)] * 2).subset([1]).hashes == (
-        hash_image(picture(7)),
-    )
+    assert StimulusSet(list("ab"), [picture(7)] * 2).subset([1]).hashes == (hash_image(picture(7)),)
 
 
 def test_unknown_id_offers_the_nearest():
     found = StimulusSet(["cat01", "dog01"], [picture(0), picture(1)])
-    with pytest.raises(InputError, match="unknown stimulus 'cat1'. Did you mean cat01") as error:
+    with pytest.raises(InputError, match=r"unknown stimulus 'cat1'\. Did you mean cat01") as error:
         found.indices(["cat1", "zebra", "dog01"])
     assert "2 are missing" in str(error.value)
 

@@ -114,8 +114,8 @@ def test_a_memory_map_is_read_and_left_as_it_was(path: str, tmp_path: Path) -> N
     one, two = Pca.fit(mapped, 40, 7, 3), Pca.fit(x, 40, 7, 3)
     assert np.array_equal(one.loadings, two.loadings)
     assert np.array_equal(np.load(tmp_path / "x.npy"), x)
-    monkey = read(mapped, np.array([7, 3]), slice(2, 9))
-    assert np.array_equal(monkey, x[[7, 3], 2:9])
+    block = read(mapped, np.array([7, 3]), slice(2, 9))
+    assert np.array_equal(block, x[[7, 3], 2:9])
 
 
 def test_randomised_is_given_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +170,11 @@ def test_linear_seeded_and_float32() -> None:
     torch.testing.assert_close(half, sketch(x.bfloat16().float()))
 
 
-def test_other_devices_take_the_same_sums() -> None:
-    """Devices other than the CPU scatter by index; checked by that rule in plain numpy."""
-    sketch = SparseProjection.draw(57, 20, seed=1)
-    place = (np.arange(57) + np.repeat(sketch.starts, 20)[:57]) % 20
-    expected = np.zeros((20, 57))
-    expected[place, np.arange(57)] = sketch.signs
-    assert np.array_equal(dense(sketch), expected)
+@pytest.mark.parametrize("d", [20, 21, 57, 400])
+def test_the_way_of_other_devices_gives_the_same(d: int) -> None:
+    sketch = SparseProjection.draw(d, 20, seed=1)
+    x = torch.randn(4, d, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(sketch._scattered(x), sketch(x))
 
 
 def test_inner_products_are_kept_in_expectation() -> None:

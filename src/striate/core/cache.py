@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ class Cache:
             return entry
         with locked(entry.with_suffix(".lock")):
             if not entry.is_dir():
+                # What a killed process left half built: nobody else builds here now.
+                for left in entry.parent.glob(f".{entry.name}.*"):
+                    shutil.rmtree(left, ignore_errors=True)
                 with atomic_path(entry) as temporary:
                     temporary.mkdir()
                     build(temporary)

@@ -27,7 +27,7 @@ class Config(BaseModel):
         """
         values: dict[str, Any] = {}
         if path is not None:
-            values = _read_yaml(Path(path))
+            values = read_yaml(Path(path))
         for override in overrides:
             _set(values, override)
         return cls.from_dict(values, source=str(path) if path else "the command line")
@@ -49,7 +49,12 @@ class Config(BaseModel):
         write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the key: value pairs of a YAML file.
+
+    Raises:
+        InputError: missing or unreadable file, or something else than key: value pairs.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -59,7 +64,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError(f"config file {path} must hold key: value pairs, found {type(values)}.")
+        raise InputError(
+            f"config file {path} must hold key: value pairs, found a {type(values).__name__}."
+        )
     return values
 
 

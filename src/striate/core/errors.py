@@ -40,7 +40,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     >>> str(unknown_name("ROI", "V1vv", ["V1v", "V1d", "hV4"]))
     "unknown ROI 'V1vv'. Did you mean V1v, V1d? Known: V1v, V1d, hV4."
     """
-    known = [str(k) for k in known]
+    name, known = str(name), [str(k) for k in known]
     close = nearest(name, known)
     text = f"unknown {kind} {name!r}."
     if close:

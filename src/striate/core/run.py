@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -12,10 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from striate import __version__
-from striate.core.config import Config
+from striate.core.config import Config, read_yaml
 from striate.core.errors import InputError
 from striate.core.files import explain_os_error, read_json, write_json
 from striate.core.hashing import hash_json
@@ -42,33 +39,49 @@ class RunFolder:
         self, path: str | Path, config: Config, *, command: str = "", overwrite: bool = False
     ) -> None:
         self.path = Path(path)
+        check_run_folder(self.path, config, overwrite=overwrite)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, self.path) from error
-        known = self.path / "config.yaml"
-        if known.exists():
-            differences = _differences(known, config)
-            if differences and not overwrite:
-                raise InputError(
-                    f"{self.path} holds a run with another config:\n  "
-                    + "\n  ".join(differences)
-                    + "\nChoose another output folder (--out), or pass --overwrite."
-                )
-        elif any(p for p in self.path.iterdir() if not p.name.startswith(".")):
-            raise InputError(
-                f"{self.path} is not empty and holds no run (no config.yaml). "
-                "Choose an empty or new output folder."
-            )
-        config.save(known)
+        config.save(self.path / "config.yaml")
         write_json(self.path / "provenance.json", provenance(command))
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
 
+def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = False) -> None:
+    """Refuse a folder that a run with this config must not be written to; writes nothing.
+
+    Raises:
+        InputError: as `RunFolder`.
+    """
+    path = Path(path)
+    known = path / "config.yaml"
+    try:
+        others = [p for p in path.iterdir() if not p.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    if known.exists():
+        differences = _differences(known, config)
+        if differences and not overwrite:
+            raise InputError(
+                f"{path} holds a run with another config:\n  "
+                + "\n  ".join(differences)
+                + "\nChoose another output folder (--out), or pass --overwrite."
+            )
+    elif others:
+        raise InputError(
+            f"{path} is not empty and holds no run (no config.yaml). "
+            "Choose an empty or new output folder."
+        )
+
+
 def _differences(known: Path, config: Config) -> list[str]:
-    old = _flat(yaml.safe_load(known.read_text(encoding="utf-8")) or {})
+    old = _flat(read_yaml(known))
     new = _flat(config.to_dict())
     return [
         f"{key}: there {old.get(key)!r}, asked for {new.get(key)!r}"
@@ -153,4 +166,4 @@ class Cells:
 
     def store(self, key: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Mark the piece as finished; its files must already lie in `path(key)`."""
-        write_json(self.path(key) / "done.json", {**facts, "key": json.loads(json.dumps(key))})
+        write_json(self.path(key) / "done.json", {**facts, "key": dict(key)})

@@ -80,9 +80,9 @@ class Notes:
 
 def some(names: Iterable[object], most: int = 5) -> str:
     """Name the first few of many."""
-    names = [str(n) for n in names]
-    rest = f", … ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    texts = [str(name) for name in names]
+    rest = f", … ({len(texts)} in all)" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + rest
 
 
 def open_array(notes: Notes, path: Path, place: str) -> np.ndarray | None:
@@ -129,26 +129,26 @@ def check_values(
         across = tuple(range(block.ndim - 1))
         low = np.minimum(low, np.where(finite, block, np.inf).min(axis=across))
         high = np.maximum(high, np.where(finite, block, -np.inf).max(axis=across))
-    bad_units = np.flatnonzero(bad_of_unit)
-    constant = np.flatnonzero(low == high)
-    if bad_units.size:
+    bad_units = np.flatnonzero(bad_of_unit).tolist()
+    constant = np.flatnonzero(low == high).tolist()
+    if bad_units:
         first = bad_units[0]
-        (notes.error if bad_units.size == n_units else notes.warning)(
+        (notes.error if len(bad_units) == n_units else notes.warning)(
             place,
-            f"NaN, inf or no trial in {bad_units.size} of {n_units} units (first: unit "
+            f"NaN, inf or no trial in {len(bad_units)} of {n_units} units (first: unit "
             f"{units[first]}, in {bad_of_unit[first]} stimuli) and {len(bad_stimuli)} of "
             f"{n_stimuli} stimuli (first: {stimuli[bad_stimuli[0]]}).",
             "Such a unit gets no score (NaN) and harms no other. Where whole stimuli are lost, "
             "leave out their rows and images instead.",
         )
-    if constant.size:
-        (notes.error if constant.size == n_units else notes.warning)(
+    if constant:
+        (notes.error if len(constant) == n_units else notes.warning)(
             place,
-            f"{constant.size} of {n_units} units never change "
+            f"{len(constant)} of {n_units} units never change "
             f"({some(units[i] for i in constant)}).",
             "A unit without variance cannot be scored (NaN). Check the recording or leave it out.",
         )
-    if not bad_units.size and not constant.size:
+    if not bad_units and not constant:
         shape = " x ".join(f"{n:,}" for n in values.shape)
         what = "stimuli x units" if values.ndim == 2 else "stimuli x repeats x units"
         notes.ok(place, f"{shape} ({what}), {values.dtype}, complete.")

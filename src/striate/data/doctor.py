@@ -18,8 +18,8 @@ from striate.data.readers.folder import response_files
 
 LAYOUTS = (
     "Layouts that are known: algonauts2023 (subj01/training_split/…), cowley_v4 "
-    "(images/images_SESSION.zip and responses_repeat_averaged/), folder (images/ and responses.csv, "
-    ".parquet, .nc or .npy with stimulus_ids.txt)."
+    "(images/images_SESSION.zip and responses_repeat_averaged/), folder (images/ and "
+    "responses.csv, .parquet, .nc or .npy with stimulus_ids.txt)."
 )
 
 

@@ -43,8 +43,12 @@ def is_algonauts(path: Path) -> bool:
 def examine_algonauts(notes: Notes, path: Path, deep: bool) -> None:
     """Examine a folder of Algonauts 2023, or one subject's."""
     folders = [p for p in sorted(path.glob("subj[0-9][0-9]")) if p.is_dir()]
+    if is_algonauts(path):
+        folders = [path]
+    if not folders:
+        notes.error(str(path), "no folders subj01 … subj08.", "Name the subjects' folders so.")
     hashes: dict[str, Mapping[str, str]] = {}
-    for folder in [path] if is_algonauts(path) else folders:
+    for folder in folders:
         before = notes.errors
         with notes.guard(folder.name):
             files = _training_images(notes, folder)

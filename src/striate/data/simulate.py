@@ -24,15 +24,18 @@ from striate.data.readers.algonauts2023 import CLASSES, HEMISPHERES, LABELS, fmr
 
 FSAVERAGE_VERTICES = 163_842
 """Vertices of a hemisphere of fsaverage."""
-PACKAGED = {
-    "skimage": (
-        "astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "coffee.png",
-        "coins.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png",
-        "motorcycle_left.png", "retina.jpg", "rocket.jpg",
+PACKAGED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "scikit-image": (
+        "skimage/data",
+        (
+            "astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "coffee.png",
+            "coins.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png",
+            "motorcycle_left.png", "retina.jpg", "rocket.jpg",
+        ),
     ),
-    "sklearn": ("china.jpg", "flower.jpg"),
+    "scikit-learn": ("sklearn/datasets/images", ("china.jpg", "flower.jpg")),
 }  # fmt: skip
-"""Photographs inside the wheels of scikit-image (extra `demo`) and scikit-learn."""
+"""Photographs inside the wheels of scikit-image (extra `demo`) and scikit-learn, and where."""
 NOTICE = (
     "SIMULATED responses written by striate. Not measured from any brain. Images are parts of "
     "photographs. The truth that was planted is in this file."
@@ -46,16 +49,16 @@ def packaged_photographs() -> dict[str, Path]:
         InputError: scikit-image is not installed.
     """
     found: dict[str, Path] = {}
-    for package, names in PACKAGED.items():
-        spec = find_spec(package)
+    for package, (place, names) in PACKAGED.items():
+        module, _, below = place.partition("/")
+        spec = find_spec(module)
         if spec is None or spec.origin is None:
             raise InputError(
                 f"the package {package} is not installed; its photographs are needed. "
                 "Install them: pip install 'striate[demo]'."
             )
-        folder = Path(spec.origin).parent
-        place = folder / "data" if package == "skimage" else folder / "datasets" / "images"
-        found |= {name: place / name for name in names if (place / name).is_file()}
+        folder = Path(spec.origin).parent / below
+        found |= {name: folder / name for name in names if (folder / name).is_file()}
     return found
 
 
@@ -153,7 +156,7 @@ def plant(
         )
     generator = np.random.default_rng(seed)
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    left = np.linalg.svd(centred, full_matrices=False)[0]
     latents = left[:, first:last] * np.sqrt(len(features))
     weights = generator.normal(size=(last - first, n_units))
     weights /= np.sqrt((weights**2).sum(axis=0))

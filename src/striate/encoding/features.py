@@ -154,25 +154,26 @@ def extract(
 
     if absent():
         # Of two processes that want the same features, one computes and the other waits.
-        lock = cache.root / "features" / f"{hash_json(shared)}.lock"
-        with locked(lock), _explained(cache), _scratch(cache.root / "scratch") as scratch:
+        with locked(cache.root / "features" / f"{hash_json(shared)}.lock"), _explained(cache):
             missing = absent()
-            files = _one_pass(
-                model,
-                images,
-                order,
-                missing,
-                projection,
-                scratch,
-                batch_size=batch_size,
-                device=device,
-                precision=precision,
-                progress=progress,
-            )
-            for tap in missing:
-                entry = _Entry(files[tap], order, n_fit, projection)
-                cache.get("features", keys[tap], entry.write)
-                files[tap].unlink()
+            if missing:
+                with _scratch(cache.root / "scratch") as scratch:
+                    files = _one_pass(
+                        model,
+                        images,
+                        order,
+                        missing,
+                        projection,
+                        scratch,
+                        batch_size=batch_size,
+                        device=device,
+                        precision=precision,
+                        progress=progress,
+                    )
+                    for tap in missing:
+                        entry = _Entry(files[tap], order, n_fit, projection)
+                        cache.get("features", keys[tap], entry.write)
+                        files[tap].unlink()
     return {
         tap: np.load(cache.path("features", keys[tap]) / "features.npy", mmap_mode="r")
         for tap in taps

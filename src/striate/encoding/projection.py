@@ -18,8 +18,8 @@ GRAM_ROWS = 4000
 """Up to this many fitted rows PCA goes through their Gram matrix, which is exact."""
 BLOCK_VALUES = 2**24
 """Values held at once while a large array is walked through (64 MB of float32)."""
-GROUP = 512
-"""Rows copied between two releases of a memory map's pages."""
+GROUP = 16
+"""Rows copied between two releases of a memory map's pages (touching a row may map 2 MB)."""
 OVERSAMPLING, POWER = 10, 4
 """Extra directions and power iterations of the randomised PCA (Halko et al. 2011, section 1.3)."""
 TINY = 1e-12
@@ -89,19 +89,23 @@ class SparseProjection:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Project (B, d) to (B, components), float32."""
+        if x.device.type != "cpu":  # where many small steps are slow
+            return self._scattered(x.float())
         k, d = self.components, len(self.signs)
-        x = x.float()
-        out = x.new_zeros(len(x), k)
-        if x.device.type != "cpu":  # many small steps would be slow there
-            place = torch.arange(d, device=x.device)
-            starts = torch.tensor(self.starts, device=x.device)
-            return out.index_add_(1, (place + starts[place // k]) % k, x * self.signs)
+        x, out = x.float(), x.new_zeros(len(x), k, dtype=torch.float32)
         for first, start in zip(range(0, d, k), self.starts, strict=True):
             turn = min(first + k - start, d)  # here the run comes round to the first sum
             last = min(first + k, d)
             out[:, start : start + turn - first].addcmul_(x[:, first:turn], self.signs[first:turn])
             out[:, : last - turn].addcmul_(x[:, turn:last], self.signs[turn:last])
         return out
+
+    def _scattered(self, x: Tensor) -> Tensor:
+        """The same in one step."""
+        place = torch.arange(len(self.signs), device=x.device)
+        starts = torch.tensor(self.starts, device=x.device)[place // self.components]
+        out = x.new_zeros(len(x), self.components)
+        return out.index_add_(1, (place + starts) % self.components, x * self.signs)
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class Pca:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return the scores (B, k) of rows (B, d), float32."""
-        return (rows - self.mean) @ self.loadings
+        return torch.mm(torch.from_numpy(rows - self.mean), torch.from_numpy(self.loadings)).numpy()
 
 
 def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.ndarray, int]:
@@ -157,15 +161,12 @@ def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.
     for columns in row_blocks(d, n_fit):
         block = torch.from_numpy(read(raw, fitted, columns) - mean[columns]).double()
         gram.addmm_(block, block.T)
-    squares, vectors = np.linalg.eigh(gram.numpy())
-    squares, vectors = squares[::-1][:k], vectors[:, ::-1][:, :k]
-    kept = squares > max(squares[0], 0) * TINY
-    weights = np.zeros((n_fit, k))
-    weights[:, kept] = vectors[:, kept] / np.sqrt(squares[kept])
-    loadings = np.empty((d, k), dtype=np.float32)
+    weights, rank = _weights(gram, k)
+    loadings = torch.empty(d, k)
     for columns in row_blocks(d, n_fit):
-        loadings[columns] = (read(raw, fitted, columns) - mean[columns]).T @ weights
-    return loadings, int(kept.sum())
+        block = torch.from_numpy(read(raw, fitted, columns) - mean[columns])
+        torch.mm(block.T, weights, out=loadings[columns])
+    return loadings.numpy(), rank
 
 
 def _randomised(
@@ -185,11 +186,20 @@ def _randomised(
         basis.zero_()
         for rows in row_blocks(n_fit, d):
             basis.addmm_(torch.from_numpy(read(raw, rows) - mean).T, samples[rows])
-    squares, vectors = torch.linalg.eigh(_gram(basis))
+    weights, rank = _weights(_gram(basis), k)
+    return (basis @ weights).numpy(), rank
+
+
+def _weights(gram: Tensor, k: int | None = None) -> tuple[Tensor, int]:
+    """Eigenvectors of x x', the largest first, over their root: x' times them is orthonormal.
+
+    Also returns how many there are; those of no variance are zero.
+    """
+    squares, vectors = torch.linalg.eigh(gram)
     squares, vectors = squares.flip(0)[:k], vectors.flip(1)[:, :k]
     kept = squares > max(float(squares[0]), 0.0) * TINY
-    weights = torch.where(kept, vectors / squares.clamp(min=1e-300).sqrt(), 0.0).float()
-    return (basis @ weights).numpy(), int(kept.sum())
+    roots = squares.clamp(min=1e-300).sqrt()
+    return torch.where(kept, vectors / roots, 0.0).float(), int(kept.sum())
 
 
 def _gram(x: Tensor) -> Tensor:
@@ -207,9 +217,7 @@ def _orthonormalise(x: Tensor) -> None:
     By the eigenvectors of x' x, twice because once loses half of the digits.
     """
     for _ in range(2):
-        squares, vectors = torch.linalg.eigh(_gram(x))
-        kept = squares > max(float(squares[-1]), 0.0) * TINY
-        weights = torch.where(kept, vectors / squares.clamp(min=1e-300).sqrt(), 0.0).float()
+        weights, _ = _weights(_gram(x))
         for rows in row_blocks(*x.shape):
             x[rows] = x[rows] @ weights
 

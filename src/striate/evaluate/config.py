@@ -45,10 +45,8 @@ class ModelConfig(Config):
     weights: str | None = None
     image_size: int | None = Field(None, gt=0)
 
-    def build(self, *, random: bool = False, seed: int = 0) -> Model:
-        """Load the network, or the same one with random weights."""
-        if random:
-            return load(f"{self.id}@random", image_size=self.image_size, seed=seed)
+    def build(self) -> Model:
+        """Load the network."""
         return load(self.id, weights=self.weights, image_size=self.image_size)
 
 

@@ -31,7 +31,7 @@ class Demo:
     lines: list[str]
 
 
-def demo_config(data: Path, planted: SimulateConfig) -> CompareConfig:
+def demo_config(data: Path, planted: SimulateConfig, epochs: int) -> CompareConfig:
     """The comparison that the demo runs: one network, five models, small enough for 2 cores.
 
     Both objectives get the same budget, heads first and then the later blocks of the network.
@@ -40,8 +40,8 @@ def demo_config(data: Path, planted: SimulateConfig) -> CompareConfig:
     budget: dict[str, Any] = {
         "tap": "_blocks.10",
         "tap_grid": planted.grid,
-        "epochs": 12,
-        "head_epochs": 2,
+        "epochs": epochs,
+        "head_epochs": epochs // 6,
         "batch_size": 64,
         "learning_rate": 1e-3,
         "head_learning_rate": 2e-3,
@@ -60,10 +60,22 @@ def demo_config(data: Path, planted: SimulateConfig) -> CompareConfig:
     )
 
 
-def demo(out: str | Path, options: Options | None = None) -> Demo:
+def demo(
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    planted: SimulateConfig | None = None,
+    epochs: int = 12,
+) -> Demo:
     """Simulate subjects from packaged photographs, compare five models, and check the truth.
 
     Writes `out/simulated` (the data) and `out/run` (the run folder).
+
+    Args:
+        out: where to.
+        options: how to carry it out.
+        planted: the simulation; default two subjects with two ROIs.
+        epochs: of every tuning.
 
     Raises:
         InputError: the photographs' packages are not installed, or a folder that holds something
@@ -71,18 +83,14 @@ def demo(out: str | Path, options: Options | None = None) -> Demo:
     """
     options = options or Options()
     out = Path(out)
-    names = (
-        " and ".join(f"{len(files)} of {package}" for package, files in PACKAGED.items())
-        .replace("skimage", "scikit-image")
-        .replace("sklearn", "scikit-learn")
-    )
-    planted = SimulateConfig()
+    names = " and ".join(f"{len(files)} of {name}" for name, (_, files) in PACKAGED.items())
+    planted = planted or SimulateConfig()
     options.say(
-        f"SIMULATED data: stimuli cut from photographs that came with installed packages ({names}); "
+        f"SIMULATED data: stimuli cut from photographs inside installed packages ({names}); "
         f"responses planted with {planted.model.id}."
     )
     data = simulate(planted, out / "simulated", options.cache)
-    result = compare(demo_config(data, planted), out / "run", options)
+    result = compare(demo_config(data, planted, epochs), out / "run", options)
     lines = check_truth(result, data, planted)
     write_json(out / "run" / "planted.json", {"lines": lines})
     return Demo(result, lines)
@@ -95,31 +103,33 @@ def check_truth(result: Result, data: Path, planted: SimulateConfig) -> list[str
     oracle = _oracle(data, planted, split)
     lines = []
     for roi in planted.rois:
-        own = result.group[result.group["roi"] == roi.name].set_index("model")
+        where = f"{roi.hemisphere} {roi.name}"
+        own = result.group[result.group["roi"] == roi.name]
+        r = dict(zip(own["model"], own["r"].astype(float), strict=True))
         chosen = taps[(taps["roi"] == roi.name) & (taps["model"] == "untuned") & taps["chosen"]]
         found = sorted(set(chosen["tap"]))
-        right = "recovered" if found == [roi.tap] else "NOT recovered"
+        verdict = "recovered" if found == [roi.tap] else "NOT recovered"
         first, last = roi.components
-        room = oracle[roi.name] - own.loc["untuned", "r"]
+        lines.append(
+            f"{where}: planted at tap {roi.tap}, components {first} to {last - 1}; the untuned "
+            f"network's best tap: {', '.join(found)} ({verdict})."
+        )
+        room = oracle[roi.name] - r["untuned"]
         gains = ", ".join(
-            f"{m.replace('_', ' ')} {own.loc[m, 'delta']:+.3f} ({own.loc[m, 'delta'] / room:+.0%})"
-            for m in own.index
-            if m not in ("untuned", "random")
+            f"{model.replace('_', ' ')} {value - r['untuned']:+.3f} "
+            f"({(value - r['untuned']) / room:+.0%})"
+            for model, value in r.items()
+            if model not in ("untuned", "random")
         )
         lines.append(
-            f"{roi.hemisphere} {roi.name}: planted at tap {roi.tap}, components {first} to "
-            f"{last - 1}; the untuned network's best tap: {', '.join(found)} ({right})."
-        )
-        lines.append(
-            f"{roi.hemisphere} {roi.name}: noise ceiling planted {own_ceiling(result, roi.name):.3f}; "
-            f"a readout from the planted components themselves reaches {oracle[roi.name]:.3f}, the "
-            f"untuned network {own.loc['untuned', 'r']:.3f}, so the room for tuning is "
-            f"{room:.3f}. Recovered of it: {gains}."
+            f"{where}: noise ceiling planted {_ceiling(result, roi.name):.3f}; a readout from the "
+            f"planted components themselves reaches {oracle[roi.name]:.3f}, the untuned network "
+            f"{r['untuned']:.3f}, so the room for tuning is {room:.3f}. Of it came: {gains}."
         )
     return lines
 
 
-def own_ceiling(result: Result, roi: str) -> float:
+def _ceiling(result: Result, roi: str) -> float:
     """Mean noise ceiling of a ROI over subjects."""
     return float(result.rois.loc[result.rois["roi"] == roi, "ceiling"].mean())
 

@@ -12,7 +12,7 @@ import pandas as pd
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_json
-from striate.core.run import RunFolder
+from striate.core.run import RunFolder, check_run_folder
 from striate.data import Dataset, Split, Target, make_split
 from striate.encoding import Encoding
 from striate.evaluate import tables
@@ -20,7 +20,7 @@ from striate.evaluate.cells import Bench, score_subject, tuned_model
 from striate.evaluate.config import RunConfig
 from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, Groups, Job
 from striate.evaluate.plan import make_plan
-from striate.models import Model, load
+from striate.models import Model, load, random_twin
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -74,18 +74,20 @@ def start(
     Raises:
         InputError: data, names or settings that do not fit, before anything is computed.
     """
-    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    check_run_folder(out, config, overwrite=options.overwrite)
     options.say(f"reading {config.data.name} from {config.data.path}")
     dataset = config.data.read()
     split = make_split(dataset, config.split)
-    split.save(run / "splits.parquet")
     targets = {s: _targets(config, dataset, s) for s in dataset}
     jobs = jobs_of(config, targets)
     base = config.model.build()
     options.say(_what(dataset, split, targets))
     plan = make_plan(config, dataset, split, jobs, base, scoring=scoring)
-    write_json(run / "plan.json", plan.to_dict())
     options.say(str(plan))
+    # Only now is anything written: a folder made for a mistyped name would be in the way.
+    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    split.save(run / "splits.parquet")
+    write_json(run / "plan.json", plan.to_dict())
     return Bench(config, dataset, split, run.path, options.cache, options.progress), jobs, base
 
 
@@ -117,7 +119,7 @@ def make_model(bench: Bench, job: Job, base: Model) -> Model:
     if job.source == "untuned":
         return base
     if job.source == "random":
-        return bench.config.model.build(random=True, seed=bench.config.seed)
+        return random_twin(base, bench.config.seed)
     return load(job.source, image_size=bench.config.model.image_size)
 
 

@@ -2,7 +2,7 @@
 
 from striate.models.model import Model
 from striate.models.preprocessing import Preprocessing
-from striate.models.registry import build_network, list_models, load
+from striate.models.registry import build_network, list_models, load, random_twin
 from striate.models.store import is_model_folder, save
 from striate.models.taps import evaluating, resolve_tap
 from striate.models.weights import load_state
@@ -16,6 +16,7 @@ __all__ = [
     "list_models",
     "load",
     "load_state",
+    "random_twin",
     "resolve_tap",
     "save",
 ]

@@ -206,6 +206,19 @@ def _load_registered(id: str, weights: str | Path | None, seed: int) -> Model:
     return Model(id, network, preprocessing, entry.taps, facts)
 
 
+def random_twin(model: Model, seed: int = 0) -> Model:
+    """Return the same network with random weights, fed with images in the same way.
+
+    Raises:
+        InputError: the model's network is not one that can be built by its id.
+    """
+    name = model.id.partition("@")[0]
+    # one further than the seed, as a model may itself be `…@random` of that seed
+    twin = load(f"{name}@random", seed=seed + 1)
+    twin.preprocessing, twin.taps = model.preprocessing, model.taps
+    return twin
+
+
 def build_network(id: str, seed: int = 0) -> nn.Module:
     """Build the randomly initialised network of an id; the caller's random state is kept."""
     name = id.partition("@")[0]

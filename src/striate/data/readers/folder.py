@@ -23,7 +23,7 @@ import xarray as xr
 
 from striate.core.errors import InputError, unknown_name
 from striate.data.ceilings import noise_ceiling
-from striate.data.dataset import Dataset, Recording, explain_mismatch
+from striate.data.dataset import Dataset, Recording
 from striate.data.readers.arrays import load_npy
 from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
@@ -72,7 +72,6 @@ def _recording(folder: Path, subject: str, root: Path) -> Recording:
     extra = set(stimuli.ids) - set(responses.stimulus_ids)
     if extra and not own.is_dir():  # shared images: a subject need not have seen them all
         stimuli = stimuli.subset([i for i, s in enumerate(stimuli.ids) if s not in extra])
-    explain_mismatch(subject, stimuli, responses)
     return Recording.pair(subject, stimuli, responses)
 
 

@@ -1,0 +1,224 @@
+"""The main job on a small world: what the run folder holds, leaks, resume, protocols."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from striate.core.errors import InputError, LeakError
+from striate.data import Split
+from striate.evaluate import (
+    CompareConfig,
+    EncodeRunConfig,
+    TuneRunConfig,
+    compare,
+    score_models,
+    tune_models,
+)
+from striate.models import load
+
+from .conftest import TUNING, settings
+
+COLUMNS = [
+    "subject", "session", "hemisphere", "roi", "unit_id", "model", "tap", "alpha", "r", "r2",
+    "ceiling", "simulated",
+]  # fmt: skip
+
+
+def test_scores_have_one_row_a_unit_and_model(run):
+    scores = pd.read_parquet(run / "scores.parquet")
+    assert set(COLUMNS) <= set(scores.columns)
+    assert not scores.duplicated(["subject", "hemisphere", "roi", "unit_id", "model"]).any()
+    counts = scores.groupby(["subject", "model"]).size().unstack()
+    assert (counts.loc[["ann", "bob"]] == 6).all(axis=None)  # 3 + 3 units, one in both ROIs
+    assert counts.loc["cyd"].dropna().to_dict() == {
+        "untuned": 6, "random": 6, "pooled_contrastive": 6,
+    }  # fmt: skip
+    kinds = scores.groupby("subject")["generalization"].unique().map(list).to_dict()
+    assert kinds == {"ann": ["new images"], "bob": ["new images"], "cyd": ["new subjects"]}
+    assert not scores["simulated"].any()
+    np.testing.assert_allclose(
+        scores["r_normalized"], scores["r"] / scores["ceiling"], equal_nan=True
+    )
+
+
+def test_tables_say_the_same_as_the_units(run):
+    scores = pd.read_parquet(run / "scores.parquet")
+    rois = pd.read_parquet(run / "tables" / "rois.parquet")
+    group = pd.read_parquet(run / "tables" / "group.parquet")
+    keys = ["generalization", "subject", "hemisphere", "roi", "model"]
+    mean = scores.groupby(keys)["r"].mean()
+    np.testing.assert_allclose(rois.set_index(keys)["r"].sort_index(), mean.sort_index())
+    for _, row in rois.iterrows():
+        assert row["r_low"] <= row["r"] + 0.2 and row["r_high"] >= row["r"] - 0.2
+        base = mean[(*[row[k] for k in keys[:-1]], "untuned")]
+        if row["model"] == "untuned":
+            assert np.isnan(row["delta"])
+        else:
+            assert row["delta"] == pytest.approx(row["r"] - base)
+            assert row["delta_low"] <= row["delta_high"]
+    by_roi = rois.groupby([k for k in keys if k != "subject"])["r"].mean()
+    np.testing.assert_allclose(
+        group.set_index(by_roi.index.names)["r"].sort_index(), by_roi.sort_index()
+    )
+
+
+def test_netcdf_holds_the_scores(run):
+    scores = pd.read_parquet(run / "scores.parquet")
+    with xr.open_dataset(run / "scores.nc", engine="h5netcdf") as data:
+        assert set(data.dims) == {"model", "row", "target", "tap"}
+        one = scores.iloc[7]
+        where = (
+            (data.subject == one["subject"])
+            & (data.roi == one["roi"])
+            & (data.unit_id == one["unit_id"])
+        )
+        got = data.r.sel(model=one["model"]).values[where.values]
+        np.testing.assert_allclose(got, [one["r"]])
+        assert data.attrs["simulated"] == 0
+
+
+def test_no_image_is_in_two_parts_and_no_model_saw_its_test_images(run):
+    leaks = json.loads((run / "leaks.json").read_text())
+    assert leaks["images_in_two_parts"] == 0
+    assert leaks["images_of_several_subjects"] == 30
+    assert leaks["checks"] and all(c["ok"] and c["overlap"] == 0 for c in leaks["checks"])
+    assert any(c["seen"] > 0 for c in leaks["checks"])
+    split = Split.load(run / "splits.parquet")
+    pooled = load(run / "models" / "pooled_contrastive" / "lh_V1")
+    assert pooled.seen == split.hashes("tune")
+    assert set(split.part("cyd", "tune")) <= set(split.part("cyd", "tune", "fit"))
+
+
+def test_again_changes_nothing_and_tunes_nothing(run, world, quiet, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    before = {p: p.read_bytes() for p in [copy / "scores.parquet", copy / "tables/group.parquet"]}
+    events = (copy / "metrics.jsonl").read_text().splitlines()
+    compare(CompareConfig.from_dict(settings(world)), copy, quiet)
+    assert {p: p.read_bytes() for p in before} == before
+    new = [json.loads(x) for x in (copy / "metrics.jsonl").read_text().splitlines()[len(events) :]]
+    assert not [e for e in new if e["what"] == "scored"]
+
+
+def test_from_nothing_it_is_bitwise_the_same(run, world, quiet, tmp_path):
+    compare(CompareConfig.from_dict(settings(world)), tmp_path / "new", quiet)
+    for name in ("scores.parquet", "splits.parquet", "tables/rois.parquet"):
+        assert (tmp_path / "new" / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_another_config_in_the_same_folder_is_refused(run, world, quiet, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    with pytest.raises(InputError, match=r"another config:\n.*split.seed: there 0, asked for 1"):
+        other = settings(world)
+        other["split"] = {**other["split"], "seed": 1}
+        compare(CompareConfig.from_dict(other), copy, quiet)
+
+
+@pytest.mark.parametrize("protocol", ["paper_a", "paper_b"])
+def test_paper_protocols_run_and_say_what_leaks(protocol, world, quiet, tmp_path):
+    config = settings(world, methods=["untuned", "contrastive"])
+    config["encode"] = {**config["encode"], "protocol": protocol}
+    result = compare(CompareConfig.from_dict(config), tmp_path / "run", quiet)
+    assert any(f"Protocol {protocol}" in text for text in result.warnings)
+    if protocol == "paper_a":
+        rois = result.rois.set_index(["subject", "roi", "model"])
+        for subject, roi in [("ann", "V1"), ("bob", "V2")]:
+            taps = rois.loc[(subject, roi), "tap"]
+            assert taps["untuned"] == taps["contrastive"]
+
+
+def test_tune_then_encode_gives_the_scores_of_compare(run, world, quiet, tmp_path):
+    base = {k: v for k, v in settings(world).items() if k in ("data", "model", "split", "encode")}
+    tuned = tune_models(
+        TuneRunConfig.from_dict({**base, "tuning": TUNING, "pooled": True}), tmp_path / "t", quiet
+    )
+    assert [f.name for f in tuned] == ["lh_V1", "lh_V2"]
+    scored = score_models(
+        EncodeRunConfig.from_dict({**base, "models": {"mine": str(tuned[0])}}),
+        tmp_path / "e",
+        quiet,
+    )
+    rois = pd.read_parquet(run / "tables" / "rois.parquet").set_index(["subject", "roi", "model"])
+    mine = scored.rois.set_index(["subject", "roi", "model"])
+    for subject in ("ann", "bob", "cyd"):
+        expected = rois.loc[(subject, "V1", "pooled_contrastive"), "r"]
+        assert mine.loc[(subject, "V1", "mine"), "r"] == expected
+
+
+def test_a_model_that_saw_test_images_is_refused(run, world, quiet, tmp_path):
+    base = {k: v for k, v in settings(world).items() if k in ("data", "model", "encode")}
+    split = {**settings(world)["split"], "seed": 5}
+    model = run / "models" / "pooled_contrastive" / "lh_V1"
+    config = {**base, "split": split, "models": {"mine": str(model)}}
+    with pytest.raises(LeakError, match="mine, subject ann: the model has seen"):
+        score_models(EncodeRunConfig.from_dict(config), tmp_path / "e", quiet)
+    assert not (tmp_path / "e" / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rois": ["V11"]}, "unknown ROI 'V11'. Did you mean V1"),
+        ({"hemispheres": ["rh"]}, "unknown hemisphere 'rh'"),
+        ({"model": {"id": "squeezenet"}}, "unknown model 'squeezenet'. Did you mean squeezenet1_1"),
+        ({"encode": {"taps": ["features.3x"]}}, "unknown tap 'features.3x'. Did you mean"),
+        ({"contrastive": {**TUNING, "tap": "feature.2"}}, "unknown tap 'feature.2'"),
+        ({"split": {"held_out": ["dan"]}}, "unknown held-out subject 'dan'"),
+        ({"split": {"held_out": ["ann", "bob", "cyd"]}}, "every subject is held out"),
+        ({"data": {"name": "folder", "path": "/nowhere"}}, "/nowhere does not exist"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_computed(change, message, world, quiet, tmp_path):
+    with pytest.raises(InputError, match=message):
+        compare(CompareConfig.from_dict({**settings(world), **change}), tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": ["random"]}, "must contain 'untuned'"),
+        ({"methods": ["untuned", "contrastve"]}, "methods.1"),
+        ({"contrastive": {"objective": "regression"}}, "contrastive.objective must be"),
+        ({"contrastive": {"epoch": 3}}, "unknown config key 'epoch'. Did you mean epochs"),
+    ],
+)
+def test_bad_configs(change, message, world):
+    with pytest.raises(InputError, match=message):
+        CompareConfig.from_dict(settings(world, **change))
+
+
+def test_a_partial_regression_section_keeps_the_papers_defaults(world):
+    config = CompareConfig.from_dict(settings(world, regression={"batch_size": 8}))
+    assert (config.regression.learning_rate, config.regression.epochs) == (2.5e-5, 75)
+    assert config.tuning("pooled_regression") == config.regression
+
+
+def test_units_that_cannot_be_scored_are_named_and_spoil_nothing(run, world, quiet, tmp_path):
+    broken = tmp_path / "data"
+    shutil.copytree(world, broken)
+    values = np.load(broken / "ann" / "responses.npy")
+    values[3, 0], values[:, 1] = np.nan, 7.0
+    np.save(broken / "ann" / "responses.npy", values)
+    config = CompareConfig.from_dict(settings(broken, methods=["untuned"]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = compare(config, tmp_path / "run", quiet)
+    assert any("u0" in str(w.message) and "u1" in str(w.message) for w in caught)
+    old = pd.read_parquet(run / "scores.parquet").query("model == 'untuned'")
+    new = pd.read_parquet(tmp_path / "run" / "scores.parquet")
+    both = old.merge(new, on=["subject", "roi", "unit_id"], suffixes=("_old", "_new"))
+    bad = (both["subject"] == "ann") & both["unit_id"].isin(["u0", "u1"])
+    assert both.loc[bad, "r_new"].isna().all()
+    assert both.loc[~bad, "r_new"].notna().all()
+    rest = both[both["subject"] != "ann"]
+    np.testing.assert_array_equal(rest["r_old"], rest["r_new"])
+    assert any("u0" in text for text in result.warnings)
