@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # the build for your CUDA version first (see README) and leave this out.
 TORCH := torch==2.13.0
 
-.PHONY: test lint clean
+.PHONY: demo test bench lint clean
 
 $(VENV)/.made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -15,8 +15,18 @@ $(VENV)/.made: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[demo,tensorboard]" --group dev
 	touch $@
 
+demo: $(VENV)/.made
+	$(BIN)/striate demo --out demo
+
 test: $(VENV)/.made
 	$(BIN)/python -m pytest
+
+$(VENV)/.bench: $(VENV)/.made
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
+	touch $@
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py
 
 lint: $(VENV)/.made
 	$(BIN)/ruff check .

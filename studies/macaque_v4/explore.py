@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from striate.core.allocator import keep_freed_memory
 from striate.core.cache import Cache
 from striate.evaluate import CompareConfig, Options, compare
 
@@ -28,6 +29,7 @@ def select_scores(folder: Path) -> pd.DataFrame:
 
 
 def main() -> None:
+    keep_freed_memory()
     base, variants, out = (Path(a) for a in sys.argv[1:4])
     shared = sys.argv[4:]
     rows = []

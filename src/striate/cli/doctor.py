@@ -10,6 +10,7 @@ import typer
 from striate.cli.common import Json, tell_json
 
 NAME = "doctor"
+MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 
 
 def run(
@@ -23,6 +24,11 @@ def run(
     if as_json:
         tell_json(found.to_dict())
     else:
-        print(found)
+        print(f"{path}: {found.dataset or 'no data set that striate knows'}")
+        for one in found.findings:
+            print(f"  {MARKS[one.level]} {one.place}: {one.found}")
+            if one.advice:
+                print(f"      {one.advice}")
+        print("usable as it is" if found.ok else "NOT usable as it is: see the lines marked ERROR")
     if not found.ok:
         raise typer.Exit(2)

@@ -12,6 +12,7 @@ import typer
 
 from striate import __version__
 from striate.cli import compare, demo, doctor, encode, models, report, simulate, tune
+from striate.core.allocator import keep_freed_memory
 from striate.core.errors import StriateError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ def _options(
 
 def main() -> None:
     """Run a verb; exit code 0 done, 2 bad input, 1 a fault of ours, 130 and 143 stopped."""
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:

@@ -164,7 +164,7 @@ def load(
         {'features.12': (512, 13, 13)}
         >>> load("squeezenet1@random")
         Traceback (most recent call last):
-        striate.core.errors.InputError: unknown model 'squeezenet1'. Did you mean squeezenet1_1? …
+        striate.core.errors.InputError: unknown model 'squeezenet1'. Did you mean squeezenet1_1...
     """
     if is_model_folder(id):
         if weights is not None:
