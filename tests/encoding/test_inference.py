@@ -164,3 +164,16 @@ def test_mean_interval_by_hand():
     assert one.value == 0.5
     assert np.isnan(one.low)
     assert np.isnan(mean_interval(np.array([])).value)
+
+
+def test_a_constant_prediction_counts_as_zero_in_every_resample_and_null(rng):
+    observed = rng.normal(size=(40, 4))
+    predicted = observed + 0.5 * rng.normal(size=(40, 4))
+    whole = bootstrap_means(observed, {"m": predicted}, samples=50)["m"]
+    null = shuffled_means(observed, predicted, 30)
+    wide = np.column_stack([predicted, np.full(40, 3.0)])
+    more = np.column_stack([observed, rng.normal(size=40)])
+    np.testing.assert_allclose(bootstrap_means(more, {"m": wide}, samples=50)["m"], whole * 4 / 5)
+    np.testing.assert_allclose(shuffled_means(more, wide, 30), null * 4 / 5)
+    flat = np.full((40, 4), 3.0)
+    np.testing.assert_array_equal(shuffled_means(observed, flat, 5), np.zeros(5))

@@ -11,6 +11,7 @@ from striate.encoding.scores import (
     mean_r,
     pearson_r,
     r_squared,
+    score_r,
     share_improved,
 )
 
@@ -64,3 +65,15 @@ def test_means_leave_out_what_is_not_defined():
         share_improved(np.array([0.2, 0.2, np.nan, 0.5]), np.array([0.1, 0.2, 0.0, np.nan])) == 0.5
     )
     assert np.isnan(share_improved(np.array([np.nan]), np.array([0.1])))
+
+
+def test_a_constant_prediction_scores_zero_and_a_constant_response_nothing(rng):
+    observed = rng.normal(size=(20, 3))
+    predicted = observed + rng.normal(size=(20, 3))
+    predicted[:, 0] = 4.0
+    observed[:, 1] = 2.0
+    got = score_r(observed, predicted)
+    assert got[0] == 0.0 and np.isnan(got[1])
+    np.testing.assert_allclose(got[2], pearsonr(observed[:, 2], predicted[:, 2])[0])
+    predicted[3, 2] = np.nan
+    assert np.isnan(score_r(observed, predicted)[2])
