@@ -14,7 +14,7 @@ from striate.core.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
+for _ in range(20):
     torch.ones(24_000_000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -29,4 +29,4 @@ def faults(word: str) -> int:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is about glibc's malloc")
 def test_kept_memory_is_not_faulted_in_again():
-    assert faults("keep") < faults("default") / 5
+    assert faults("keep") < faults("default") / 2
