@@ -97,7 +97,7 @@ def test_labels_of_another_length(labels, named):
 def test_arrays_with_other_dims_or_without_labels_are_refused():
     with pytest.raises(InputError, match="need dims"):
         Responses(xr.DataArray(np.zeros((2, 2)), dims=("unit", "stimulus")))
-    with pytest.raises(InputError, match="lack the coordinate 'stimulus_id'"):
+    with pytest.raises(InputError, match="lack the coordinates stimulus_id, unit_id"):
         Responses(xr.DataArray(np.zeros((2, 2)), dims=("stimulus", "unit")))
 
 
@@ -135,7 +135,21 @@ def test_without_rois_all_units_are_one_target():
 
 def test_a_target_name_can_be_a_folder():
     (found,) = build(rois={"V1 / dorsal": np.ones(3)}).targets()
-    assert found.name == "s1_V1---dorsal"
+    assert found.name.startswith("s1_V1---dorsal-")
+    (other,) = build(rois={"V1 - dorsal": np.ones(3)}).targets()
+    assert other.name != found.name
+
+
+def test_a_ceiling_that_is_no_correlation_is_refused():
+    with pytest.raises(InputError, match=r"ceiling of unit u00001: 50 .* percentages by 100"):
+        build(noise_ceiling=np.array([0.5, 50.0, np.nan]))
+
+
+def test_only_ids_are_needed_of_a_labelled_array():
+    ids = {"stimulus_id": ("stimulus", ["a", "b"]), "unit_id": ("unit", ["u", "v", "w"])}
+    got = Responses(xr.DataArray(np.zeros((2, 3)), dims=("stimulus", "unit"), coords=ids))
+    assert np.isnan(got.noise_ceiling).all()
+    assert [t.name for t in got.targets()] == ["all"]
 
 
 def test_unknown_roi_and_hemisphere_offer_the_nearest():

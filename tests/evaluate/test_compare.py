@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from striate.core.errors import InputError, LeakError
+from striate.core.files import locked
 from striate.data import Split
 from striate.evaluate import (
     CompareConfig,
@@ -23,8 +24,9 @@ from striate.evaluate import (
 )
 from striate.models import load
 
-from .conftest import TUNING, settings
+from .conftest import TUNING, settings, write_world
 
+SHARES = {"tune": 0.4, "fit": 0.2, "select": 0.2, "test": 0.2}
 COLUMNS = [
     "subject", "session", "hemisphere", "roi", "unit_id", "model", "tap", "alpha", "r", "r2",
     "ceiling", "simulated",
@@ -172,7 +174,10 @@ def test_a_model_that_saw_test_images_is_refused(run, world, quiet, tmp_path):
         ({"encode": {"taps": ["features.3x"]}}, "unknown tap 'features.3x'. Did you mean"),
         ({"contrastive": {**TUNING, "tap": "feature.2"}}, "unknown tap 'feature.2'"),
         ({"split": {"held_out": ["dan"]}}, "unknown held-out subject 'dan'"),
-        ({"split": {"held_out": ["ann", "bob", "cyd"]}}, "every subject is held out"),
+        ({"split": {"held_out": ["ann", "bob", "cyd"], **SHARES}}, "every subject is held out"),
+        ({"split": {"select": 0.02, "fit": 0.23}}, r"part 'select' has \d stimuli, too few for 3"),
+        ({"device": "gpu"}, "device 'gpu' is not auto, cpu"),
+        ({"model": {"id": "squeezenet1_1@random", "image_size": 4}}, "image_size"),
         ({"data": {"name": "folder", "path": "/nowhere"}}, "/nowhere does not exist"),
     ],
 )
@@ -222,3 +227,78 @@ def test_units_that_cannot_be_scored_are_named_and_spoil_nothing(run, world, qui
     rest = both[both["subject"] != "ann"]
     np.testing.assert_array_equal(rest["r_old"], rest["r_new"])
     assert any("u0" in text for text in result.warnings)
+
+
+def test_the_untuned_network_must_be_the_start_of_a_given_model(run, world, quiet, tmp_path):
+    base = {k: v for k, v in settings(world).items() if k in ("data", "split", "encode")}
+    model = run / "models" / "pooled_contrastive" / "lh_V1"
+    other = {"id": "squeezenet1_1@random", "image_size": 32}
+    config = EncodeRunConfig.from_dict({**base, "model": other, "models": {"mine": str(model)}})
+    with pytest.raises(InputError, match=r"model mine .* starts from .* the same start"):
+        score_models(config, tmp_path / "e", quiet)
+    with pytest.raises(InputError, match="unknown model 'nowhere'"):
+        score_models(config.model_copy(update={"models": {"m": "nowhere"}}), tmp_path / "e", quiet)
+    assert not (tmp_path / "e").exists()
+
+
+def test_a_given_model_is_told_apart_by_what_it_generalizes_to(run, world, quiet, tmp_path):
+    base = {k: v for k, v in settings(world).items() if k in ("data", "model", "split", "encode")}
+    model = run / "models" / "contrastive" / "ann_lh_V1"
+    config = EncodeRunConfig.from_dict({**base, "models": {"mine": str(model)}})
+    rois = score_models(config, tmp_path / "e", quiet).rois
+    kinds = rois[rois["model"] == "mine"].set_index(["subject", "roi"])["generalization"]
+    assert kinds.to_dict() == {
+        ("ann", "V1"): "new images", ("ann", "V2"): "other units",
+        ("bob", "V1"): "new subjects", ("bob", "V2"): "new subjects",
+        ("cyd", "V1"): "new subjects", ("cyd", "V2"): "new subjects",
+    }  # fmt: skip
+    assert (rois.groupby(["generalization", "subject", "roi"])["model"].nunique() == 3).all()
+
+
+def test_paper_b_gives_no_interval_that_is_not_of_its_score(world, quiet, tmp_path):
+    config = settings(world, methods=["untuned", "random"])
+    config["encode"] = {**config["encode"], "protocol": "paper_b"}
+    rois = compare(CompareConfig.from_dict(config), tmp_path / "run", quiet).rois
+    assert rois[["r_low", "r_high", "delta_low", "delta_high", "p"]].isna().all(axis=None)
+    assert rois["r"].notna().all()
+
+
+def test_a_dead_roi_is_left_out_and_said(world, quiet, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(world, data)
+    values = np.load(data / "ann" / "responses.npy")
+    values[:, :3] = np.nan
+    np.save(data / "ann" / "responses.npy", values)
+    config = CompareConfig.from_dict(settings(data, methods=["untuned"]))
+    with pytest.warns(UserWarning, match="u2"):
+        result = compare(config, tmp_path / "run", quiet)
+    assert any("ann_lh_V1: left out" in text for text in result.warnings)
+    assert set(result.rois.query("subject == 'ann'")["roi"]) == {"V2"}
+
+
+def test_copies_of_an_image_cannot_feign_a_score(quiet, tmp_path):
+    """60 pictures, each under three ids, and responses that have nothing to do with them."""
+    data = write_world(tmp_path / "data", ("ann",))
+    ids = (data / "ann" / "stimulus_ids.txt").read_text().split()
+    rng = np.random.default_rng(1)
+    once = rng.normal(size=(60, 5))
+    for name in ids:
+        for copy in ("b", "c"):
+            source = data / "ann" / "images" / f"{name}.png"
+            shutil.copy(source, source.with_name(f"{name}{copy}.png"))
+    np.save(data / "ann" / "responses.npy", np.concatenate([once] * 3))
+    names = [*ids, *(f"{n}b" for n in ids), *(f"{n}c" for n in ids)]
+    (data / "ann" / "stimulus_ids.txt").write_text("\n".join(names))
+    for protocol in ("nested", "paper_b"):
+        config = settings(data, methods=["untuned"], split=SHARES)
+        config["encode"] = {**config["encode"], "protocol": protocol, "folds": 3}
+        result = compare(CompareConfig.from_dict(config), tmp_path / protocol, quiet)
+        assert any("60 images have several stimulus ids" in text for text in result.warnings)
+        taps = pd.read_parquet(tmp_path / protocol / "tables" / "taps.parquet")
+        assert taps["score"].max() < 0.75 and abs(result.rois["r"]).max() < 0.75
+        assert result.rois["n_stimuli"].max() < 30
+
+
+def test_two_processes_in_one_run_folder(run, world, quiet):
+    with locked(run / ".lock"), pytest.raises(InputError, match="another process is at work"):
+        compare(CompareConfig.from_dict(settings(world)), run, quiet)

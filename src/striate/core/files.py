@@ -97,10 +97,13 @@ def read_json(path: str | Path) -> Any:
 
 
 @contextlib.contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, *, wait: bool = True) -> Iterator[None]:
     """Hold an exclusive lock named `path` (a small file is made there); others wait.
 
     The lock is the operating system's: it ends with the process, however that dies.
+
+    Raises:
+        InputError: without `wait`, when another process holds it.
     """
     path = Path(path)
     try:
@@ -109,5 +112,11 @@ def locked(path: str | Path) -> Iterator[None]:
     except OSError as error:
         raise explain_os_error(error, path) from error
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is at work in {path.parent}. Wait for it, or choose another "
+                "folder."
+            ) from error
         yield

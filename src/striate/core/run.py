@@ -110,6 +110,7 @@ def provenance(command: str = "") -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "command": command or " ".join(["striate", *sys.argv[1:]]),
+        "folder": str(Path.cwd()),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": versions,
         "machine": machine(),

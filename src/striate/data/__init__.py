@@ -6,6 +6,7 @@ from striate.data.readers import READERS, read
 from striate.data.responses import Responses, Target
 from striate.data.splits import PARTS, Split, SplitConfig, assert_unseen, make_split
 from striate.data.stimuli import StimulusSet
+from striate.data.tidy import tidy
 
 __all__ = [
     "PARTS",
@@ -21,4 +22,5 @@ __all__ = [
     "diagnose",
     "make_split",
     "read",
+    "tidy",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from striate.core.errors import InputError, unknown_name
+from striate.core.hashing import hash_json
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,30 @@ class Target:
     @property
     def name(self) -> str:
         """A short name that can be a folder, such as `subj01_lh_V1v`."""
-        parts = (self.subject, self.hemisphere, self.roi)
-        return "_".join(p.replace("/", "-").replace(" ", "-") for p in parts if p)
+        return file_name(self.subject, self.hemisphere, self.roi)
+
+
+def file_name(*parts: str) -> str:
+    """Join names to one that can be a folder; different names stay different.
+
+    >>> file_name("subj01", "lh", "V1v"), file_name("s", "", "V1/2")
+    ('subj01_lh_V1v', 's_V1-2-d221')
+    """
+    whole = "_".join(p for p in parts if p)
+    safe = re.sub(r"[^\w.+-]", "-", whole)
+    return safe if safe == whole else f"{safe}-{hash_json(list(parts))[:4]}"
+
+
+def _check_ceilings(ceiling: np.ndarray, unit_ids: np.ndarray) -> None:
+    """Refuse ceilings that are no correlations; percentages are the usual mistake."""
+    wrong = np.flatnonzero((ceiling < 0) | (ceiling > 1))
+    if wrong.size:
+        unit = unit_ids[wrong[0]]
+        raise InputError(
+            f"noise ceiling of unit {unit}: {ceiling[wrong[0]]:g} ({wrong.size} units outside 0 to "
+            "1). A ceiling is the largest correlation a perfect model could reach: divide "
+            "percentages by 100, and take the root of a share of explained variance."
+        )
 
 
 class Responses:
@@ -52,9 +76,21 @@ class Responses:
                 "responses need dims (stimulus, unit) or (stimulus, repeat, unit), "
                 f"found {data.dims}."
             )
-        for name in ("stimulus_id", "unit_id", "subject", "hemisphere", "noise_ceiling"):
+        absent = [n for n in ("stimulus_id", "unit_id") if n not in data.coords]
+        if absent:
+            raise InputError(
+                f"responses lack the coordinates {', '.join(absent)} (stimulus_id on stimulus, "
+                "unit_id on unit). Further ones, on unit, are optional: subject, session, "
+                "hemisphere, noise_ceiling, and roi_NAME (true or false)."
+            )
+        n_units = data.sizes["unit"]
+        for name, value in (("subject", ""), ("session", ""), ("hemisphere", "")):
             if name not in data.coords:
-                raise InputError(f"responses lack the coordinate {name!r}.")
+                filled = np.array([value] * n_units, dtype=object)
+                data = data.assign_coords({name: ("unit", filled)})
+        if "noise_ceiling" not in data.coords:
+            data = data.assign_coords(noise_ceiling=("unit", np.full(n_units, np.nan)))
+        _check_ceilings(data.coords["noise_ceiling"].values, data.coords["unit_id"].values)
         self.data = data
 
     @classmethod

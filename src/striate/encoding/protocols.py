@@ -38,6 +38,10 @@ Protocol = Literal["nested", "paper_a", "paper_b"]
 UNIT_ALPHAS = tuple(10.0**i for i in range(-6, 5))
 """Penalties for features of unit size: 1 is the mean eigenvalue of their Gram matrix (ours)."""
 
+TUNE_CAVEAT = (
+    "Readouts are fitted also on images that networks were tuned on (readout_parts), where their "
+    "features fit too well; this works against networks that over-fitted."
+)
 PAPER_A_CAVEATS = (
     "Protocol paper_a: the readout is fitted also on images the network was tuned on (part "
     "`tune`), where its features fit too well; this works against networks that over-fitted.",
@@ -46,8 +50,8 @@ PAPER_A_CAVEATS = (
 )
 PAPER_B_CAVEATS = (
     "Protocol paper_b: tap and alpha were chosen on the same folds that are reported, so every "
-    "score is too high (a maximum over alphas for each unit and over taps for each ROI), and "
-    "intervals do not know of that choice.",
+    "score is too high (a maximum over alphas for each unit and over taps for each ROI). No "
+    "interval over stimuli is given: it would not know of that choice.",
     "Protocol paper_b: readouts are fitted on four fifths of `test` only, far fewer images than "
     "in the other protocols. Do not compare its numbers with theirs.",
 )
@@ -247,6 +251,8 @@ def nested(job: Job) -> Outcome:
     outcome = Outcome(
         _score_on(job, rows, test, taps, alpha), _tap_table(job.rois, best, taps), test
     )
+    if "tune" in job.config.readout_parts:
+        outcome.caveats.append(TUNE_CAVEAT)
     outcome.caveats += _edge(outcome, job.config.penalties)
     return outcome
 
@@ -407,10 +413,9 @@ def paper_b(job: Job) -> Outcome:
         scores = mean_over_folds(job.scores(tap, order, folds))
         alpha[tap], best[tap] = choose_alpha(scores, job.config.penalties), _best(scores)
     taps = {roi: _best_tap(best, units) for roi, units in job.rois.items()}
-    quiet = replace(job, config=job.config.model_copy(update={"permutations": 0}))
-    by_fold = [_score_on(quiet, order[a], order[b], taps, alpha) for a, b in folds]
+    by_fold = [_score_on(job, order[a], order[b], taps, alpha) for a, b in folds]
     stimuli = np.concatenate([order[b] for _, b in folds])
-    rois = {roi: _join_folds(job, [f[roi] for f in by_fold], stimuli) for roi in job.rois}
+    rois = {roi: _join_folds([f[roi] for f in by_fold], stimuli) for roi in job.rois}
     outcome = Outcome(
         rois, _tap_table(job.rois, best, taps), np.sort(stimuli), list(PAPER_B_CAVEATS)
     )
@@ -418,8 +423,8 @@ def paper_b(job: Job) -> Outcome:
     return outcome
 
 
-def _join_folds(job: Job, folds: Sequence[RoiEncoding], stimuli: np.ndarray) -> RoiEncoding:
-    """Join a ROI's folds: predictions in order of stimuli, scores averaged over folds."""
+def _join_folds(folds: Sequence[RoiEncoding], stimuli: np.ndarray) -> RoiEncoding:
+    """Join a ROI's folds: predictions in order of stimuli; scores and nulls averaged over folds."""
     order = np.argsort(stimuli)
     predicted = np.concatenate([f.predictions for f in folds])[order]
     observed = np.concatenate([f.observed for f in folds])[order]
@@ -433,7 +438,7 @@ def _join_folds(job: Job, folds: Sequence[RoiEncoding], stimuli: np.ndarray) -> 
         r2=mean_over_folds(np.stack([f.r2 for f in folds])),
         predictions=predicted,
         observed=observed,
-        null_r=shuffled_means(observed, predicted, job.config.permutations, job.config.seed),
+        null_r=mean_over_folds(np.stack([f.null_r for f in folds])),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +41,8 @@ class Bench:
         folder: the run folder.
         cache: where decoded images and features are kept.
         progress: whether to draw progress bars.
+        notes: what was changed or left out when the data were read.
+        given: models that were given, by their source.
         leaks: one entry a leak check, in the order they were made.
     """
 
@@ -50,6 +52,8 @@ class Bench:
     folder: Path
     cache: Cache
     progress: bool = True
+    notes: tuple[str, ...] = ()
+    given: Mapping[str, Model] = field(default_factory=dict)
     leaks: list[dict[str, Any]] = field(default_factory=list)
 
     @cached_property

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from striate.evaluate.config import CompareConfig
 from striate.evaluate.jobs import compare_jobs
-from striate.evaluate.story import Options, Result, score, start
+from striate.evaluate.story import Options, Result, score, started
 
 
 def compare(config: CompareConfig, out: str | Path, options: Options | None = None) -> Result:
@@ -26,5 +26,5 @@ def compare(config: CompareConfig, out: str | Path, options: Options | None = No
         LeakError: a score would use a stimulus that its model has seen.
     """
     options = options or Options()
-    bench, jobs, base = start(config, out, compare_jobs, options)
-    return score(bench, jobs, base, options)
+    with started(config, out, compare_jobs, options) as (bench, jobs, base):
+        return score(bench, jobs, base, options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from striate.core.errors import InputError
 from striate.data import Target
+from striate.data.responses import file_name
 from striate.evaluate.config import (
     CONTROLS,
     CompareConfig,
@@ -17,6 +18,8 @@ from striate.evaluate.config import (
 from striate.learning import TuneConfig
 
 NEW_IMAGES = "new images"
+OTHER_UNITS = "other units"
+"""A subject used for tuning, but not these units."""
 NEW_SUBJECTS = "new subjects"
 """A subject never used for tuning: other units, and images that no tuning saw."""
 
@@ -100,7 +103,7 @@ def tuning_jobs(
     jobs = []
     for hemisphere, roi in dict.fromkeys((t.hemisphere, t.roi) for o in tuned.values() for t in o):
         members = _at(tuned, hemisphere, roi)
-        name = "_".join(p for p in (hemisphere, roi) if p).replace("/", "-").replace(" ", "-")
+        name = file_name(hemisphere, roi)
         tuned_to = tuple(t for group in members.values() for t in group)
         scored = _at(targets, hemisphere, roi)
         jobs.append(Job(method, f"{method}/{name}", scored, tuned_to, tuning))

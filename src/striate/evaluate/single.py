@@ -6,7 +6,7 @@ from pathlib import Path
 
 from striate.evaluate.config import EncodeRunConfig, TuneRunConfig
 from striate.evaluate.jobs import encode_jobs, tune_jobs
-from striate.evaluate.story import Options, Result, make_model, score, start
+from striate.evaluate.story import Options, Result, make_model, score, started
 
 
 def tune_models(
@@ -20,11 +20,11 @@ def tune_models(
         InputError: data, names or settings that do not fit, before anything is computed.
     """
     options = options or Options()
-    bench, jobs, base = start(config, out, tune_jobs, options, scoring=False)
-    for number, job in enumerate(jobs, 1):
-        options.say(f"[{number}/{len(jobs)}] {job.name}")
-        make_model(bench, job, base)
-    return [bench.folder / "models" / job.name for job in jobs]
+    with started(config, out, tune_jobs, options, scoring=False) as (bench, jobs, base):
+        for number, job in enumerate(jobs, 1):
+            options.say(f"[{number}/{len(jobs)}] {job.name}")
+            make_model(bench, job, base)
+        return [bench.folder / "models" / job.name for job in jobs]
 
 
 def score_models(
@@ -37,5 +37,5 @@ def score_models(
         LeakError: a model has seen a test stimulus; use the split it was tuned with.
     """
     options = options or Options()
-    bench, jobs, base = start(config, out, encode_jobs, options)
-    return score(bench, jobs, base, options)
+    with started(config, out, encode_jobs, options) as (bench, jobs, base):
+        return score(bench, jobs, base, options)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
 from striate.core.cache import Cache
-from striate.core.errors import InputError
-from striate.core.files import read_json, write_json
+from striate.core.files import locked, read_json, write_json
 from striate.core.run import RunFolder, check_run_folder
-from striate.data import Dataset, Split, Target, make_split
+from striate.data import Dataset, Split, make_split, tidy
 from striate.encoding import Encoding
 from striate.evaluate import tables
 from striate.evaluate.cells import Bench, score_subject, tuned_model
-from striate.evaluate.config import RunConfig
-from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, Groups, Job
+from striate.evaluate.checks import (
+    check_device,
+    check_sizes,
+    check_taps,
+    find_targets,
+    kind_of,
+    load_given,
+)
+from striate.evaluate.config import CONTROLS, RunConfig
+from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
 from striate.evaluate.plan import make_plan
-from striate.models import Model, load, random_twin
+from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)
+KINDS = (NEW_IMAGES, OTHER_UNITS, NEW_SUBJECTS)
+FEW_STIMULI = 50
+"""Test stimuli of a subject below which a reader is warned (ours)."""
 
 
 @dataclass
@@ -61,44 +72,57 @@ class Result:
     warnings: list[str]
 
 
-def start(
+@contextmanager
+def started(
     config: C,
     out: str | Path,
     jobs_of: Callable[[C, Groups], list[Job]],
     options: Options,
     *,
     scoring: bool = True,
-) -> tuple[Bench, list[Job], Model]:
-    """Open the run folder, read and split the data, and say what will be done.
+) -> Iterator[tuple[Bench, list[Job], Model]]:
+    """Read and split the data, say what will be done, and hold the run folder while it is done.
 
     Raises:
-        InputError: data, names or settings that do not fit, before anything is computed.
+        InputError: data, names or settings that do not fit, before anything is computed or
+            written; another process at work in the folder.
     """
     check_run_folder(out, config, overwrite=options.overwrite)
+    check_device(config.device)
     options.say(f"reading {config.data.name} from {config.data.path}")
-    dataset = config.data.read()
+    dataset, notes = tidy(config.data.read())
     split = make_split(dataset, config.split)
-    targets = {s: _targets(config, dataset, s) for s in dataset}
+    targets, more = find_targets(config, dataset, split)
+    check_sizes(config, dataset, split)
     jobs = jobs_of(config, targets)
     base = config.model.build()
+    given = load_given(jobs, base)
+    check_taps(config, jobs, [base, *given.values()])
+    notes += more
+    for note in notes:
+        options.say(f"note: {note}")
     options.say(_what(dataset, split, targets))
     plan = make_plan(config, dataset, split, jobs, base, scoring=scoring)
     options.say(str(plan))
     # Only now is anything written: a folder made for a mistyped name would be in the way.
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
-    split.save(run / "splits.parquet")
-    write_json(run / "plan.json", plan.to_dict())
-    return Bench(config, dataset, split, run.path, options.cache, options.progress), jobs, base
-
-
-def _targets(config: RunConfig, dataset: Dataset, subject: str) -> list[Target]:
-    found = dataset[subject].responses.targets(config.rois, config.hemispheres)
-    if not found:
-        raise InputError(
-            f"subject {subject} has no units in the ROIs asked for "
-            f"({', '.join(config.rois or ['all'])}). Leave the subject out or name other ROIs."
+    with locked(run / ".lock", wait=False):
+        split.save(run / "splits.parquet")
+        write_json(run / "plan.json", plan.to_dict())
+        yield (
+            Bench(
+                config,
+                dataset,
+                split,
+                run.path,
+                options.cache,
+                options.progress,
+                tuple(notes),
+                given,
+            ),
+            jobs,
+            base,
         )
-    return found
 
 
 def _what(dataset: Dataset, split: Split, targets: Groups) -> str:
@@ -120,7 +144,7 @@ def make_model(bench: Bench, job: Job, base: Model) -> Model:
         return base
     if job.source == "random":
         return random_twin(base, bench.config.seed)
-    return load(job.source, image_size=bench.config.model.image_size)
+    return bench.given[job.source]
 
 
 def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> Result:
@@ -141,10 +165,24 @@ def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> R
             folder = score_subject(bench, model, job.name, subject, targets, chosen)
             if job.method == "untuned":
                 untuned[subject] = folder
-            held = subject in bench.config.split.held_out
-            kind = NEW_SUBJECTS if held else NEW_IMAGES
-            scored += [tables.Scored(job.method, kind, target, folder) for target in targets]
+            for target in targets:
+                kind = kind_of(model, target, bench.config.split.held_out, KINDS)
+                scored.append(tables.Scored(job.method, kind, target, folder))
+    scored = with_controls(scored)
     return _write(bench, scored)
+
+
+def with_controls(scored: Sequence[tables.Scored]) -> list[tables.Scored]:
+    """Put the controls of a target beside every kind of generalization that it is scored for."""
+    kinds: dict[str, dict[str, None]] = {}
+    for one in scored:
+        if one.method not in CONTROLS:
+            kinds.setdefault(one.target.name, {})[one.generalization] = None
+    out = []
+    for one in scored:
+        own = kinds.get(one.target.name) if one.method in CONTROLS else None
+        out += [replace(one, generalization=kind) for kind in own] if own else [one]
+    return out
 
 
 def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
@@ -163,7 +201,7 @@ def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
         tables.write_table(table, folder / f"{name}.parquet")
     tables.write_dataset(tables.score_dataset(units, taps), folder / "scores.nc")
     write_json(folder / "leaks.json", _leaks(bench))
-    warnings = _warnings(bench.dataset, scored, rois)
+    warnings = _warnings(bench, scored, rois)
     write_json(folder / "warnings.json", warnings)
     return Result(folder, group, rois, warnings)
 
@@ -179,18 +217,11 @@ def _leaks(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _warnings(dataset: Dataset, scored: Sequence[tables.Scored], rois: pd.DataFrame) -> list[str]:
-    """What must stand beside the scores, each once, naming whom it is about."""
+def _warnings(bench: Bench, scored: Sequence[tables.Scored], rois: pd.DataFrame) -> list[str]:
+    """What must stand beside the scores, the most important first, naming whom it is about."""
     found = []
-    if dataset.simulated:
+    if bench.dataset.simulated:
         found.append("The responses are SIMULATED: nothing here is about a brain.")
-    about: dict[str, list[str]] = {}
-    for one in scored:
-        for caveat in read_json(one.folder / "encoding.json")["caveats"]:
-            about.setdefault(caveat, []).append(f"{one.method}/{one.target.name}")
-    for caveat, places in about.items():
-        everywhere = len(set(places)) == len({f"{s.method}/{s.target.name}" for s in scored})
-        found.append(caveat if everywhere else f"{', '.join(dict.fromkeys(places))}: {caveat}")
     without = sorted(set(rois.loc[rois["ceiling"].isna(), "subject"]))
     if without:
         found.append(
@@ -204,4 +235,22 @@ def _warnings(dataset: Dataset, scored: Sequence[tables.Scored], rois: pd.DataFr
                 f"{kind}: with {n} subject{'s' if n > 1 else ''} the sign-flip test over subjects "
                 + ("does not exist." if n < 2 else f"cannot give a p below {2 / 2**n:.3g}.")
             )
+    few = rois[rois["n_stimuli"] < FEW_STIMULI]
+    if not few.empty:
+        found.append(
+            f"Few test stimuli ({few['n_stimuli'].min()} to {few['n_stimuli'].max()} for "
+            f"{few['subject'].nunique()} subjects): differences between models are uncertain."
+        )
+    found += bench.notes
+    about: dict[str, dict[str, None]] = {}
+    places = {f"{one.method}/{one.target.name}": one for one in scored}
+    for place, one in places.items():
+        for caveat in read_json(one.folder / "encoding.json")["caveats"]:
+            about.setdefault(caveat, {})[place] = None
+    for caveat, where in about.items():
+        names = ", ".join(list(where)[:3]) + (" …" if len(where) > 3 else "")
+        some = len(where) < len(places)
+        found.append(
+            f"{len(where)} of {len(places)} scores ({names}): {caveat}" if some else caveat
+        )
     return list(dict.fromkeys(found))

@@ -107,12 +107,7 @@ def roi_table(
     rows = []
     for place, by_method in places.items():
         rois = {method: one.roi for method, one in by_method.items()}
-        draws = bootstrap_means(
-            next(iter(rois.values())).observed,
-            {method: roi.predictions for method, roi in rois.items()},
-            samples,
-            seed,
-        )
+        draws = _draws(rois, samples, seed, _load(by_method[BASELINE].folder).protocol)
         here = (units[UNIT_KEYS[:4]] == list(place)).all(axis=1)
         for method, roi in rois.items():
             own = units[here & (units["model"] == method)]
@@ -136,6 +131,20 @@ def roi_table(
     groups = ["generalization", "subject", "model"]
     table["q"] = table.groupby(groups)["p"].transform(lambda p: fdr(p.to_numpy()))
     return table
+
+
+def _draws(
+    rois: Mapping[str, RoiEncoding], samples: int, seed: int, protocol: str
+) -> dict[str, np.ndarray]:
+    """Bootstrapped ROI means by model, on the same resampled stimuli.
+
+    None for `paper_b`: its r is a mean over folds that chose the settings, which predictions
+    put together again do not give.
+    """
+    if protocol == "paper_b":
+        return {method: np.full(samples, np.nan) for method in rois}
+    observed = next(iter(rois.values())).observed
+    return bootstrap_means(observed, {m: roi.predictions for m, roi in rois.items()}, samples, seed)
 
 
 def _gain(

@@ -6,7 +6,7 @@ are the complete state; there is no random-generator state to keep.
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -109,10 +109,11 @@ def write(path: Path, state: Any) -> None:
     Raises:
         StriateError: full disk; what was there stays.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as f:
-        torch.save(state, f)  # through a handle, so that a full disk is an OSError
-        f.flush()
-        os.fsync(f.fileno())
+    # Through memory: torch's own writer turns a full disk into a RuntimeError without a reason.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read(path: Path) -> Any:

@@ -109,8 +109,8 @@ def tune(
     return model.eval()
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Set up devices, precision and, under torchrun, data-parallel processes.
+def device_name(device: str) -> str:
+    """Return `cpu`, `cuda` or `cuda:N` for what was asked for.
 
     Raises:
         InputError: a device that is not known or not there.
@@ -124,7 +124,17 @@ def make_fabric(device: str, precision: str) -> Fabric:
             "or install a torch built for your GPU."
         )
     if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Set up devices, precision and, under torchrun, data-parallel processes.
+
+    Raises:
+        InputError: a device that is not known or not there.
+    """
+    kind, _, index = device_name(device).partition(":")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     arguments: dict[str, Any] = {"devices": [int(index)] if index else 1}
     if processes > 1:

@@ -28,6 +28,8 @@ from striate.report.page import (
 )
 
 ALPHA = 0.05
+ENOUGH_SUBJECTS = 6
+"""With fewer, no sign-flip test over subjects can reach 0.05."""
 TABLES = ("rois", "group", "taps", "null")
 
 
@@ -58,11 +60,11 @@ def build(run: str | Path) -> Path:
     title = f"Striate: {config['data']['name']}, {config['model']['id']}"
     parts: list[str] = [
         Raw(f"<h1>{text(title)}</h1>"),
-        paragraph(_subtitle(scores, config), "quiet"),
+        paragraph(_subtitle(scores, rois, config), "quiet"),
         Raw('<div class="simulated">SIMULATED responses: nothing here is about a brain.</div>')
         if simulated
         else Raw(""),
-        _answer(group),
+        _answer(group, rois),
         _planted(run),
         bullets(read_json(run / "warnings.json"), "warn"),
     ]
@@ -79,38 +81,55 @@ def build(run: str | Path) -> Path:
     return run / "report.html"
 
 
-def _subtitle(scores: pd.DataFrame, config: dict[str, Any]) -> str:
+def _subtitle(scores: pd.DataFrame, rois: pd.DataFrame, config: dict[str, Any]) -> str:
     units = scores.drop_duplicates(["subject", "hemisphere", "unit_id"])
+    stimuli = f"{rois['n_stimuli'].min()} to {rois['n_stimuli'].max()}"
+    protocol = config["encode"]["protocol"]
+    tested = (
+        "readouts and choices are made within the test images (see the notes)"
+        if protocol == "paper_b"
+        else "scores are on images, by exact pixels, that no tuning here used"
+    )
     return (
         f"{scores['subject'].nunique()} subjects, {len(units):,} units, "
         f"{scores.groupby(['hemisphere', 'roi']).ngroups} ROIs, "
-        f"{scores['model'].nunique()} models; protocol {config['encode']['protocol']}; "
-        "every score is on test stimuli that no model saw."
+        f"{scores['model'].nunique()} models, {stimuli} test images a subject; protocol "
+        f"{protocol}: {tested}. What a network saw when it was pretrained elsewhere is not known."
     )
 
 
-def _answer(group: pd.DataFrame) -> Raw:
-    """In words: by how much each model differs from the untuned one."""
+def _answer(group: pd.DataFrame, rois: pd.DataFrame) -> Raw:
+    """In words: by how much each model differs from the untuned one, and whether that is sure."""
     lines = []
     for (kind, model), own in group.groupby(["generalization", "model"], sort=False):
         if model == "untuned":
             continue
-        better = int(((own["q"] < ALPHA) & (own["delta"] > 0)).sum())
-        worse = int(((own["q"] < ALPHA) & (own["delta"] < 0)).sum())
-        tested = int(own["q"].notna().sum())
-        verdict = (
-            f"; tested over subjects, better in {better} and worse in {worse} of {tested} ROIs "
-            f"(q < {ALPHA})"
-            if tested
-            else "; too few subjects for a test over them"
-        )
+        size = f"{len(own)} ROI{'s' if len(own) > 1 else ''}"
         lines.append(
             f"{figures.label(str(model))}, {kind}: mean r {own['r'].mean():.3f}, "
-            f"{own['delta'].mean():+.4f} against untuned over {len(own)} "
-            f"ROI{'s' if len(own) > 1 else ''}, {own['share_improved'].mean():.0%} of units "
-            f"improved{verdict}."
+            f"{own['delta'].mean():+.4f} against untuned (mean over {size}), "
+            f"{own['share_improved'].mean():.0%} of units improved. "
+            + _verdict(own, rois[(rois["generalization"] == kind) & (rois["model"] == model)])
         )
     return bullets(lines, "answer") if lines else Raw("")
+
+
+def _verdict(own: pd.DataFrame, rois: pd.DataFrame) -> str:
+    """Whether the gain is sure: over subjects where they are enough, else within each subject."""
+    most = int(own["n_subjects"].max())
+    if most >= ENOUGH_SUBJECTS:
+        better = int(((own["q"] < ALPHA) & (own["delta"] > 0)).sum())
+        worse = int(((own["q"] < ALPHA) & (own["delta"] < 0)).sum())
+        return (
+            f"Over {most} subjects: better in {better} and worse in {worse} of {len(own)} ROIs "
+            f"(q < {ALPHA})."
+        )
+    above, below = int((rois["delta_low"] > 0).sum()), int((rois["delta_high"] < 0).sum())
+    return (
+        f"{most} subject{'s' if most > 1 else ''}: too few for a test over subjects. Within "
+        f"subjects the 95 % interval over test images lies above 0 for {above} and below 0 for "
+        f"{below} of {len(rois)} (subject, ROI) pairs."
+    )
 
 
 def _planted(run: Path) -> Raw:
@@ -137,7 +156,8 @@ def _generalization(
                 "Mean over units and subjects of Pearson r on test stimuli. Below it the gain "
                 "over the untuned network with its 95 % interval over subjects (Student's t), the "
                 f"share of units improved, and a star where q < {ALPHA} (sign flips over "
-                "subjects, FDR over ROIs). The best tuned model is in bold.",
+                "subjects, FDR over ROIs). Coloured where the interval leaves out 0; the largest "
+                "r of the tuned models is in bold.",
                 "quiet",
             ),
             _method_table(group),
@@ -158,8 +178,9 @@ def _generalization(
         section(
             f"Taps and ROIs: {kind}",
             paragraph(
-                "Mean r over folds of the select part, by which taps were chosen; framed: the "
-                "best tap on average over subjects.",
+                "Mean r over folds of the select part with each unit's best penalty, by which taps "
+                "were chosen: a maximum, so higher than a test score. Framed: the best tap on "
+                "average over subjects.",
                 "quiet",
             )
             if heat
@@ -193,7 +214,7 @@ def _method_cell(row: pd.Series | None, *, bold: bool) -> Raw:
     if pd.isna(row["delta"]):
         return Raw(value)
     star = "*" if row["q"] < ALPHA else ""
-    kind = "good" if row["delta"] > 0 else "bad"
+    kind = "good" if row["delta_low"] > 0 else "bad" if row["delta_high"] < 0 else ""
     interval = (
         "" if pd.isna(row["delta_low"]) else f" [{row['delta_low']:+.3f}, {row['delta_high']:+.3f}]"
     )
@@ -263,7 +284,7 @@ def _ceilings(scores: pd.DataFrame, simulated: bool) -> Raw:
                 "the responses could be predicted at all is not known."
             ),
         )
-    units = scores.drop_duplicates(["subject", "hemisphere", "roi", "unit_id"])
+    units = scores.drop_duplicates(["subject", "hemisphere", "unit_id"])
     known = units["ceiling"].notna()
     return section(
         "Noise ceilings",
@@ -278,7 +299,9 @@ def _ceilings(scores: pd.DataFrame, simulated: bool) -> Raw:
 
 def _training(run: Path, simulated: bool) -> Raw:
     curves = {}
-    for path in sorted((run / "models").glob("*/*/metrics.jsonl")):
+    names = dict.fromkeys(check["model"] for check in read_json(run / "leaks.json")["checks"])
+    paths = [run / "models" / name / "metrics.jsonl" for name in names]
+    for path in [p for p in paths if p.exists()]:
         lines = [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
         epochs = pd.DataFrame([line for line in lines if "epoch_loss" in line])
         if not epochs.empty:

@@ -162,7 +162,7 @@ def tap_heat(taps: pd.DataFrame) -> Figure | None:
 
 
 def ceilings(scores: pd.DataFrame) -> Figure | None:
-    """Each unit's best r of any model against its noise ceiling."""
+    """How units' noise ceilings are spread, and each model's r against them."""
     known = scores.dropna(subset=["ceiling", "r"])
     if known.empty:
         return None
@@ -205,11 +205,18 @@ def training_curves(curves: Mapping[str, pd.DataFrame]) -> Figure | None:
         for name, curve in curves.items():
             if name.split("/")[0] != method:
                 continue
-            left.plot(curve["epoch"], curve["epoch_loss"], color=colour[method], lw=1, alpha=0.7)
+            mark = "o" if len(curve) == 1 else None
+            left.plot(
+                curve["epoch"], curve["epoch_loss"], color=colour[method], lw=1, alpha=0.7,
+                marker=mark, ms=3,
+            )  # fmt: skip
             column = score_column(curve.columns)
             if column:
                 measure = column.removeprefix("select_").replace("top1", "top-1 matching")
-                right.plot(curve["epoch"], curve[column], color=colour[method], lw=1, alpha=0.7)
+                right.plot(
+                    curve["epoch"], curve[column], color=colour[method], lw=1, alpha=0.7,
+                    marker=mark, ms=3,
+                )  # fmt: skip
         left.set_ylabel(f"{label(method)}\nloss", fontsize=9)
         right.set_ylabel(f"{measure} on select", fontsize=9)
         left.set_xlabel("epoch", fontsize=8)

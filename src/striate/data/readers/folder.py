@@ -179,7 +179,19 @@ def _from_netcdf(file: Path, subject: str) -> Responses:
     for name in data.coords:
         if str(name).startswith("roi_"):
             data = data.assign_coords({name: data.coords[name].astype(bool)})
-    responses = Responses(data)
+    data = Responses(data).data
     # One name a subject everywhere: the data set's, whatever the file calls it.
     names = np.array([subject] * data.sizes["unit"], dtype=object)
-    return Responses(responses.data.assign_coords(subject=("unit", names)))
+    data = data.assign_coords(subject=("unit", names))
+    units = [str(u) for u in data.coords["unit_id"].values]
+    facts = _units(file.parent / "units.csv", len(units), units)
+    for name, mask in facts.get("rois", {}).items():
+        data = data.assign_coords({f"roi_{name}": ("unit", mask)})
+    if "hemisphere" in facts:
+        data = data.assign_coords(hemisphere=("unit", np.array(facts["hemisphere"], dtype=object)))
+    ceiling = facts.get("noise_ceiling")
+    if ceiling is None and data.ndim == 3 and np.isnan(data.coords["noise_ceiling"].values).all():
+        ceiling = noise_ceiling(np.asarray(data.values, dtype=np.float64))
+    if ceiling is not None:
+        data = data.assign_coords(noise_ceiling=("unit", ceiling))
+    return Responses(data)

@@ -1,0 +1,91 @@
+"""Stimuli made ready for a run: copies of an image are one stimulus, silent ones are left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from striate.data.dataset import Dataset, Recording
+from striate.data.responses import Responses
+
+
+def tidy(dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """Join copies of an image within each subject, and leave out stimuli without a response.
+
+    Copies as rows of their own would be matched to each other across the folds of a readout, make
+    intervals too narrow, and be negatives of themselves in contrastive tuning.
+
+    Returns:
+        The data set, and a line for each subject that was changed.
+    """
+    recordings, notes = {}, []
+    for subject, recording in dataset.items():
+        recordings[subject], found = _tidy(recording)
+        notes += [f"{subject}: {text}" for text in found]
+    return replace(dataset, recordings=recordings), notes
+
+
+def _tidy(recording: Recording) -> tuple[Recording, list[str]]:
+    notes = []
+    silent = _silent(recording.responses)
+    if silent.any():
+        first = recording.stimuli.ids[int(silent.argmax())]
+        notes.append(
+            f"{int(silent.sum())} stimuli without any response were left out (first: {first})."
+        )
+        recording = _take(recording, np.flatnonzero(~silent))
+    groups: dict[str, list[int]] = {}
+    for row, digest in enumerate(recording.stimuli.hashes):
+        groups.setdefault(digest, []).append(row)
+    copied = sum(len(rows) > 1 for rows in groups.values())
+    if copied:
+        notes.append(
+            f"{copied} images have several stimulus ids; each became one stimulus with the mean "
+            f"of its responses ({len(recording.stimuli)} stimuli before, {len(groups)} after)."
+        )
+        recording = _join(recording, list(groups.values()))
+    return recording, notes
+
+
+def _silent(responses: Responses) -> np.ndarray:
+    """Stimuli, boolean (N,), where every unit is NaN; only likely rows are read whole."""
+    values = responses.data.values
+    silent = np.isnan(values[..., 0])
+    silent = silent.all(axis=1) if silent.ndim == 2 else silent
+    for row in np.flatnonzero(silent):
+        silent[row] = np.isnan(values[row]).all()
+    return np.asarray(silent)
+
+
+def _take(recording: Recording, rows: np.ndarray) -> Recording:
+    return Recording(
+        recording.subject,
+        recording.stimuli.subset(rows),
+        Responses(recording.responses.data.isel(stimulus=rows)),
+    )
+
+
+def _join(recording: Recording, groups: list[list[int]]) -> Recording:
+    """Average the copies of each image; where there are trials they are put side by side."""
+    data = recording.responses.data
+    firsts = np.array([rows[0] for rows in groups])
+    values = data.values
+    if values.ndim == 2:
+        joined = np.array(values[firsts])
+        for i, rows in enumerate(groups):
+            if len(rows) > 1:
+                known = ~np.isnan(values[rows])
+                total = np.where(known, values[rows], 0).sum(axis=0)
+                joined[i] = np.divide(
+                    total, known.sum(axis=0), out=np.full(total.shape, np.nan),
+                    where=known.any(axis=0),
+                )  # fmt: skip
+        out = data.isel(stimulus=firsts).copy(data=joined)
+    else:
+        most, repeats = max(map(len, groups)), values.shape[1]
+        joined = np.full((len(groups), most * repeats, values.shape[2]), np.nan, values.dtype)
+        for i, rows in enumerate(groups):
+            joined[i, : len(rows) * repeats] = values[rows].reshape(-1, values.shape[2])
+        out = data.isel(stimulus=firsts, repeat=[0] * (most * repeats)).copy(data=joined)
+    return Recording(recording.subject, recording.stimuli.subset(firsts), Responses(out))

@@ -1,0 +1,150 @@
+"""What is checked before a run computes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from striate.core.errors import InputError
+from striate.data import Dataset, Split, Target
+from striate.encoding.ridge import unusable_units
+from striate.evaluate.config import RunConfig
+from striate.evaluate.jobs import Groups, Job
+from striate.learning.tune import device_name
+from striate.models import Model, load, resolve_tap
+
+CONTROL_SOURCES = ("untuned", "random")
+
+
+def find_targets(config: RunConfig, dataset: Dataset, split: Split) -> tuple[Groups, list[str]]:
+    """Return the targets that can be scored, by subject, and a line for each that cannot.
+
+    Raises:
+        InputError: unknown ROI or hemisphere; a subject or data set without any usable target.
+    """
+    groups: dict[str, list[Target]] = {}
+    notes = []
+    for subject, recording in dataset.items():
+        found = recording.responses.targets(config.rois, config.hemispheres)
+        if not found:
+            filled = sorted({t.roi for t in recording.responses.targets()})
+            raise InputError(
+                f"subject {subject} has no units in the ROIs asked for "
+                f"({', '.join(config.rois or ['all'])}). It has units in {', '.join(filled)}. "
+                "Leave the subject out (data.subjects) or name other ROIs (rois)."
+            )
+        values = recording.responses.mean()
+        rows = split.part(subject, *config.encode.parts)
+        kept = [t for t in found if not unusable_units(values[rows][:, t.units]).all()]
+        notes += [
+            f"{t.name}: left out, as every one of its {len(t.units)} units has NaN or constant "
+            "responses."
+            for t in found
+            if t not in kept
+        ]
+        if not kept:
+            raise InputError(
+                f"subject {subject}: every unit has NaN or constant responses in every ROI asked "
+                "for. Run striate doctor on the data, or leave the subject out (data.subjects)."
+            )
+        groups[subject] = kept
+    return groups, notes
+
+
+def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
+    """Refuse parts that are too small for the folds.
+
+    Raises:
+        InputError: naming the subject, the numbers and the keys to change.
+    """
+    encode = config.encode
+    part = "test" if encode.protocol == "paper_b" else "select"
+    for subject in dataset:
+        n = len(split.part(subject, part))
+        if n < 2 * encode.folds:
+            raise InputError(
+                f"subject {subject}: part {part!r} has {n} stimuli, too few for {encode.folds} "
+                f"folds of two or more. Use fewer (encode.folds={max(2, n // 2)}), a larger share "
+                f"(split.{part}, now {getattr(config.split, part):g}), or more stimuli."
+            )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        InputError: naming it and what to use.
+    """
+    device_name(device)
+
+
+def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:
+    """Load the models that a run was given, and check that the untuned one is their start.
+
+    Raises:
+        InputError: a model that does not load, or another network or input than the base: its
+            gain over the untuned network would be of the network, not of the tuning.
+    """
+    given = {}
+    for job in jobs:
+        if job.source in CONTROL_SOURCES:
+            continue
+        model = load(job.source)
+        theirs, ours = _start(model), _start(base)
+        if theirs != ours:
+            raise InputError(
+                f"model {job.name} ({job.source}) starts from {_say(theirs)}; the untuned network "
+                f"of this run is {_say(ours)}. Give the same start (model.id, model.weights, "
+                "model.image_size), so that a gain is that of the tuning."
+            )
+        given[job.source] = model
+    return given
+
+
+def _start(model: Model) -> tuple[str, str, str]:
+    """Network, weights and input that a model started from."""
+    facts = model.provenance
+    return (
+        str(facts.get("base", model.id)),
+        f"{facts.get('source', 'unknown weights')} (seed {facts.get('seed', '-')})",
+        str(model.preprocessing.to_dict()),
+    )
+
+
+def _say(start: tuple[str, str, str]) -> str:
+    return f"{start[0]}, {start[1]}, input {start[2]}"
+
+
+def check_taps(config: RunConfig, jobs: Sequence[Job], models: Sequence[Model]) -> None:
+    """Refuse taps that a network does not have or does not reach.
+
+    Raises:
+        InputError: naming the tap, nearest names offered.
+    """
+    config.encode.penalties  # noqa: B018 - raises where they are not > 0
+    for model in models:
+        for tap in config.encode.taps or ():
+            resolve_tap(model.network, tap)
+        model.tap_shapes(config.encode.taps)
+    for job in jobs:
+        if job.tuning is not None and job.tuning.tap is not None:
+            models[0].tap_shapes([job.tuning.tap])
+
+
+def kind_of(model: Model, target: Target, held_out: Sequence[str], known: tuple[str, ...]) -> str:
+    """To what a model generalises when it is scored on a target; see `jobs` for the names.
+
+    Args:
+        model: what is scored.
+        target: on whose test images.
+        held_out: subjects never used for tuning in this run.
+        known: names of the three kinds: new images, other units, new subjects.
+    """
+    new_images, other_units, new_subjects = known
+    stages = model.provenance["stages"]
+    if not stages:
+        return new_subjects if target.subject in held_out else new_images
+    if any(target.name in stage.get("targets", ()) for stage in stages):
+        return new_images
+    if any(target.subject in stage.get("subjects", ()) for stage in stages):
+        return other_units
+    return new_subjects

@@ -1,0 +1,44 @@
+"""Copies of an image become one stimulus; stimuli without a response are left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.data import Dataset, Recording, Responses, StimulusSet, tidy
+
+
+def dataset(values, pictures):
+    ids = [f"s{i}" for i in range(len(pictures))]
+    images = [np.full((4, 4, 3), p, dtype=np.uint8) for p in pictures]
+    responses = Responses.build(np.asarray(values, dtype=float), ids, subject="ann")
+    return Dataset("folder", {"ann": Recording("ann", StimulusSet(ids, images), responses)})
+
+
+def test_nothing_to_do_changes_nothing():
+    data = dataset([[1, 2], [3, 4]], [7, 8])
+    same, notes = tidy(data)
+    assert notes == [] and same["ann"] is data["ann"]
+
+
+def test_copies_are_averaged_and_keep_the_first_id():
+    data, notes = tidy(dataset([[1, 2], [3, 4], [5, np.nan], [np.nan, np.nan]], [7, 8, 7, 7]))
+    assert data["ann"].stimuli.ids == ("s0", "s1")
+    np.testing.assert_array_equal(data["ann"].responses.mean(), [[3, 2], [3, 4]])
+    assert notes == [
+        "ann: 1 stimuli without any response were left out (first: s3).",
+        "ann: 1 images have several stimulus ids; each became one stimulus with the mean of its "
+        "responses (3 stimuli before, 2 after).",
+    ]
+
+
+def test_trials_of_copies_are_put_side_by_side():
+    trials = np.arange(12, dtype=float).reshape(3, 2, 2)
+    data, _ = tidy(dataset(trials, [7, 8, 7]))
+    got = data["ann"].responses.data
+    assert got.shape == (2, 4, 2)
+    np.testing.assert_array_equal(got.values[0], trials[[0, 2]].reshape(4, 2))
+    np.testing.assert_array_equal(got.values[1, :2], trials[1])
+    assert np.isnan(got.values[1, 2:]).all()
+    np.testing.assert_array_equal(
+        data["ann"].responses.mean(), [trials[[0, 2]].reshape(4, 2).mean(0), trials[1].mean(0)]
+    )
