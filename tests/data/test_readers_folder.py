@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
@@ -89,6 +90,18 @@ def test_netcdf_keeps_its_labels(root, values):
     assert read("folder", root).simulated
 
 
+def test_netcdf_with_ids_alone_takes_the_rest_from_units_csv_and_its_trials(root):
+    trials = np.random.default_rng(0).normal(size=(len(SEEDS), 3, 4))
+    coords = {"stimulus_id": ("stimulus", ids()), "unit_id": ("unit", list("wxyz"))}
+    data = xr.DataArray(trials, dims=("stimulus", "repeat", "unit"), coords=coords)
+    data.to_netcdf(root / "responses.nc", engine="h5netcdf")
+    (root / "units.csv").write_text("unit_id,hemisphere,roi_V1\nz,rh,1\nw,lh,1\nx,lh,0\ny,lh,0\n")
+    found = read("folder", root)["mine"].responses
+    np.testing.assert_allclose(found.noise_ceiling, noise_ceiling(trials))
+    units = {t.name: t.units.tolist() for t in found.targets()}
+    assert units == {"mine_lh_V1": [0], "mine_rh_V1": [3]}
+
+
 def test_npy_stays_on_disk_and_keeps_repeats(root):
     trials = np.random.default_rng(0).normal(size=(len(SEEDS), 3, 4))
     trials[0, 2] = np.nan
@@ -127,6 +140,7 @@ def test_units_table_is_matched_by_unit_id(root, values):
         ("unit_id,roi_a\nw,1\nx,1\ny,1\nq,1\n", "not the columns"),
         ("unit_id,roi_a\nw,yes\nx,no\ny,no\nz,no\n", "column 'roi_a' should hold 0 or 1"),
         ("unit_id,roi_a\nw,1\nx,2\ny,0\nz,0\n", "column 'roi_a' should hold 0 or 1"),
+        ("unit_id,V1\nw,1\nx,0\ny,0\nz,0\n", "If it is a ROI, call it roi_V1"),
         ("", "cannot be read as a table"),
     ],
 )

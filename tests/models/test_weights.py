@@ -167,3 +167,10 @@ def test_shared_squeezenet_states_bgr(shared_data: Path) -> None:
     way = load("squeezenet1_1", weights=path).preprocessing
     assert (way.channels, way.scale, way.std) == ("bgr", 1.0, (1.0, 1.0, 1.0))
     assert way.mean == (103.94, 116.78, 123.68)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    state = network().state_dict()
+    state["0.bias"][2] = float("nan")
+    with pytest.raises(InputError, match=r"somefile holds NaN or infinity in 0\.bias"):
+        fill(network(), state, "somefile")

@@ -200,3 +200,21 @@ def test_one_unit_and_one_model_can_be_drawn():
     assert figures.ceilings(scores) is not None
     assert figures.tap_heat(pd.DataFrame({"score": [np.nan]})) is None
     assert figures.training_curves({}) is None
+
+
+def test_curves_of_models_that_the_run_no_longer_has_are_not_shown(tmp_path):
+    folder = fake_run(tmp_path / "run")
+    for name in ("contrastive/s1_lh_V1", "contrastive/of_before"):
+        curve = folder / "models" / name / "metrics.jsonl"
+        curve.parent.mkdir(parents=True)
+        curve.write_text('{"step": 1, "epoch": 1, "epoch_loss": 2.0, "select_top1": 0.1}\n')
+    check = {"subject": "s1", "seen": 0, "test": 1, "overlap": 0, "ok": True}
+    leaks = {"images": 2, "images_in_two_parts": 0, "images_of_several_subjects": 0}
+    checks = [{**check, "model": "contrastive/s1_lh_V1"}]
+    write_json(folder / "leaks.json", {**leaks, "checks": checks})
+    assert "1 model, 0.0 minutes in all." in build(folder).read_text(encoding="utf-8")
+
+
+def test_few_subjects_are_not_called_tested(page):
+    assert "too few for a test over subjects" in page
+    assert "better in 0 and worse" not in page

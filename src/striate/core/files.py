@@ -62,7 +62,8 @@ def explain_os_error(error: OSError, path: Path) -> StriateError:
         )
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
         return InputError(
-            f"cannot write {path}: {error.strerror}. Choose a folder you can write to."
+            f"cannot write {path}: {error.strerror}. Choose a folder you can write to (--out for "
+            "results, the environment variable STRIATE_CACHE for the cache)."
         )
     return StriateError(f"cannot write {path}: {error}")
 

@@ -97,6 +97,12 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
             f"{source} does not fit {type(network).__name__}: {'; '.join(problems)}. "
             "Is it the right network?"
         )
+    broken = [k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if broken:
+        raise InputError(
+            f"{source} holds NaN or infinity in {_some(sorted(broken))}. The training that made it "
+            "diverged, or the file is damaged; use another."
+        )
     network.load_state_dict(dict(state), strict=False)
 
 

@@ -312,9 +312,8 @@ def _training(run: Path, simulated: bool) -> Raw:
     seconds = {
         e["model"]: e["seconds"] for e in _events(run) if e["what"] == "tuned" and e["seconds"] > 1
     }
-    note = f"{len(curves)} models" + (
-        f", {sum(seconds.values()) / 60:.1f} minutes in all" * bool(seconds)
-    )
+    minutes = sum(seconds.values()) / 60
+    note = f"{len(curves)} model{'s' if len(curves) > 1 else ''}, {minutes:.1f} minutes in all."
     return section(
         "Training",
         paragraph(note, "quiet"),

@@ -150,6 +150,14 @@ def _units(file: Path, n_units: int, names: list[str] | None) -> dict[str, Any]:
         if set(table["unit_id"]) != set(names):
             raise InputError(f"{file}: its unit ids are not the columns of the responses.")
         table = table.set_index("unit_id").loc[names].reset_index()
+    known = ("unit_id", "hemisphere", "noise_ceiling")
+    loose = [c for c in table.columns if c not in known and not c.startswith("roi_")]
+    binary = [c for c in loose if table[c].isin([0, 1]).all()]
+    if binary and not any(c.startswith("roi_") for c in table.columns):
+        raise InputError(
+            f"{file} has no roi_NAME column, but {binary[0]!r} holds 0 and 1. If it is a ROI, call "
+            f"it roi_{binary[0]}; if not, add roi_ columns, or leave it out."
+        )
     facts: dict[str, Any] = {"unit_ids": [str(u) for u in table["unit_id"]]}
     facts["rois"] = {
         c.removeprefix("roi_").strip(): _membership(table[c], file)
