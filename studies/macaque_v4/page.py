@@ -120,7 +120,7 @@ def picture(run: Path, name: str) -> str:
     axes.set_ylabel("gain in mean r over untuned", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.legend(fontsize=8, frameon=False, ncols=2)
+    figure.legend(fontsize=8, frameon=False, ncols=len(models), loc="outside lower center")
     axes.set_title(f"Macaque V4, {name}: each session's gain on test images", fontsize=9.5)
     file = f"macaque-v4-{name}.png"
     figure.savefig(OUT / file, dpi=130, facecolor="white")
