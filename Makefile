@@ -19,7 +19,7 @@ demo: $(VENV)/.made
 	$(BIN)/striate demo --out demo
 
 test: $(VENV)/.made
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 $(VENV)/.bench: $(VENV)/.made
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench

@@ -55,7 +55,7 @@ def demo_config(data: Path, planted: SimulateConfig, epochs: int) -> CompareConf
             taps=taps, projection=ProjectionConfig(kind="none", grid=planted.grid), bootstrap=500
         ),
         rois=tuple(roi.name for roi in planted.rois),
-        contrastive=TuneConfig(h=64, z=32, **budget),
+        contrastive=TuneConfig(h=512, z=256, **budget),
         regression=TuneConfig.regression(**budget),
     )
 
