@@ -115,3 +115,31 @@ def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
                 cls = candidate
                 break
     return list(cls.model_fields)
+
+
+def differing(old: Any, new: Any) -> list[str]:
+    """Say where two nested settings differ, one line a dotted key.
+
+    >>> differing({"a": {"b": 1, "c": [1]}}, {"a": {"b": 2, "c": [1]}})
+    ['a.b: there 1, asked for 2']
+    """
+    before, after = _flat(old), _flat(new)
+    return [
+        f"{key}: there {before.get(key)!r}, asked for {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings, and lists that hold some, to dotted keys."""
+    if isinstance(value, Mapping):
+        pairs = [(str(k), v) for k, v in value.items()]
+    elif isinstance(value, list) and any(isinstance(v, (Mapping, list)) for v in value):
+        pairs = [(str(i), v) for i, v in enumerate(value)]
+    else:
+        return {prefix: value}
+    out: dict[str, Any] = {}
+    for key, inner in pairs:
+        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+    return out

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from striate import __version__
-from striate.core.config import Config, read_yaml
+from striate.core.config import Config, differing, read_yaml
 from striate.core.errors import InputError
 from striate.core.files import explain_os_error, read_json, write_json
 from striate.core.hashing import hash_json
@@ -66,7 +66,7 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
     except OSError as error:
         raise explain_os_error(error, path) from error
     if known.exists():
-        differences = _differences(known, config)
+        differences = differing(read_yaml(known), config.to_dict())
         if differences and not overwrite:
             raise InputError(
                 f"{path} holds a run with another config:\n  "
@@ -78,26 +78,6 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
             f"{path} is not empty and holds no run (no config.yaml). "
             "Choose an empty or new output folder."
         )
-
-
-def _differences(known: Path, config: Config) -> list[str]:
-    old = _flat(read_yaml(known))
-    new = _flat(config.to_dict())
-    return [
-        f"{key}: there {old.get(key)!r}, asked for {new.get(key)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            out.update(_flat(value, f"{prefix}{key}."))
-        else:
-            out[prefix + key] = value
-    return out
 
 
 def provenance(command: str = "") -> dict[str, Any]:

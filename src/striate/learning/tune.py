@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from safetensors.torch import save_file
 
+from striate.core.config import differing
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, explain_os_error, locked, read_json, write_text
 from striate.learning import targets as _targets
@@ -196,32 +197,13 @@ def _claim(folder: Path, record: Mapping[str, Any], fabric: Fabric) -> None:
         known = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read: {error}. Choose another folder.") from error
-    old, new = _flat(known), _flat(yaml.safe_load(yaml.safe_dump(dict(record))))
-    differences = [
-        f"{key}: there {old.get(key)!r}, asked for {new.get(key)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
+    differences = differing(known, yaml.safe_load(yaml.safe_dump(dict(record))))
     if differences:
         raise InputError(
             f"{folder} holds a tuning run with other settings:\n  "
             + "\n  ".join(differences)
             + "\nChoose another folder, or delete this one."
         )
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings and lists to dotted keys."""
-    if isinstance(value, Mapping):
-        pairs = [(str(k), v) for k, v in value.items()]
-    elif isinstance(value, list):
-        pairs = [(str(i), v) for i, v in enumerate(value)]
-    else:
-        return {prefix: value}
-    out: dict[str, Any] = {}
-    for key, inner in pairs:
-        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
-    return out
 
 
 def _finished_model(model: Model, folder: Path) -> Model:
