@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from striate.core.allocator import keep_freed_memory
 from striate.core.cache import Cache
 from striate.encoding import ProjectionConfig, extract
 from striate.encoding.features import computing
@@ -111,6 +112,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] = ()) -> list[dict[str, Any]]:
+    keep_freed_memory()  # as the command line does; both sides run with it
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--images", type=int, default=256)

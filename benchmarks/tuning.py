@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from striate.core.allocator import keep_freed_memory
 from striate.learning import TuneConfig, TuneData
 from striate.learning.loop import Loop, TerminationRequest, _Bar
 from striate.learning.metrics import MetricsLog
@@ -102,6 +103,7 @@ def seconds(run: Callable[[], None]) -> float:
 
 
 def main(arguments: Sequence[str] = ()) -> list[dict[str, Any]]:
+    keep_freed_memory()  # as the command line does; both sides run with it
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="efficientnet_lite0")
     parser.add_argument("--size", type=int, default=224)

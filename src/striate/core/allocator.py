@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
 
     By default each large tensor is mapped anew and its pages are faulted in one by one. The
     memory of the process then stays at its peak. Meant for programs, not for libraries: the
-    command line calls it. `benchmarks/tuning.py` measures what it brings.
+    command line calls it.
 
     Returns:
         Whether there was a glibc to tell.
