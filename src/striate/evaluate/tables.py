@@ -175,7 +175,7 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     Intervals are Student's t over subjects; `p` is from sign flips of the subjects' gains
     (`encoding.sign_flip_p`), `q` its FDR over the ROIs of a model. With one subject there is
-    neither interval nor test.
+    neither interval nor test. `n_ceiling` is how many subjects `r_normalized` is the mean of.
     """
     rows = []
     keys = ["generalization", "hemisphere", "roi", "model"]
@@ -190,6 +190,7 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "r_low": value.low,
                 "r_high": value.high,
                 "r_normalized": mean_r(group["r_normalized"].to_numpy()),
+                "n_ceiling": int(group["r_normalized"].notna().sum()),
                 "delta": gain.value,
                 "delta_low": gain.low,
                 "delta_high": gain.high,

@@ -215,15 +215,13 @@ def _method_cell(row: pd.Series | None, *, bold: bool) -> Raw:
         return Raw(value)
     star = "*" if row["q"] < ALPHA else ""
     kind = "good" if row["delta_low"] > 0 else "bad" if row["delta_high"] < 0 else ""
-    interval = (
-        "" if pd.isna(row["delta_low"]) else f" [{row['delta_low']:+.3f}, {row['delta_high']:+.3f}]"
-    )
+    low, high = row["delta_low"], row["delta_high"]
+    interval = "" if pd.isna(low) else f"<br><small>[{low:+.3f}, {high:+.3f}]</small>"
     share = (
         "" if pd.isna(row["share_improved"]) else f"<br><small>{row['share_improved']:.0%}</small>"
     )
     return Raw(
-        f'{value}<br><small class="{kind}">{row["delta"]:+.4f}{star}</small>'
-        f"<small>{interval}</small>{share}"
+        f'{value}<br><small class="{kind}">{row["delta"]:+.4f}{star}</small>{interval}{share}'
     )
 
 
