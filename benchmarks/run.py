@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] = ()) -> list[dict[str, Any]]:
     for name in options.names or NAMES:
         print(f"{name} …", file=sys.stderr, flush=True)
         rows += run(name, QUICK[name] if options.quick else ())
-    options.out.write_text(table(rows, quick=options.quick), encoding="utf-8")
+        # after each, as the whole takes a quarter of an hour and may be stopped
+        options.out.write_text(table(rows, quick=options.quick), encoding="utf-8")
     return rows
 
 
