@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 import zlib
 from collections import Counter
@@ -19,6 +20,8 @@ from striate.core.hashing import hash_image, hash_json
 from striate.data.images import SUFFIXES, decode_image, probe_image, resize_image
 
 T = TypeVar("T")
+_ARCHIVE = threading.Lock()
+"""One thread reads an archive at a time (zipfile is not safe for more); decoding is outside."""
 Source = Path | tuple[Path, str] | np.ndarray
 """Where an image lies: a file, a (zip file, member) pair, or uint8 RGB (H, W, 3) in memory."""
 
@@ -112,9 +115,10 @@ class StimulusSet:
         path, member = source
         try:
             # Kept open: reading an archive's index anew for every image is what costs.
-            if path not in self._archives:
-                self._archives[path] = zipfile.ZipFile(path)
-            return self._archives[path].read(member), f"{path}:{member}"
+            with _ARCHIVE:
+                if path not in self._archives:
+                    self._archives[path] = zipfile.ZipFile(path)
+                return self._archives[path].read(member), f"{path}:{member}"
         except _ZIP_DAMAGE as error:
             raise InputError(f"image {path}:{member} cannot be read: {error}.") from error
 

@@ -113,7 +113,7 @@ def write(path: Path, state: Any) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(buffer.getvalue())
 
 
 def read(path: Path) -> Any:
