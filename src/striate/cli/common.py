@@ -84,18 +84,20 @@ def tell_json(value: dict[str, Any]) -> None:
 
 def summary(group: pd.DataFrame) -> str:
     """The ROI x method table for a terminal: mean r, and the gain over `untuned` in brackets."""
+    from striate.report.figures import label, place
+
     lines = []
     for kind, part in group.groupby("generalization", sort=False):
         models = list(dict.fromkeys(part["model"]))
-        rows = [["ROI", *(m.replace("_", " ") for m in models)]]
+        rows = [["ROI", *(label(m) for m in models)]]
         for (hemisphere, roi), own in part.groupby(["hemisphere", "roi"], sort=False):
             by_model = own.set_index("model")
             rows.append(
-                [f"{hemisphere} {roi}".strip()] + [_cell(by_model, model) for model in models]
+                [place(str(hemisphere), str(roi))] + [_cell(by_model, model) for model in models]
             )
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        label = ", SIMULATED responses" if part["simulated"].any() else ""
-        lines.append(f"{os.linesep}mean r on test stimuli, {kind}{label}:")
+        mark = ", SIMULATED responses" if part["simulated"].any() else ""
+        lines.append(f"{os.linesep}mean r on test stimuli, {kind}{mark}:")
         lines += [
             "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
             for row in rows

@@ -202,8 +202,7 @@ def _factors(
     """Scale of each tap, from the stimuli that readouts may be fitted on."""
     if not config.unit_scale:
         return {}
-    names = [p for p in config.parts if p != "test"] or ["test"]
-    rows = np.sort(np.concatenate([parts[p] for p in names]))
+    rows = np.sort(np.concatenate([parts[p] for p in config.fitted_parts]))
     return {tap: unit_factor(values, rows) for tap, values in features.items()}
 
 

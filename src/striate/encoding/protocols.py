@@ -100,6 +100,11 @@ class EncodeConfig(Config):
             return ("tune", "fit", "select", "test")
         return (*dict.fromkeys(self.readout_parts), "select", "test")
 
+    @property
+    def fitted_parts(self) -> tuple[str, ...]:
+        """Parts that a projection or scale is fitted on: all before `test`, where there are any."""
+        return tuple(p for p in self.parts if p != "test") or ("test",)
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -21,7 +21,7 @@ from striate.core.errors import InputError
 from striate.core.hashing import hash_array, hash_json
 from striate.core.run import Cells
 from striate.data import PARTS, Dataset, Split, StimulusSet, Target, assert_unseen
-from striate.encoding import EncodeConfig, Encoding, encode, extract
+from striate.encoding import Encoding, encode, extract
 from striate.evaluate.config import RunConfig
 from striate.learning import TuneConfig, TuneData, tune
 from striate.models import Model
@@ -161,7 +161,7 @@ def score_subject(
         stimuli.hashes,
         taps=taps,
         projection=config.projection,
-        fit=_projection_rows(parts, config),
+        fit=np.sort(np.concatenate([parts[p] for p in config.fitted_parts])),
         cache=bench.cache,
         batch_size=bench.config.batch_size,
         device=bench.config.device,
@@ -207,9 +207,3 @@ def check_unseen(bench: Bench, model: Model, name: str, subject: str) -> None:
             "ok": overlap == 0,
         }
     )
-
-
-def _projection_rows(parts: dict[str, np.ndarray], config: EncodeConfig) -> np.ndarray:
-    """Rows that a PCA is fitted on: those before `test`; with protocol `paper_b` there are none."""
-    before = [rows for part, rows in parts.items() if part != "test"]
-    return np.sort(np.concatenate(before or [parts["test"]]))

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
 from striate.encoding.ridge import unusable_units
-from striate.evaluate.config import RunConfig
-from striate.evaluate.jobs import Groups, Job
-from striate.learning.tune import device_name
-from striate.models import Model, load, resolve_tap
-
-CONTROL_SOURCES = ("untuned", "random")
+from striate.evaluate.config import CONTROLS, RunConfig
+from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
+from striate.models import Model, load
 
 
 def find_targets(config: RunConfig, dataset: Dataset, split: Split) -> tuple[Groups, list[str]]:
@@ -33,8 +30,8 @@ def find_targets(config: RunConfig, dataset: Dataset, split: Split) -> tuple[Gro
                 "Leave the subject out (data.subjects) or name other ROIs (rois)."
             )
         values = recording.responses.mean()
-        rows = split.part(subject, *config.encode.parts)
-        kept = [t for t in found if not unusable_units(values[rows][:, t.units]).all()]
+        bad = unusable_units(values[split.part(subject, *config.encode.parts)])
+        kept = [t for t in found if not bad[t.units].all()]
         notes += [
             f"{t.name}: left out, as every one of its {len(t.units)} units has NaN or constant "
             "responses."
@@ -68,15 +65,6 @@ def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
             )
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        InputError: naming it and what to use.
-    """
-    device_name(device)
-
-
 def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:
     """Load the models that a run was given, and check that the untuned one is their start.
 
@@ -86,7 +74,7 @@ def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:
     """
     given = {}
     for job in jobs:
-        if job.source in CONTROL_SOURCES:
+        if job.source in CONTROLS:
             continue
         model = load(job.source)
         theirs, ours = _start(model), _start(base)
@@ -122,29 +110,25 @@ def check_taps(config: RunConfig, jobs: Sequence[Job], models: Sequence[Model]) 
     """
     config.encode.penalties  # noqa: B018 - raises where they are not > 0
     for model in models:
-        for tap in config.encode.taps or ():
-            resolve_tap(model.network, tap)
         model.tap_shapes(config.encode.taps)
     for job in jobs:
         if job.tuning is not None and job.tuning.tap is not None:
             models[0].tap_shapes([job.tuning.tap])
 
 
-def kind_of(model: Model, target: Target, held_out: Sequence[str], known: tuple[str, ...]) -> str:
+def kind_of(model: Model, target: Target, held_out: Sequence[str]) -> str:
     """To what a model generalises when it is scored on a target; see `jobs` for the names.
 
     Args:
         model: what is scored.
         target: on whose test images.
         held_out: subjects never used for tuning in this run.
-        known: names of the three kinds: new images, other units, new subjects.
     """
-    new_images, other_units, new_subjects = known
     stages = model.provenance["stages"]
     if not stages:
-        return new_subjects if target.subject in held_out else new_images
+        return NEW_SUBJECTS if target.subject in held_out else NEW_IMAGES
     if any(target.name in stage.get("targets", ()) for stage in stages):
-        return new_images
+        return NEW_IMAGES
     if any(target.subject in stage.get("subjects", ()) for stage in stages):
-        return other_units
-    return new_subjects
+        return OTHER_UNITS
+    return NEW_SUBJECTS

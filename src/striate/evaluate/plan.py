@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from striate.core.device import device_name
 from striate.data import Dataset, Split
 from striate.encoding import predict_cost
 from striate.evaluate.config import RunConfig
@@ -98,21 +99,30 @@ def make_plan(
     scoring: bool = True,
 ) -> Plan:
     """Predict time and memory of a run from its shapes and a few timed batches."""
+    # The forward pass is the same for every method: timed once.
+    taps = tuple(config.encode.taps or model.taps)
+    seconds, _ = (
+        probe(model, taps, config.device, config.precision, backward=False) if scoring else (0.0, 0)
+    )
     steps = []
     for method in dict.fromkeys(job.method for job in jobs):
         own = [job for job in jobs if job.method == method]
         if own[0].tuning is not None:
             steps.append(_tuning(config, split, own, own[0].tuning, model))
         if scoring:
-            steps.append(_scoring(config, dataset, split, own, model))
+            steps.append(_scoring(config, dataset, split, own, model, taps, seconds))
     return Plan(tuple(steps))
 
 
 def _scoring(
-    config: RunConfig, dataset: Dataset, split: Split, jobs: Sequence[Job], model: Model
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    jobs: Sequence[Job],
+    model: Model,
+    taps: Sequence[str],
+    seconds: float,
 ) -> Step:
-    taps = tuple(config.encode.taps or model.taps)
-    seconds, _ = probe(model, taps, config.device, config.precision, backward=False)
     sizes = [len(split.part(s, *config.encode.parts)) for job in jobs for s in job.scored]
     cost = predict_cost(
         model, max(sizes), max(sizes), config.encode.projection, taps, config.batch_size
@@ -156,9 +166,7 @@ def probe(
     Returns:
         Seconds an image, and bytes that autograd keeps an image (0 without `backward`).
     """
-    where = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    )
+    where = torch.device(device_name(device))
     copy = model.copy().to(where)
     size = model.preprocessing.size
     images = torch.full((PROBE_IMAGES, size, size, 3), 128, dtype=torch.uint8, device=where)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from striate.core.cache import Cache
+from striate.core.device import device_name
 from striate.core.files import locked, read_json, write_json
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import Dataset, Split, make_split, tidy
@@ -18,7 +19,6 @@ from striate.encoding import Encoding
 from striate.evaluate import tables
 from striate.evaluate.cells import Bench, score_subject, tuned_model
 from striate.evaluate.checks import (
-    check_device,
     check_sizes,
     check_taps,
     find_targets,
@@ -26,12 +26,11 @@ from striate.evaluate.checks import (
     load_given,
 )
 from striate.evaluate.config import CONTROLS, RunConfig
-from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
+from striate.evaluate.jobs import Groups, Job
 from striate.evaluate.plan import make_plan
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)
-KINDS = (NEW_IMAGES, OTHER_UNITS, NEW_SUBJECTS)
 FEW_STIMULI = 50
 """Test stimuli of a subject below which a reader is warned (ours)."""
 
@@ -88,7 +87,7 @@ def started(
             written; another process at work in the folder.
     """
     check_run_folder(out, config, overwrite=options.overwrite)
-    check_device(config.device)
+    device_name(config.device)  # refused now, not after the data are read
     options.say(f"reading {config.data.name} from {config.data.path}")
     dataset, notes = tidy(config.data.read())
     split = make_split(dataset, config.split)
@@ -166,10 +165,9 @@ def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> R
             if job.method == "untuned":
                 untuned[subject] = folder
             for target in targets:
-                kind = kind_of(model, target, bench.config.split.held_out, KINDS)
+                kind = kind_of(model, target, bench.config.split.held_out)
                 scored.append(tables.Scored(job.method, kind, target, folder))
-    scored = with_controls(scored)
-    return _write(bench, scored)
+    return _write(bench, with_controls(scored))
 
 
 def with_controls(scored: Sequence[tables.Scored]) -> list[tables.Scored]:

@@ -18,6 +18,7 @@ from lightning_fabric.strategies import DDPStrategy
 from safetensors.torch import save_file
 
 from striate.core.config import differing
+from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, explain_os_error, locked, read_json, write_text
 from striate.learning import targets as _targets
@@ -108,25 +109,6 @@ def tune(
                 loop.checkpoints.clear()
         fabric.barrier()
     return model.eval()
-
-
-def device_name(device: str) -> str:
-    """Return `cpu`, `cuda` or `cuda:N` for what was asked for.
-
-    Raises:
-        InputError: a device that is not known or not there.
-    """
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
-        raise InputError(f"device {device!r} is not auto, cpu, cuda or cuda:N.")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device {device!r}: this torch sees {torch.cuda.device_count()} GPUs. Use device=cpu, "
-            "or install a torch built for your GPU."
-        )
-    if kind == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def make_fabric(device: str, precision: str) -> Fabric:

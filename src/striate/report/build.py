@@ -298,17 +298,17 @@ def _ceilings(scores: pd.DataFrame, simulated: bool) -> Raw:
 def _training(run: Path, simulated: bool) -> Raw:
     curves = {}
     names = dict.fromkeys(check["model"] for check in read_json(run / "leaks.json")["checks"])
-    paths = [run / "models" / name / "metrics.jsonl" for name in names]
-    for path in [p for p in paths if p.exists()]:
-        lines = [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
-        epochs = pd.DataFrame([line for line in lines if "epoch_loss" in line])
+    for path in [run / "models" / name / "metrics.jsonl" for name in names]:
+        epochs = pd.DataFrame([line for line in _lines(path) if "epoch_loss" in line])
         if not epochs.empty:
             curves[f"{path.parent.parent.name}/{path.parent.name}"] = epochs
     figure = figures.training_curves(curves)
     if figure is None:
         return Raw("")
     seconds = {
-        e["model"]: e["seconds"] for e in _events(run) if e["what"] == "tuned" and e["seconds"] > 1
+        e["model"]: e["seconds"]
+        for e in _lines(run / "metrics.jsonl")
+        if e["what"] == "tuned" and e["seconds"] > 1
     }
     minutes = sum(seconds.values()) / 60
     note = f"{len(curves)} model{'s' if len(curves) > 1 else ''}, {minutes:.1f} minutes in all."
@@ -319,8 +319,8 @@ def _training(run: Path, simulated: bool) -> Raw:
     )
 
 
-def _events(run: Path) -> list[dict[str, Any]]:
-    path = run / "metrics.jsonl"
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The entries of a log with one JSON value a line; none where there is no log."""
     if not path.exists():
         return []
     return [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
