@@ -153,6 +153,33 @@ def test_grid_pooling(cache: Cache, projection: ProjectionConfig, width: int) ->
         np.testing.assert_allclose(found["conv2"], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_pca_of_a_sketch(cache: Cache) -> None:
+    """Taps wider than the sketch are folded first; the others get the same PCA as without it."""
+    model, how = small_model(), ProjectionConfig(components=20, sketch=100)
+    found, exact = (
+        take(model, cache, projection=p) for p in (how, how.model_copy(update={"sketch": None}))
+    )
+    for tap, raw in plain(model, pictures()).items():
+        if raw.shape[1] <= 100:
+            assert np.array_equal(found[tap], exact[tap])
+            continue
+        folded = projection_module.SparseProjection.draw(raw.shape[1], 100, 0)(
+            torch.from_numpy(raw)
+        )
+        expected = PCA(20, svd_solver="full").fit_transform(folded.double().numpy())
+        found_sizes = np.abs(found[tap]).sum(0)
+        np.testing.assert_allclose(found_sizes, np.abs(expected).sum(0), rtol=1e-3)
+    cost = predict_cost(model, 30, 30, how)
+    assert cost.scratch == 4 * 30 * (97 + 96 + 5)
+
+
+def test_sketch_that_no_pca_follows_is_refused() -> None:
+    with pytest.raises(ValueError, match="sketch: 50 goes before a PCA to fewer components"):
+        ProjectionConfig(sketch=50)
+    with pytest.raises(ValueError, match="found kind: srp"):
+        ProjectionConfig(kind="srp", components=10, sketch=50)
+
+
 def test_srp_equals_the_projection_of_the_plain_pass(cache: Cache) -> None:
     model = small_model()
     found = take(model, cache, projection=SRP, batch_size=7)
@@ -402,7 +429,7 @@ def test_cost_counts_what_is_kept_and_scratch(cache: Cache) -> None:
     assert cost.kept == 4 * 30 * (5 + 5 + 5)
     assert cost.scratch == 4 * 30 * sum(widths.values())
     assert predict_cost(model, 30, 20, NONE).kept == 4 * 30 * sum(widths.values())
-    assert predict_cost(model, 30, 20, SRP).kept == 4 * 30 * (40 + 40 + 5)
+    assert predict_cost(model, 30, 20, SRP).kept == 4 * 30 * (37 + 37 + 5)
     few = predict_cost(model, 30, 4, PCA5, ["conv1"])
     assert few.kept == 4 * 30 * 3
     take(model, cache)

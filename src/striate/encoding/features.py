@@ -36,7 +36,7 @@ from striate.encoding.projection import (
 from striate.models import Model, evaluating
 from striate.models.taps import visit_taps
 
-VERSION = 2
+VERSION = 3
 """Raised when the meaning of a cached feature changes, so that old entries are not found."""
 
 
@@ -75,11 +75,16 @@ def predict_cost(
     """
     taps = tuple(taps or model.taps)
     sizes = _sizes(model, taps, projection)
-    widths = {t: _width(projection, d, n_fit) for t, d in sizes.items()}
-    d, k = max(sizes.values()), max(widths.values())
+    folded = {t: projection.folded_to(d) for t, d in sizes.items()}
+    widths = folded
+    if projection.kind == "pca":
+        widths = {t: pca_size(projection.components, n_fit, d) for t, d in folded.items()}
+    d, k = max(folded.values()), max(widths.values())
     # A module's input and output, the one before and a working copy; a tap in float32; what the
     # libraries take for themselves.
-    memory = 4 * batch_size * (4 * _largest_map(model, taps) + 2 * d) + 200 * 2**20
+    memory = (
+        4 * batch_size * (4 * _largest_map(model, taps) + 2 * max(sizes.values())) + 200 * 2**20
+    )
     if projection.kind == "pca":
         blocks = 6 * 4 * min(BLOCK_VALUES, n_images * d)
         if n_fit <= GRAM_ROWS:
@@ -88,7 +93,7 @@ def predict_cost(
             width = min(k + OVERSAMPLING, n_fit, d)
             fitting = 4 * width * (2 * d + 2 * n_fit) + 8 * 6 * width**2
         memory = max(memory, fitting + blocks + 200 * 2**20)
-    scratch = 4 * n_images * sum(sizes.values() if projection.kind == "pca" else widths.values())
+    scratch = 4 * n_images * sum(folded.values()) if projection.kind == "pca" else 0
     return Cost(memory, scratch, 4 * n_images * sum(widths.values()))
 
 
@@ -173,7 +178,6 @@ def extract(
                     for tap in missing:
                         entry = _Entry(files[tap], order, n_fit, projection)
                         cache.get("features", keys[tap], entry.write)
-                        files[tap].unlink()
     return {
         tap: np.load(cache.path("features", keys[tap]) / "features.npy", mmap_mode="r")
         for tap in taps
@@ -256,22 +260,29 @@ class _Entry:
     projection: ProjectionConfig
 
     def write(self, folder: Path) -> None:
-        """Write the rows in the images' order, a block at a time."""
+        """Move the rows here; those of a PCA in the images' order, a block at a time."""
+        path = folder / "features.npy"
+        if self.projection.kind != "pca":
+            self.file.rename(path)
+            return
         raw = np.load(self.file, mmap_mode="r")
         n, d = raw.shape
-        pca = None
-        if self.projection.kind == "pca":
-            pca = Pca.fit(raw, self.n_fit, self.projection.components, self.projection.seed)
+        pca = Pca.fit(raw, self.n_fit, self.projection.components, self.projection.seed)
         place = np.argsort(self.order)
-        with _npy(folder / "features.npy", n, d if pca is None else pca.loadings.shape[1]) as out:
+        with _npy(path, n, pca.loadings.shape[1]) as out:
             for rows in row_blocks(n, d):
-                block = read(raw, place[rows])
-                out(block if pca is None else pca(block))
+                out(pca(read(raw, place[rows])))
+        self.file.unlink()
 
 
 @contextlib.contextmanager
-def _npy(path: Path, n: int, width: int) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write a float32 `.npy` row by row. Unlike a memory map, a full disk is an error here."""
+def _npy(
+    path: Path, n: int, width: int, keep: bool = True
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write a float32 `.npy` row by row. Unlike a memory map, a full disk is an error here.
+
+    What is to be kept has reached the disk at the end.
+    """
     header = {"descr": "<f4", "fortran_order": False, "shape": (n, width)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -280,8 +291,9 @@ def _npy(path: Path, n: int, width: int) -> Iterator[Callable[[np.ndarray], None
             file.write(np.ascontiguousarray(rows, dtype="<f4").data)
 
         yield write
-        file.flush()
-        os.fsync(file.fileno())
+        if keep:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _one_pass(
@@ -299,14 +311,13 @@ def _one_pass(
 ) -> dict[str, Path]:
     """Write every tap's rows, in the given order, to a scratch `.npy` each."""
     sizes = _sizes(model, taps, projection)
-    widths = sizes
-    if projection.kind == "srp":
-        widths = {t: min(d, projection.components) for t, d in sizes.items()}
+    widths = {t: projection.folded_to(d) for t, d in sizes.items()}
     files = {t: scratch / f"{i}.npy" for i, t in enumerate(taps)}
     starts = range(0, len(order), batch_size)
     with contextlib.ExitStack() as stack:
         where = stack.enter_context(computing(model, device, precision))
-        write = {t: stack.enter_context(_npy(files[t], len(order), widths[t])) for t in taps}
+        keep = projection.kind != "pca"
+        write = {t: stack.enter_context(_npy(files[t], len(order), widths[t], keep)) for t in taps}
         sketches = {
             t: SparseProjection.draw(d, widths[t], projection.seed).to(where)
             for t, d in sizes.items()
@@ -384,11 +395,3 @@ def _largest_map(model: Model, taps: Sequence[str]) -> int:
         for handle in handles:
             handle.remove()
     return largest
-
-
-def _width(projection: ProjectionConfig, d: int, n_fit: int) -> int:
-    if projection.kind == "none":
-        return d
-    if projection.kind == "srp":
-        return min(projection.components, d)
-    return pca_size(projection.components, n_fit, d)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
-from typing import Literal
+from math import isqrt
+from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from striate.core.config import Config
@@ -37,6 +38,22 @@ class ProjectionConfig(Config):
     seed: int = 0
     grid: int | None = Field(None, gt=0)
     """Average convolutional maps to grid x grid first; None keeps every position."""
+    sketch: int | None = Field(None, gt=0)
+    """Fold wider taps to so many random sums before a PCA; None keeps the PCA exact (ours)."""
+
+    @model_validator(mode="after")
+    def _sketch_before_pca(self) -> Self:
+        if self.sketch is not None and (self.kind != "pca" or self.sketch < self.components):
+            raise ValueError(
+                f"sketch: {self.sketch} goes before a PCA to fewer components, found kind: "
+                f"{self.kind} with {self.components} components. Leave it out or raise it."
+            )
+        return self
+
+    def folded_to(self, d: int) -> int:
+        """Number of features of a tap of `d` that leave the pass over the images."""
+        sums = {"pca": self.sketch, "srp": self.components, "none": None}[self.kind]
+        return d if sums is None else sketch_size(sums, d)
 
 
 def pooled(activation: Tensor, grid: int | None) -> Tensor:
@@ -57,55 +74,54 @@ def pooled(activation: Tensor, grid: int | None) -> Tensor:
 class SparseProjection:
     """A random projection that costs one addition a feature.
 
-    Each feature goes to one of `components` sums with a random sign, as in the count sketch
-    (Charikar, Chen & Farach-Colton 2002), a sparse Johnson-Lindenstrauss map with one nonzero a
-    column (Li, Hastie & Church 2006 for very sparse ones). To read memory in order, features are
-    taken in runs of `components`; each run is laid around the circle of sums from a random start
-    (ours). Two features of a run never meet, two of different runs do with a chance of
-    1 / components, as in the count sketch; so inner products are kept in expectation, with an
-    error that falls as 1 / sqrt(components).
+    Each feature gets a random sign and goes to one sum, as in the count sketch (Charikar, Chen &
+    Farach-Colton 2002), a sparse Johnson-Lindenstrauss map with one nonzero a column (Li, Hastie &
+    Church 2006 for very sparse ones). To read memory in order and only once, feature i goes to sum
+    i modulo a prime instead of a random one (ours): being prime it is no multiple of the number
+    of channels, so that each channel is spread over all sums. Inner products are kept in
+    expectation over the signs, with an error that falls as 1 / sqrt(components).
 
     Attributes:
         signs: (d,) +1 or -1.
-        starts: where each run begins.
-        components: length of the result.
+        components: length of the result, a prime.
     """
 
     signs: Tensor
-    starts: tuple[int, ...]
     components: int
 
     @classmethod
     def draw(cls, d: int, components: int, seed: int) -> SparseProjection:
-        """Draw the projection of `d` features."""
-        generator = np.random.default_rng([seed, d, components])
+        """Draw the projection of `d` features to `sketch_size(components, d)` sums."""
+        size = sketch_size(components, d)
+        generator = np.random.default_rng([seed, d, size])
         signs = generator.choice(np.array([-1.0, 1.0], dtype=np.float32), size=d)
-        starts = generator.integers(components, size=-(-d // components))
-        return cls(torch.from_numpy(signs), tuple(starts.tolist()), components)
+        return cls(torch.from_numpy(signs), size)
 
     def to(self, device: torch.device) -> SparseProjection:
         """Return the same projection for tensors on a device."""
-        return SparseProjection(self.signs.to(device), self.starts, self.components)
+        return SparseProjection(self.signs.to(device), self.components)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Project (B, d) to (B, components), float32."""
-        if x.device.type != "cpu":  # where many small steps are slow
-            return self._scattered(x.float())
-        k, d = self.components, len(self.signs)
-        x, out = x.float(), x.new_zeros(len(x), k, dtype=torch.float32)
-        for first, start in zip(range(0, d, k), self.starts, strict=True):
-            turn = min(first + k - start, d)  # here the run comes round to the first sum
-            last = min(first + k, d)
-            out[:, start : start + turn - first].addcmul_(x[:, first:turn], self.signs[first:turn])
-            out[:, : last - turn].addcmul_(x[:, turn:last], self.signs[turn:last])
+        d, k = len(self.signs), self.components
+        whole = d - d % k
+        runs, signs = x[:, :whole].unflatten(1, (-1, k)), self.signs[:whole].view(-1, k)
+        if x.device.type == "cpu":  # one by one: the product stays in the processor's cache
+            out = torch.stack([(row * signs).sum(0) for row in runs])
+        else:
+            out = (runs * signs).sum(1)
+        out[:, : d - whole] += x[:, whole:] * self.signs[whole:]
         return out
 
-    def _scattered(self, x: Tensor) -> Tensor:
-        """The same in one step."""
-        place = torch.arange(len(self.signs), device=x.device)
-        starts = torch.tensor(self.starts, device=x.device)[place // self.components]
-        out = x.new_zeros(len(x), self.components)
-        return out.index_add_(1, (place + starts) % self.components, x * self.signs)
+
+def sketch_size(components: int, d: int) -> int:
+    """Number of sums that `d` features are folded to: the largest prime within `components`.
+
+    Features that are no more than `components` are left as they are.
+    """
+    if d <= components:
+        return d
+    return next(n for n in range(components, 0, -1) if all(n % i for i in range(2, isqrt(n) + 1)))
 
 
 @dataclass(frozen=True)

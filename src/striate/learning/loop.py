@@ -282,8 +282,8 @@ def make_optimizer(tuner: Tuner, config: TuneConfig) -> torch.optim.Optimizer:
     ]
     grouped = [{"params": params, "lr": rate, "base_lr": rate} for params, rate in groups]
     if config.weight_decay:
-        return torch.optim.AdamW(grouped, weight_decay=config.weight_decay)
-    return torch.optim.Adam(grouped)
+        return torch.optim.AdamW(grouped, weight_decay=config.weight_decay, fused=True)
+    return torch.optim.Adam(grouped, fused=True)
 
 
 def learning_rate_factor(step: int, epoch_steps: int, config: TuneConfig) -> float:
