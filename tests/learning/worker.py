@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from striate.learning import TuneConfig, tune
-from striate.learning.loop import Loop
+from striate.learning.tune_loop import TuneLoop
 from tests.learning.tiny import tiny_data, tiny_model
 
 
@@ -74,10 +74,10 @@ def wait(child: int) -> int:
 
 def arm(job: dict[str, Any]) -> None:
     """Arrange for the process to be hit by a signal at the place the job names."""
-    step, save = Loop._step, torch.save
+    step, save = TuneLoop._step, torch.save
     writes = 0
 
-    def struck_step(self: Loop, *arguments: Any) -> float:
+    def struck_step(self: TuneLoop, *arguments: Any) -> float:
         if self.standing.step == job.get("kill_step"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.standing.step == job.get("term_step"):
@@ -93,7 +93,7 @@ def arm(job: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         save(state, handle)
 
-    Loop._step = struck_step  # type: ignore[method-assign]
+    TuneLoop._step = struck_step  # type: ignore[method-assign]
     torch.save = struck_save
 
 

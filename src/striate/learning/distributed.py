@@ -1,12 +1,54 @@
-"""One batch over several processes, with the gradient that one process would compute."""
+"""Devices and processes; one batch over several, with the gradient that one would compute."""
 
 from __future__ import annotations
 
+import atexit
+import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed
+
+from striate.core.device import device_name
+
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Set up devices, precision and, under torchrun, data-parallel processes.
+
+    Raises:
+        InputError: a device that is not known or not there.
+    """
+    kind, _, index = device_name(device).partition(":")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    arguments: dict[str, Any] = {"devices": [int(index)] if index else 1}
+    if processes > 1:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        arguments = {
+            "devices": local,
+            "num_nodes": processes // local,
+            # heads of other targets and layers behind the tap have no gradient in a step
+            "strategy": DDPStrategy(find_unused_parameters=True),
+        }
+    # Fabric announces precision and devices on its own; our verbs say what they do.
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(accelerator=kind, precision=PRECISIONS[precision], **arguments)
+    fabric.launch()
+    if processes > 1:
+        atexit.register(_leave_group)
+    return fabric
+
+
+def _leave_group() -> None:
+    """End the connections between processes: gloo's threads abort one that exits with them open."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 class _Gather(torch.autograd.Function):
