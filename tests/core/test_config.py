@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.core.errors import InputError, StriateError, nearest, unknown_name
@@ -54,15 +54,78 @@ def test_every_problem_is_told_at_once():
     text = str(error.value)
     assert text.startswith("a.yaml: ")
     assert "Did you mean epochs" in text
-    assert "config key learning_rate: Input should be greater than 0. Found -1." in text
-    assert "config key projection.kind: Input should be 'pca' or 'srp'. Found 'ica'." in text
+    assert "config key learning_rate should be greater than 0, found -1." in text
+    assert "config key projection.kind should be 'pca' or 'srp', found 'ica'." in text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"epochs": "many"}, "config key epochs should be a whole number, found 'many'."),
+        ({"epochs": 1.5}, "config key epochs should be a whole number, found 1.5."),
+        ({"learning_rate": "x"}, "config key learning_rate should be a number, found 'x'."),
+        ({"freeze": "a"}, "config key freeze should be a list, such as [a, b], found 'a'."),
+        ({"projection": 3}, "config key projection should be a section of key: value pairs, fo"),
+        ({"name": 3}, "config key name should be text (in quotes, where it looks like a number)"),
+    ],
+)
+def test_wrong_values_are_told_in_plain_words(values, said):
+    with pytest.raises(InputError) as error:
+        Outer.from_dict(values)
+    assert str(error.value).startswith(f"config: {said}")
+
+
+def test_what_our_own_checks_say_stands_as_it_is():
+    class Section(Config):
+        low: int = 0
+        high: int = 1
+
+        @model_validator(mode="after")
+        def _ordered(self) -> Self:
+            if self.low > self.high:
+                raise ValueError("low must not be above high")
+            return self
+
+    class Whole(Config):
+        section: Section = Section()
+
+    with pytest.raises(InputError) as error:
+        Section.from_dict({"low": 2})
+    assert str(error.value) == "config: low must not be above high."
+    with pytest.raises(InputError) as error:
+        Whole.from_dict({"section": {"low": 2}})
+    assert str(error.value) == "config: config key section: low must not be above high."
+
+
+def test_a_missing_key_is_named():
+    class Needs(Config):
+        path: str
+
+    with pytest.raises(InputError, match=r"config: config key path is missing\.$"):
+        Needs.from_dict({})
+
+
+@pytest.mark.parametrize(
+    ("values", "typed", "offered"),
+    [
+        ({"tuning": {"epochs": 3}}, "tuning.epochs", "epochs"),
+        ({"projection": {"epochs": 3}}, "projection.epochs", "epochs"),
+        ({"kind": "pca"}, "kind", "optional.kind, projection.kind"),
+        ({"optionl": {"kind": "pca"}}, "optionl.kind", "optional.kind, projection.kind"),
+    ],
+)
+def test_a_key_of_another_section_is_offered_where_it_is(values, typed, offered):
+    with pytest.raises(InputError) as error:
+        Outer.from_dict(values)
+    text = f"config: unknown config key {typed!r}. Did you mean {offered}?"
+    assert str(error.value) == text
 
 
 @pytest.mark.parametrize(
     "bad", [{"epochs": "many"}, {"epochs": 1.5}, {"projection": 3}, {"freeze": "features"}]
 )
 def test_bad_values_name_the_key(bad):
-    with pytest.raises(InputError, match=rf"config key {next(iter(bad))}.*Found"):
+    with pytest.raises(InputError, match=rf"config key {next(iter(bad))}.*found"):
         Outer.from_dict(bad)
 
 

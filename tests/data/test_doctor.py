@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from striate.core.errors import InputError
 from striate.data import checks, diagnose
 from striate.data.doctor import Diagnosis
 from tests.data.layouts import (
     mark_simulated,
+    picture,
     png_bytes,
     save_picture,
     write_algonauts,
@@ -390,6 +392,22 @@ def test_what_the_reader_refuses_is_never_called_good(request, monkeypatch, layo
     assert has(found, "error", "", "the reader knows better")
 
 
+def test_re_encoded_copies_are_named_across_subjects(tmp_path):
+    for subject, form in (("ann", "png"), ("bob", "jpg")):
+        (tmp_path / subject / "images").mkdir(parents=True)
+        for seed in range(4 if form == "png" else 2):
+            file = tmp_path / subject / "images" / f"im{seed}.{form}"
+            Image.fromarray(picture(seed, 64)).save(file)
+        ids = [p.stem for p in sorted((tmp_path / subject / "images").iterdir())]
+        np.save(tmp_path / subject / "responses.npy", np.random.rand(len(ids), 2))
+        (tmp_path / subject / "stimulus_ids.txt").write_text("\n".join(ids))
+    found = diagnose(tmp_path)
+    assert found.ok
+    named = "2 pairs of images look like one .*: ann/im0 and bob/im0, ann/im1 and bob/im1"
+    assert has(found, "warning", "images", named)
+    assert not has(diagnose(tmp_path, deep=False), "warning", "images", "look like one")
+
+
 def test_v4_real(shared_data):
     found = diagnose(shared_data / "data" / "macaque_v4_cowley2023", deep=False)
     assert (found.dataset, found.ok) == ("cowley_v4", True)
@@ -413,6 +431,13 @@ def mine(tmp_path: Path) -> Path:
 def edit(root: Path, change, name: str = "responses.csv") -> None:
     table = pd.read_csv(root / name)
     change(table).to_csv(root / name, index=False)
+
+
+def test_ids_that_lost_their_zeros(mine):
+    edit(mine, lambda t: t.assign(stimulus_id=[i.replace("a000", "a") for i in t["stimulus_id"]]))
+    found = diagnose(mine)
+    assert has(found, "error", "mine/responses.csv", "6 of 6 rows have no image")
+    assert any("Is 'a0' the image 'a0000'?" in f.advice for f in found.findings)
 
 
 def test_good_folder(mine):

@@ -184,6 +184,72 @@ def test_ids_that_look_like_numbers_stay_as_they_are(tmp_path, values):
     assert next(iter(read("folder", tmp_path).values())).responses.stimulus_ids == ["000", "001"]
 
 
+@pytest.mark.parametrize("where", ["", "anna"])
+@pytest.mark.parametrize(
+    ("kind", "given", "named"),
+    [
+        ("csv", [0, 1, 2], "Is '0' the image '000'"),
+        ("parquet", [0, 1, 2], "Is '0' the image '000'"),
+        ("csv", ["000.png", "001.png", "002.png"], "Is '000.png' the image '000'"),
+        ("csv", ["000", "001", "2.0"], r"Is '2\.0' the image '002'"),
+    ],
+)
+def test_ids_that_lost_their_zeros_are_not_paired_but_told(
+    tmp_path, values, kind, given, named, where
+):
+    for i in range(3):
+        save_picture(tmp_path / "images" / f"00{i}.png", i)
+    write(tmp_path / where, values[:3], kind, given)
+    with pytest.raises(InputError, match=rf"{named}\? Write each id exactly as the image is"):
+        read("folder", tmp_path)
+
+
+@pytest.mark.parametrize(("mark", "decimal"), [(";", ","), (";", "."), ("\t", ".")])
+@pytest.mark.parametrize("name", ["responses", "units"])
+def test_other_separators_than_commas_are_told(root, values, mark, decimal, name):
+    write(root, values, "csv")
+    table = frame(values)
+    if name == "units":
+        table = pd.DataFrame({"unit_id": list("wxyz"), "noise_ceiling": 0.5})
+    table.to_csv(root / f"{name}.csv", index=False, sep=mark, decimal=decimal)
+    kind = {";": "semicolons", "\t": "tabs"}[mark]
+    with pytest.raises(InputError, match=rf"{name}\.csv is separated by {kind}, expected commas"):
+        read("folder", root)
+
+
+def test_a_table_of_one_column_has_no_separator(root, values):
+    write(root, values, "csv")
+    (root / "units.csv").write_text("unit_id\nw\nx\ny\nz\n")
+    assert read("folder", root)["mine"].responses.unit_ids == list("wxyz")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "likely"), [("latin-1", "Latin-1"), ("cp1252", "Latin-1"), ("utf-16", "UTF-16")]
+)
+@pytest.mark.parametrize("mark", [",", "\t"])
+def test_tables_in_another_encoding_are_told(root, values, encoding, likely, mark):
+    if likely == "UTF-16" or mark == ",":
+        table = frame(values).rename(columns={"w": "größe"})
+        table.to_csv(root / "responses.csv", index=False, encoding=encoding, sep=mark)
+        with pytest.raises(
+            InputError, match=rf"responses\.csv is not UTF-8 text .* looks like {likely}. Save it"
+        ):
+            read("folder", root)
+
+
+def test_a_mark_before_utf_8_does_no_harm(root, values):
+    table = frame(values).rename(columns={"w": "größe"})
+    table.to_csv(root / "responses.csv", index=False, encoding="utf-8-sig")
+    assert read("folder", root)["mine"].responses.unit_ids == ["größe", *"xyz"]
+
+
+def test_ids_in_another_encoding_are_told(root, values):
+    write(root, values, "npy")
+    (root / "stimulus_ids.txt").write_text("\n".join(ids()), encoding="utf-16")
+    with pytest.raises(InputError, match=r"stimulus_ids\.txt is not UTF-8 text .*like UTF-16"):
+        read("folder", root)
+
+
 def test_more_and_fewer_rows_than_images(root, values):
     write(root, values[:4], "csv", ids()[:4])
     with pytest.raises(InputError, match=r"4 rows of responses and 6 images .*\(a0004, a0005\)"):

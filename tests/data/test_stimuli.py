@@ -13,6 +13,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data import StimulusSet, stimuli
+from striate.data.lookalikes import thumbnail
 from tests.data.layouts import picture, png_bytes, save_picture, write_images
 
 
@@ -135,6 +136,19 @@ def test_indices_and_subset():
     assert part.ids == ("c", "a")
     assert part.hashes == (hashes[2], hashes[0])
     assert StimulusSet(list("ab"), [picture(7)] * 2).subset([1]).hashes == (hash_image(picture(7)),)
+
+
+def test_hash_and_thumbnail_take_one_decoding_and_go_along(monkeypatch):
+    found = StimulusSet(list("abc"), [picture(i) for i in range(3)])
+    decoded = []
+    image = StimulusSet.image
+    monkeypatch.setattr(StimulusSet, "image", lambda s, i: decoded.append(i) or image(s, i))
+    assert len(found.hashes) == len(found.thumbnails) == 3
+    part = found.subset([2, 0])
+    np.testing.assert_array_equal(part.thumbnails, found.thumbnails[[2, 0]])
+    np.testing.assert_array_equal(part.thumbnails[1], thumbnail(picture(0)))
+    assert sorted(decoded) == [0, 1, 2]
+    assert found.subset([]).thumbnails.shape == (0, 16, 16, 3)
 
 
 def test_unknown_id_offers_the_nearest():

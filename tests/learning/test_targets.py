@@ -32,6 +32,7 @@ def ready(*data: Any, zscore: bool = False) -> list[Any]:
         ({"tune": np.array([True, False])}, "tune must be positions"),
         ({"responses": np.full((60, 3), np.nan)}, "none of its 3 units"),
         ({"responses": np.ones((60, 3))}, "none of its 3 units"),
+        ({"unit_ids": ["a", "b"]}, "2 unit ids for 12 units"),
     ],
 )
 def test_refused(changes: dict[str, Any], message: str) -> None:
@@ -58,6 +59,13 @@ def test_bad_units_are_left_out_with_one_warning() -> None:
     assert found[0].tune_responses.shape == (40, 3)
     assert found[1].select_responses.shape == (20, 3)
     assert len(found[2].units) == 12
+
+
+def test_units_that_are_left_out_are_named_by_their_ids() -> None:
+    data = tiny_data("A", units=4, unit_ids=["lh-7", "lh-9", "rh-1", "rh-2"])
+    data.responses[3, 1] = data.responses[5, 2] = np.nan
+    with pytest.warns(UserWarning, match=r"A: 2 of 4 \(units lh-9, rh-1\)"):
+        ready(data)
 
 
 def test_values_in_other_parts_do_not_matter() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -11,6 +12,25 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import write_text
+
+PLAIN = {
+    "missing": "is missing",
+    "model_type": "should be a section of key: value pairs",
+    "dict_type": "should be a section of key: value pairs",
+    "tuple_type": "should be a list, such as [a, b]",
+    "list_type": "should be a list, such as [a, b]",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "string_type": "should be text (in quotes, where it looks like a number)",
+}
+"""What pydantic's kinds of problems are in plain words; others keep their text."""
+SHOWN = 4
+"""At most this many places are offered where a key is known."""
 
 
 class Config(BaseModel):
@@ -92,16 +112,54 @@ def _explain(cls: type[BaseModel], error: ValidationError, source: str) -> Input
     problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
     for problem in problems:  # unknown keys first: a typo is also a missing key
         place = ".".join(str(p) for p in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            known = _fields_at(cls, problem["loc"][:-1])
-            lines.append(
-                str(unknown_name("config key", str(problem["loc"][-1]), known))
-                + (f" (at {place})" if len(problem["loc"]) > 1 else "")
-            )
+        kind, found = problem["type"], problem["input"]
+        if kind == "extra_forbidden":
+            lines += _unknown(cls, problem["loc"], found)
+        elif kind == "value_error":  # our own validators: a sentence already
+            where = f"config key {place}: " if place else ""
+            lines.append(f"{where}{problem['ctx']['error']}.")
         else:
-            found = "" if problem["type"] == "missing" else f" Found {problem.get('input')!r}."
-            lines.append(f"config key {place or '(top)'}: {problem['msg']}.{found}")
+            said = PLAIN.get(kind) or problem["msg"].replace("Input should", "should", 1)
+            found = "" if kind == "missing" else f", found {found!r}"
+            lines.append(f"config key {place} {said}{found}.")
     return InputError(f"{source}: " + "\n".join(lines))
+
+
+def _unknown(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> list[str]:
+    """Name each unknown key, and where that key is known, or else what looks like it."""
+    here = _fields_at(cls, loc[:-1])
+    lines = []
+    for typed in _flat(value, ".".join(map(str, loc))):
+        leaf = typed.rpartition(".")[2]
+        paths = [p for p in _paths(cls) if p.rpartition(".")[2] == leaf]
+        # The nearest by the whole path first: of a mistyped section, the right one.
+        paths.sort(key=lambda p: -SequenceMatcher(None, typed, p).ratio())
+        if paths:
+            more = ", …" if len(paths) > SHOWN else ""
+            offer = f"{', '.join(paths[:SHOWN])}{more}"
+            lines.append(f"unknown config key {typed!r}. Did you mean {offer}?")
+    if not lines:
+        at = f"(at {'.'.join(map(str, loc))})" if len(loc) > 1 else ""
+        lines.append(str(unknown_name("config key", str(loc[-1]), here, at)))
+    return lines
+
+
+def _paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Walk through a config class and yield the dotted path of every key that holds a value."""
+    for name, field in cls.model_fields.items():
+        section = _section(field.annotation)
+        if section is None:
+            yield prefix + name
+        else:
+            yield from _paths(section, f"{prefix}{name}.")
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Return the config class that an annotation holds, if any."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
 
 
 def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
@@ -110,10 +168,7 @@ def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
         field = cls.model_fields.get(str(part))
         if field is None:
             continue  # a list index, or the tag of a union
-        for candidate in (field.annotation, *get_args(field.annotation)):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                cls = candidate
-                break
+        cls = _section(field.annotation) or cls
     return list(cls.model_fields)
 
 

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
+from striate.data.lookalikes import near_duplicates, thumbnail
 from striate.data.readers.arrays import load_npy
 from striate.data.stimuli import StimulusSet
 
@@ -21,6 +22,13 @@ Level = Literal["ok", "warning", "error"]
 SHOWN = 20
 """At most this many broken images of one place get a finding of their own."""
 BLOCK_BYTES = 2**26
+
+
+class Look(NamedTuple):
+    """What is kept of a decoded image: its content hash and a thumbnail."""
+
+    digest: str
+    thumbnail: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -154,21 +162,21 @@ def check_values(
         notes.ok(place, f"{shape} ({what}), {values.dtype}, complete.")
 
 
-def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> dict[str, str]:
-    """Open every image; with `deep` decode it fully, and hash it.
+def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> dict[str, Look]:
+    """Open every image; with `deep` decode it fully, hash it and keep a thumbnail.
 
     Without `deep` only headers are read: an image cut off further down is not found, and copies
     of one picture are not.
 
     Returns:
-        The content hash of each image that could be decoded, by stimulus id.
+        Hash and thumbnail of each image that could be decoded, by stimulus id.
     """
 
-    def look(i: int) -> tuple[tuple[int, int], str | None] | str:
+    def look(i: int) -> tuple[tuple[int, int], Look | None] | str:
         try:
             if deep:
                 rgb = stimuli.image(i)
-                return (rgb.shape[0], rgb.shape[1]), hash_image(rgb)
+                return (rgb.shape[0], rgb.shape[1]), Look(hash_image(rgb), thumbnail(rgb))
             return stimuli.probe(i), None
         except Exception as error:  # a decoder may raise anything on bytes made to break it
             return str(error) if isinstance(error, InputError) else f"image {i}: {error!r}"
@@ -188,22 +196,24 @@ def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> 
             of = f"{len(sizes)} sizes, from {of} to {sizes[-1][0]} x {sizes[-1][1]}"
         how = "decoded" if deep else "opened, not decoded"
         notes.ok(place, f"{len(good):,} images {how} ({of}).")
-    return {name: digest for name, (_, digest) in good.items() if digest is not None}
+    return {name: kept for name, (_, kept) in good.items() if kept is not None}
 
 
-def check_copies(notes: Notes, hashes: Mapping[str, Mapping[str, str]]) -> None:
+def check_copies(notes: Notes, looks: Mapping[str, Mapping[str, Look]]) -> None:
     """Find pictures that occur under several ids, within and across subjects.
 
     Args:
         notes: takes the findings.
-        hashes: by subject, the content hash of each stimulus.
+        looks: by subject, what was kept of each stimulus.
     """
     owners: dict[str, set[str]] = defaultdict(set)
-    for subject, own in hashes.items():
+    different: dict[str, tuple[str, np.ndarray]] = {}
+    for subject, own in looks.items():
         groups: dict[str, list[str]] = defaultdict(list)
-        for stimulus, digest in own.items():
+        for stimulus, (digest, small) in own.items():
             groups[digest].append(stimulus)
             owners[digest].add(subject)
+            different.setdefault(digest, (f"{subject}/{stimulus}", small))
         copies = [names for names in groups.values() if len(names) > 1]
         if copies:
             notes.warning(
@@ -220,4 +230,21 @@ def check_copies(notes: Notes, hashes: Mapping[str, Mapping[str, str]]) -> None:
             some(several, 8),
             f"{len(shared):,} pictures were seen by more than one subject.",
             "A split puts such a picture into the same part for all of them.",
+        )
+    _check_lookalikes(notes, list(different.values()))
+
+
+def _check_lookalikes(notes: Notes, pictures: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Warn of pictures that differ in their pixels and look the same; given names, thumbnails."""
+    if not pictures:
+        return
+    names = [name for name, _ in pictures]
+    pairs = near_duplicates(np.stack([small for _, small in pictures]))
+    if len(pairs):
+        notes.warning(
+            "images",
+            f"{len(pairs)} pairs of images look like one picture, re-encoded or resized: "
+            f"{some(f'{names[i]} and {names[j]}' for i, j in pairs)}.",
+            "Their pixels differ, so a split may put one into tune and the other into test. If "
+            "they are one picture, use the same file for both, or leave one out.",
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from striate.core.errors import InputError, unknown_name
+from striate.data.images import SUFFIXES
 from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
 
@@ -51,7 +53,34 @@ def explain_mismatch(subject: str, stimuli: StimulusSet, responses: Responses) -
             f"{len(stimuli)} images do not pair by id. "
             f"{len(missing)} without an image ({', '.join(missing[:5]) or 'none'}), "
             f"{len(extra)} images without responses ({', '.join(extra[:5]) or 'none'})."
+            + alike_ids(missing, extra)
         )
+
+
+def alike_ids(rows: Iterable[str], images: Iterable[str]) -> str:
+    """Return a hint, or nothing: ids that differ by leading zeros or a suffix from an image's.
+
+    They are not paired: `1` may be `001` or an image that is missing, and only the owner knows.
+
+    >>> alike_ids(["1"], ["001", "002"])
+    " Is '1' the image '001'? Write each id exactly as the image is named, without suffix."
+    """
+    named = {_bare(name): name for name in images}
+    for row in rows:
+        if _bare(row) in named:
+            return (
+                f" Is {row!r} the image {named[_bare(row)]!r}? Write each id exactly as the image "
+                "is named, without suffix."
+            )
+    return ""
+
+
+def _bare(name: str) -> str:
+    """Take from an id what spreadsheets and scripts add or drop: zeros, `.0`, a suffix."""
+    stem, dot, end = name.rpartition(".")
+    if dot and (end == "0" or f".{end.lower()}" in SUFFIXES):
+        name = stem
+    return re.sub(r"0*(\d+)", r"\1", name)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.data.checks import Notes, check_copies, check_images, check_values, open_array, some
+from striate.data.checks import (
+    Look,
+    Notes,
+    check_copies,
+    check_images,
+    check_values,
+    open_array,
+    some,
+)
+from striate.data.dataset import alike_ids
 from striate.data.readers import read
 from striate.data.readers.algonauts2023 import (
     CLASSES,
@@ -47,7 +56,7 @@ def examine_algonauts(notes: Notes, path: Path, deep: bool) -> None:
         folders = [path]
     if not folders:
         notes.error(str(path), "no folders subj01 … subj08.", "Name the subjects' folders so.")
-    hashes: dict[str, Mapping[str, str]] = {}
+    looks: dict[str, Mapping[str, Look]] = {}
     for folder in folders:
         before = notes.errors
         with notes.guard(folder.name):
@@ -55,7 +64,7 @@ def examine_algonauts(notes: Notes, path: Path, deep: bool) -> None:
             if files:
                 stimuli = StimulusSet([f.stem for f in files.values()], list(files.values()))
                 place = f"{folder.name}/training_images"
-                hashes[folder.name] = check_images(notes, stimuli, place, deep)
+                looks[folder.name] = check_images(notes, stimuli, place, deep)
             for side in HEMISPHERES:
                 with notes.guard(f"{folder.name} {side}"):
                     _hemisphere(notes, folder, side, files)
@@ -66,7 +75,7 @@ def examine_algonauts(notes: Notes, path: Path, deep: bool) -> None:
         for side in HEMISPHERES if notes.errors == before else ():
             with notes.guard(folder.name):  # one side at a time stays on disk
                 read("algonauts2023", folder, hemispheres=[side])
-    check_copies(notes, hashes)
+    check_copies(notes, looks)
 
 
 def _training_images(notes: Notes, folder: Path) -> dict[int, Path]:
@@ -172,20 +181,20 @@ def examine_cowley(notes: Notes, path: Path, deep: bool) -> None:
         names |= {p.stem.removeprefix("responses_") for p in (path / part).glob("responses_*.npy")}
     if not names:
         notes.error(str(path), "no sessions.", "Expected images/images_SESSION.zip.")
-    hashes: dict[str, Mapping[str, str]] = {}
+    looks: dict[str, Mapping[str, Look]] = {}
     for session in sorted(names):
         before = notes.errors
         ids: tuple[str, ...] = ()
         with notes.guard(f"{session}/images"):
             stimuli = StimulusSet.from_zip(path / "images" / f"images_{session}.zip")
             ids = stimuli.ids
-            hashes[session] = check_images(notes, stimuli, f"{session}/images", deep)
+            looks[session] = check_images(notes, stimuli, f"{session}/images", deep)
         with notes.guard(session):
             _session(notes, path, session, ids)
         if notes.errors == before:
             with notes.guard(session):
                 read("cowley_v4", path, subjects=[session])
-    check_copies(notes, hashes)
+    check_copies(notes, looks)
 
 
 def _session(notes: Notes, path: Path, session: str, ids: tuple[str, ...]) -> None:
@@ -247,14 +256,14 @@ def examine_folder(notes: Notes, path: Path, deep: bool) -> None:
         wanted = ", ".join(f"responses{s}" for s in SUFFIXES)
         notes.error(path.name, "images, but no responses.", f"Add one of {wanted}.")
     # Images are examined once, though several subjects may share them.
-    found: dict[Path, tuple[set[str], Mapping[str, str]]] = {}
+    found: dict[Path, tuple[set[str], Mapping[str, Look]]] = {}
     for images in dict.fromkeys(_images_of(f, path) for f in folders or [path]):
         with notes.guard(str(images)):
             stimuli = StimulusSet.from_folder(images)
             found[images] = set(stimuli.ids), {}
             place = images.relative_to(path).as_posix()
             found[images] = set(stimuli.ids), check_images(notes, stimuli, place, deep)
-    hashes: dict[str, Mapping[str, str]] = {}
+    looks: dict[str, Mapping[str, Look]] = {}
     for folder in folders:
         subject, images = folder.resolve().name, _images_of(folder, path)
         names, known = found.get(images, (None, {}))
@@ -272,8 +281,8 @@ def examine_folder(notes: Notes, path: Path, deep: bool) -> None:
         if notes.errors == before and images in found:
             with notes.guard(subject):
                 read("folder", path, subjects=[subject])
-        hashes[subject] = {name: digest for name, digest in known.items() if name in rows}
-    check_copies(notes, hashes)
+        looks[subject] = {name: look for name, look in known.items() if name in rows}
+    check_copies(notes, looks)
 
 
 def _images_of(folder: Path, root: Path) -> Path:
@@ -292,7 +301,8 @@ def _paired(
         notes.error(
             place,
             f"{len(missing)} of {len(ids)} rows have no image ({some(missing)}).",
-            "A stimulus id is the image's path below images/, without suffix.",
+            "A stimulus id is the image's path below images/, without suffix."
+            + alike_ids(missing, extra),
         )
     if extra and shared:
         found = f"{len(extra)} of {len(names)} shared images have no row here ({some(extra)})."

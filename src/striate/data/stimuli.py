@@ -18,6 +18,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_image, hash_json
 from striate.data.images import SUFFIXES, decode_image, probe_image, resize_image
+from striate.data.lookalikes import SIDE, thumbnail
 
 T = TypeVar("T")
 _ARCHIVE = threading.Lock()
@@ -125,7 +126,22 @@ class StimulusSet:
     @cached_property
     def hashes(self) -> tuple[str, ...]:
         """Content hash of each decoded image: what splits and leak checks go by."""
-        return tuple(self._map(lambda i: hash_image(self.image(i))))
+        return tuple(digest for digest, _ in self._looked)
+
+    @cached_property
+    def thumbnails(self) -> np.ndarray:
+        """A small copy of each image, uint8 (N, 16, 16, 3): what near-duplicates are found by."""
+        return np.array([small for _, small in self._looked], np.uint8).reshape(-1, SIDE, SIDE, 3)
+
+    @cached_property
+    def _looked(self) -> list[tuple[str, np.ndarray]]:
+        """Hash and thumbnail of each image, decoded once for both."""
+
+        def look(i: int) -> tuple[str, np.ndarray]:
+            rgb = self.image(i)
+            return hash_image(rgb), thumbnail(rgb)
+
+        return self._map(look)
 
     def indices(self, ids: Iterable[str]) -> np.ndarray:
         """Return the position of each id, in the order given."""
@@ -137,10 +153,12 @@ class StimulusSet:
         return np.array([place[i] for i in ids], dtype=np.int64)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> StimulusSet:
-        """Return the stimuli at `indices`, in that order; known hashes go along."""
+        """Return the stimuli at `indices`, in that order; known hashes and thumbnails go along."""
         part = StimulusSet([self.ids[i] for i in indices], [self.sources[i] for i in indices])
         if "hashes" in self.__dict__:
             part.__dict__["hashes"] = tuple(self.hashes[i] for i in indices)
+        if "_looked" in self.__dict__:
+            part.__dict__["_looked"] = [self._looked[i] for i in indices]
         return part
 
     def decoded(self, size: int, resize: str = "squash", cache: Cache | None = None) -> np.ndarray:

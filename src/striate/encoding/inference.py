@@ -14,6 +14,8 @@ from striate.encoding.scores import flat, standardize, usable
 
 EXACT_UP_TO = 12
 """Subjects up to which all sign flips are enumerated (4,096 of them)."""
+ENOUGH_SUBJECTS = 6
+"""With fewer, no sign-flip test over subjects can reach p = 0.05."""
 BLOCK = 1024
 """Units handled at once, which bounds memory."""
 
@@ -197,8 +199,8 @@ def sign_flip_p(differences: np.ndarray, seed: int = 0, flips: int = 10_000) -> 
     """Two-sided p of a paired test over subjects: the mean difference under random signs.
 
     All sign patterns are enumerated for up to 12 subjects (an exact test, Fisher 1935), else
-    `flips` random ones. With n subjects no p below 2 / 2^n is possible, so fewer than 6 subjects
-    cannot reach 0.05. NaN with fewer than two subjects.
+    `flips` random ones. With n subjects no p below 2 / 2^n is possible, so fewer than
+    `ENOUGH_SUBJECTS` cannot reach 0.05. NaN with fewer than two subjects.
 
     >>> sign_flip_p(np.array([0.1, 0.2, 0.3, 0.1]))
     0.125

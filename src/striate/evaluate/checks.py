@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
+from striate.data.lookalikes import near_duplicates
 from striate.encoding.ridge import unusable_units
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
@@ -63,6 +66,33 @@ def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
                 f"folds of two or more. Use fewer (encode.folds={max(2, n // 2)}), a larger share "
                 f"(split.{part}, now {getattr(config.split, part):g}), or more stimuli."
             )
+
+
+def find_lookalikes(dataset: Dataset, split: Split) -> list[str]:
+    """Return one line where test images look like images outside of test; none where none do.
+
+    Copies that were re-encoded or resized have other pixels, so the split cannot know them for
+    one picture (`striate.data.lookalikes`).
+    """
+    part_of = dict(zip(split.table["hash"], split.table["part"], strict=True))
+    # One entry a picture, whoever saw it: its name for the line, and its thumbnail.
+    named: dict[bool, dict[str, tuple[str, np.ndarray]]] = {True: {}, False: {}}
+    for subject, recording in dataset.items():
+        stimuli = recording.stimuli
+        for i, digest in enumerate(stimuli.hashes):
+            if (part := part_of[digest]) != "unused":
+                name = f"{subject}/{stimuli.ids[i]} in {part}"
+                named[part == "test"].setdefault(digest, (name, stimuli.thumbnails[i]))
+    (tests, test), (others, other) = (zip(*named[k].values(), strict=True) for k in (True, False))
+    pairs = near_duplicates(np.stack(test), np.stack(other))
+    if not len(pairs):
+        return []
+    i, j = pairs[0]
+    return [
+        f"{len(pairs)} pairs of images look like one picture, re-encoded or resized, and stand on "
+        f"both sides of the split (first: {tests[i]}, {others[j]}). Scores on them are not on new "
+        "images. Use one file for both, or leave one out."
+    ]
 
 
 def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:

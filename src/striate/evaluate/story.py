@@ -16,11 +16,13 @@ from striate.core.files import locked, read_json, write_json
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import Dataset, Split, make_split, tidy
 from striate.encoding import Encoding
+from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.evaluate import tables
 from striate.evaluate.cells import Bench, score_subject, tuned_model
 from striate.evaluate.checks import (
     check_sizes,
     check_taps,
+    find_lookalikes,
     find_targets,
     kind_of,
     load_given,
@@ -97,7 +99,7 @@ def started(
     base = config.model.build()
     given = load_given(jobs, base)
     check_taps(config, jobs, [base, *given.values()])
-    notes += more
+    notes += more + find_lookalikes(dataset, split)
     for note in notes:
         options.say(f"note: {note}")
     options.say(_what(dataset, split, targets))
@@ -211,6 +213,9 @@ def _leaks(bench: Bench) -> dict[str, Any]:
         "images": int(table["hash"].nunique()),
         "images_in_two_parts": int((parts > 1).sum()),
         "images_of_several_subjects": int((table.groupby("hash")["subject"].nunique() > 1).sum()),
+        # What was compared before each score. An image in both raises LeakError, so that
+        # nothing is written: a check that stands here has found none.
+        "on_overlap": "refused",
         "checks": bench.leaks,
     }
 
@@ -228,7 +233,7 @@ def _warnings(bench: Bench, scored: Sequence[tables.Scored], rois: pd.DataFrame)
         )
     for kind, group in rois.groupby("generalization"):
         n = group["subject"].nunique()
-        if n < 6:
+        if n < ENOUGH_SUBJECTS:
             found.append(
                 f"{kind}: with {n} subject{'s' if n > 1 else ''} the sign-flip test over subjects "
                 + ("does not exist." if n < 2 else f"cannot give a p below {2 / 2**n:.3g}.")

@@ -25,6 +25,7 @@ class TuneData:
         tune: positions of the stimuli to learn from.
         select: positions of the stimuli that early stopping looks at; may be empty.
         simulated: whether the responses are simulated.
+        unit_ids: name of each unit, used in messages; empty: its position.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TuneData:
     tune: np.ndarray
     select: np.ndarray
     simulated: bool = False
+    unit_ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,10 @@ def _check(one: TuneData, size: int) -> None:
     counts = {"images": len(images), "responses": len(responses), "hashes": len(one.hashes)}
     if len(set(counts.values())) > 1:
         raise InputError(f"target {one.name}: one row a stimulus is needed, found {counts}.")
+    if len(one.unit_ids) not in (0, responses.shape[1]):
+        raise InputError(
+            f"target {one.name}: {len(one.unit_ids)} unit ids for {responses.shape[1]} units."
+        )
     for part, least in (("tune", 2), ("select", 0)):
         rows = np.asarray(getattr(one, part))
         if rows.ndim != 1 or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
@@ -156,7 +162,8 @@ def _take(one: TuneData, zscore: bool, dropped: list[str]) -> TuneTarget:
         )
     if keep.size < y.shape[1]:
         lost = np.setdiff1d(np.arange(y.shape[1]), keep)
-        shown = ", ".join(map(str, lost[:10])) + (" …" if lost.size > 10 else "")
+        names = [str(one.unit_ids[u] if len(one.unit_ids) else u) for u in lost[:10]]
+        shown = ", ".join(names) + (" …" if lost.size > 10 else "")
         dropped.append(f"{one.name}: {lost.size} of {y.shape[1]} (units {shown})")
     y, y_select = y[:, keep], y_select[:, keep]
     if zscore:

@@ -13,6 +13,7 @@ images in `DATA/SUBJECT/images`, or shared in `DATA/images`.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
 
 SUFFIXES = (".npy", ".csv", ".parquet", ".nc")
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a file of UTF-16 begins, such as Excel's "Unicode text"."""
 
 
 def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset:
@@ -69,9 +72,9 @@ def _recording(folder: Path, subject: str, root: Path) -> Recording:
     own = folder / "images"
     stimuli = StimulusSet.from_folder(own if own.is_dir() else root / "images")
     responses = read_responses(files[0], subject)
-    extra = set(stimuli.ids) - set(responses.stimulus_ids)
-    if extra and not own.is_dir():  # shared images: a subject need not have seen them all
-        stimuli = stimuli.subset([i for i, s in enumerate(stimuli.ids) if s not in extra])
+    rows, names = set(responses.stimulus_ids), set(stimuli.ids)
+    if rows < names and not own.is_dir():  # shared images: a subject need not have seen them all
+        stimuli = stimuli.subset([i for i, s in enumerate(stimuli.ids) if s in rows])
     return Recording.pair(subject, stimuli, responses)
 
 
@@ -101,19 +104,53 @@ def _row_ids(file: Path) -> list[str]:
             f"{file} needs {names.name} beside it: one stimulus id a line, in the order of the "
             "rows. Pairing by sort order is how responses get mixed up."
         )
-    text = names.read_text(encoding="utf-8-sig")  # Excel and Notepad put a mark before the first
+    try:
+        text = names.read_text(encoding="utf-8-sig")  # Excel and Notepad put a mark before it
+    except UnicodeDecodeError as error:
+        raise _not_utf8(names, error) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _from_table(file: Path) -> tuple[np.ndarray, list[str], list[str]]:
+def _read_table(file: Path, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV or parquet table; the columns in `text` are not taken for numbers."""
+    if file.suffix == ".csv":
+        _check_separator(file)
     try:
-        table = (
-            pd.read_csv(file, dtype={"stimulus_id": str})
-            if file.suffix == ".csv"
-            else pd.read_parquet(file)
-        )
+        if file.suffix == ".csv":
+            return pd.read_csv(file, dtype=dict.fromkeys(text, str))
+        return pd.read_parquet(file)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file, error) from error
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise InputError(f"{file} cannot be read as a table: {error}") from error
+
+
+def _check_separator(file: Path) -> None:
+    """Refuse other separators than commas: with them goes the decimal comma, or does not."""
+    with file.open("rb") as f:
+        head = f.readline()
+    if b"," in head or head.startswith(UTF16):
+        return
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if mark.encode() in head:
+            decimal = ", decimal=','" if mark == ";" else ""
+            raise InputError(
+                f"{file} is separated by {name}, expected commas. Save it anew, for example with "
+                f"pandas: read_csv(file, sep={mark!r}{decimal}).to_csv(file, index=False)."
+            )
+
+
+def _not_utf8(file: Path, error: UnicodeDecodeError) -> InputError:
+    with file.open("rb") as f:
+        likely = "UTF-16" if f.read(2) in UTF16 else "Latin-1"
+    return InputError(
+        f"{file} is not UTF-8 text (byte {error.object[error.start]:#04x}); it looks like {likely}."
+        " Save it as UTF-8 (in Excel: CSV UTF-8)."
+    )
+
+
+def _from_table(file: Path) -> tuple[np.ndarray, list[str], list[str]]:
+    table = _read_table(file, text=["stimulus_id"])
     if "stimulus_id" not in table.columns:
         raise unknown_name(f"column of {file}", "stimulus_id", table.columns)
     numbers = table.drop(columns="stimulus_id")
@@ -137,10 +174,7 @@ def _units(file: Path, n_units: int, names: list[str] | None) -> dict[str, Any]:
     """Read the optional table of units into arguments of `Responses.build`."""
     if not file.is_file():
         return {"unit_ids": names} if names else {}
-    try:
-        table = pd.read_csv(file, dtype={"unit_id": str, "hemisphere": str})
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise InputError(f"{file} cannot be read as a table: {error}") from error
+    table = _read_table(file, text=["unit_id", "hemisphere"])
     if "unit_id" not in table.columns or len(table) != n_units:
         raise InputError(
             f"{file}: expected a column unit_id and {n_units} rows, found columns "
