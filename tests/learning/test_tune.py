@@ -325,7 +325,7 @@ def test_other_settings_or_data_are_refused(tmp_path: Path) -> None:
 
 def test_foreign_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(InputError, match=r"holds no tuning run.*thesis\.tex"):
+    with pytest.raises(InputError, match=r"holds no such run.*thesis\.tex"):
         run(tmp_path)
 
 

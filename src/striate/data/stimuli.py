@@ -61,13 +61,7 @@ class StimulusSet:
         Other files are left out, and so are hidden ones (`.thumbnails/…`, macOS's `._a.png`).
         """
         path = Path(path)
-        if not path.is_dir():
-            raise InputError(f"image folder {path} does not exist.")
-        files = sorted(
-            p for p in path.rglob("*") if _is_image(p.relative_to(path).parts) and p.is_file()
-        )
-        if not files:
-            raise InputError(f"no images in {path} (looked for {', '.join(sorted(SUFFIXES))}).")
+        files = image_files(path)
         return cls([p.relative_to(path).with_suffix("").as_posix() for p in files], files)
 
     @classmethod
@@ -184,6 +178,23 @@ class StimulusSet:
     def _map(self, function: Callable[[int], T]) -> list[T]:
         with ThreadPoolExecutor() as pool:  # Pillow frees the interpreter lock while decoding
             return list(pool.map(function, range(len(self))))
+
+
+def image_files(folder: str | Path) -> list[Path]:
+    """List every image below a folder, sorted; other and hidden files are left out.
+
+    Raises:
+        InputError: no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"image folder {folder} does not exist.")
+    files = sorted(
+        p for p in folder.rglob("*") if _is_image(p.relative_to(folder).parts) and p.is_file()
+    )
+    if not files:
+        raise InputError(f"no images in {folder} (looked for {', '.join(sorted(SUFFIXES))}).")
+    return files
 
 
 def _is_image(parts: Sequence[str]) -> bool:

@@ -55,7 +55,7 @@ class TuneLoop(Loop):
         self.tuner, self.targets, self.config = tuner, targets, config
 
     def run(self) -> Standing:
-        """Tune to the end, see `Loop.run`; with early stopping the best weights are put in place."""
+        """See `Loop.run`; with early stopping the best weights are put in place at the end."""
         super().run()
         if self.config.early_stopping is not None and self.standing.best_score is not None:
             self.tuner.load_state_dict(read(self.checkpoints.best(self.standing.best_epoch)))
