@@ -89,3 +89,36 @@ def gather(local: Tensor, sizes: Sequence[int]) -> Tensor:
     if len(sizes) == 1:
         return local
     return _Gather.apply(local, tuple(sizes), distributed.get_rank())
+
+
+class _AllSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        total = local.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def all_sum(local: Tensor) -> Tensor:
+    """Sum a tensor over the processes, so that gradients flow back.
+
+    The backward pass sums the gradients of all processes in turn. Where every process goes on to
+    the same loss, each therefore gets the gradient **times the number of processes**, and the
+    mean that data-parallel training takes of its parameters' gradients is that of one process.
+    A sum without a backward of its own would drop what the others' losses owe to these values.
+
+    Args:
+        local: any shape, the same on every process.
+
+    Returns:
+        The sum; `local` itself where there is one process.
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return local
+    return _AllSum.apply(local)

@@ -12,7 +12,10 @@ from lightning_fabric import Fabric
 
 from striate.core.config import differing
 from striate.core.errors import InputError
-from striate.core.files import explain_os_error, locked, write_text
+from striate.core.files import explain_os_error, locked, read_json, write_text
+from striate.models import Model, load_state
+from striate.models.store import WEIGHTS
+from striate.models.weights import fill
 
 
 def folder_lock(folder: Path, fabric: Fabric) -> AbstractContextManager[None]:
@@ -54,3 +57,16 @@ def claim(folder: Path, name: str, record: Mapping[str, Any], fabric: Fabric) ->
             + "\n  ".join(differences)
             + "\nChoose another folder, or delete this one."
         )
+
+
+def finished_model(model: Model, folder: Path) -> Model:
+    """Return the model of a finished folder; works for networks that are not registered."""
+    saved = read_json(folder / "config.json")
+    fill(model.network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
+    model.provenance = saved["provenance"]
+    if model.fingerprint() != saved["fingerprint"]:
+        raise InputError(
+            f"{folder / WEIGHTS} is not what the run wrote (fingerprints differ). Restore the file "
+            "or delete the folder to learn again."
+        )
+    return model.eval()

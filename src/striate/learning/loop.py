@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -150,6 +151,18 @@ class Loop(ABC):
                 self.learner.state_dict(), self.optimizer.state_dict(), self.standing
             )
         self.fabric.barrier()
+
+
+def rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
+    """Return what the learning rates are multiplied by at a step, counted from 0.
+
+    A linear warm-up from zero, then 1, or for `cosine` the half wave that falls to zero at `total`.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
 def draw_seed(seed: int, step: int, stream: int) -> int:

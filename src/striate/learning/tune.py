@@ -10,18 +10,17 @@ from typing import Any
 from safetensors.torch import save_file
 
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, read_json
+from striate.core.files import atomic_path
 from striate.learning import targets as _targets
 from striate.learning.checkpoint import Standing
 from striate.learning.config import TuneConfig
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import claim, folder_lock
+from striate.learning.folder import claim, finished_model, folder_lock
 from striate.learning.heads import ContrastiveHeads
 from striate.learning.targets import TuneData, TuneTarget
 from striate.learning.tune_loop import TuneLoop
 from striate.learning.tuner import Tuner
-from striate.models import Model, is_model_folder, load_state, save
-from striate.models.weights import fill
+from striate.models import Model, is_model_folder, save
 
 RECORD = "tune.yaml"
 HEADS = "heads.safetensors"
@@ -85,7 +84,7 @@ def tune(
     with folder_lock(folder, fabric):
         claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
-            return _finished_model(model, folder)
+            return finished_model(model, folder)
         learnable = {n: p.requires_grad for n, p in model.named_parameters()}
         tuner = Tuner(model, [len(t.units) for t in targets], config)
         loop = TuneLoop(fabric, tuner, targets, config, folder, progress=progress)
@@ -108,19 +107,6 @@ def _check_early_stopping(targets: Sequence[TuneTarget], config: TuneConfig) -> 
             "early_stopping needs a select part of at least 2 stimuli, and "
             f"{', '.join(t.name for t in targets)} have none. Give the split a select share."
         )
-
-
-def _finished_model(model: Model, folder: Path) -> Model:
-    """Return the tuned model of a finished folder; works for networks that are not registered."""
-    saved = read_json(folder / "config.json")
-    fill(model.network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
-    model.provenance = saved["provenance"]
-    if model.fingerprint() != saved["fingerprint"]:
-        raise InputError(
-            f"{folder / WEIGHTS} is not what the run wrote (fingerprints differ). Restore the file "
-            "or delete the folder to tune again."
-        )
-    return model.eval()
 
 
 def _note_provenance(

@@ -17,7 +17,7 @@ from striate.learning.augment import augment
 from striate.learning.batches import Batch, epoch_batches, shard_sizes
 from striate.learning.checkpoint import Standing, read, write
 from striate.learning.config import TuneConfig
-from striate.learning.loop import Loop, draw_seed, prefetched
+from striate.learning.loop import Loop, draw_seed, prefetched, rate_factor
 from striate.learning.targets import TuneTarget
 from striate.learning.tuner import Tuner
 from striate.models import evaluating
@@ -222,9 +222,4 @@ def make_optimizer(tuner: Tuner, config: TuneConfig) -> torch.optim.Optimizer:
 def learning_rate_factor(step: int, epoch_steps: int, config: TuneConfig) -> float:
     """Return what the learning rates are multiplied by at a step, counted from 0."""
     warmup = round(config.warmup_epochs * epoch_steps)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    if config.schedule == "constant":
-        return 1.0
-    total = config.epochs * epoch_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    return rate_factor(step, config.epochs * epoch_steps, warmup, config.schedule)
