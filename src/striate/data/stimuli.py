@@ -36,17 +36,33 @@ class StimulusSet:
     Args:
         ids: one unique name a stimulus; responses are paired by it.
         sources: where each image lies, in the order of `ids`.
+        groups: one label a stimulus where images belong together, such as the frames of one
+            movie: a split puts a group into one part. `` for an image that stands alone; None
+            where all do.
 
     Raises:
         InputError: when ids repeat (they are named) or the lengths differ.
     """
 
-    def __init__(self, ids: Sequence[str], sources: Sequence[Source]) -> None:
+    def __init__(
+        self,
+        ids: Sequence[str],
+        sources: Sequence[Source],
+        groups: Sequence[str] | None = None,
+    ) -> None:
         self.ids: tuple[str, ...] = tuple(str(i) for i in ids)
         self.sources: tuple[Source, ...] = tuple(sources)
+        self.groups: tuple[str, ...] = (
+            ("",) * len(self.ids) if groups is None else tuple(str(g) for g in groups)
+        )
         self._archives: dict[Path, zipfile.ZipFile] = {}
         if len(self.ids) != len(self.sources):
             raise InputError(f"{len(self.ids)} stimulus ids for {len(self.sources)} images.")
+        if len(self.groups) != len(self.ids):
+            raise InputError(
+                f"{len(self.groups)} groups for {len(self.ids)} stimuli. Give one a stimulus, `` "
+                "where an image stands alone."
+            )
         if len(set(self.ids)) < len(self.ids):
             twice = [i for i, n in Counter(self.ids).items() if n > 1]
             raise InputError(
@@ -148,7 +164,11 @@ class StimulusSet:
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> StimulusSet:
         """Return the stimuli at `indices`, in that order; known hashes and thumbnails go along."""
-        part = StimulusSet([self.ids[i] for i in indices], [self.sources[i] for i in indices])
+        part = StimulusSet(
+            [self.ids[i] for i in indices],
+            [self.sources[i] for i in indices],
+            [self.groups[i] for i in indices],
+        )
         if "hashes" in self.__dict__:
             part.__dict__["hashes"] = tuple(self.hashes[i] for i in indices)
         if "_looked" in self.__dict__:

@@ -9,8 +9,9 @@ FEW_DIMENSIONS = 0.02
 """Effective rank, as a share of the channels, under which features count as collapsed (ours)."""
 MANY_DEAD = 0.5
 """Share of dead channels over which features count as collapsed (ours)."""
-SILENT = 1e-6
-"""Standard deviation over a batch, relative to the largest, of a channel that counts as dead."""
+SILENT = 1e-3
+"""Standard deviation over a batch, as a share of the root mean square of all features, below which
+a channel says nothing: what is left of a constant is rounding (ours)."""
 
 
 def effective_rank(features: Tensor) -> float:
@@ -19,19 +20,18 @@ def effective_rank(features: Tensor) -> float:
     The exponential of the entropy of the normalised singular values of the centred features (Roy
     & Vetterli 2007, definition 1); 0 where nothing varies.
     """
-    centred = (features - features.mean(0)).double()
-    sizes = torch.linalg.svdvals(centred)
-    total = sizes.sum()
-    if total <= torch.finfo(features.dtype).eps * features.abs().max() * len(features):
+    if dead_share(features) == 1:
         return 0.0
-    share = sizes / total
+    sizes = torch.linalg.svdvals((features - features.mean(0)).double())
+    share = sizes / sizes.sum()
     return float(torch.exp(torch.special.entr(share).sum()))
 
 
 def dead_share(features: Tensor) -> float:
     """Share of channels (N, C) that do not vary over the rows."""
-    spread = features.float().std(0, correction=0)
-    return float((spread <= SILENT * spread.max()).float().mean())
+    features = features.double()
+    size = features.square().mean().sqrt()
+    return float((features.std(0, correction=0) <= SILENT * size).double().mean())
 
 
 def collapsed(rank: float, dead: float, channels: int) -> bool:
