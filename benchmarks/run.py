@@ -1,6 +1,6 @@
 """Run the benchmarks and write their results as a small table that names the machine.
 
-    python benchmarks/run.py [ridge tuning features import_time] [--quick] [--out RESULTS.md]
+    python benchmarks/run.py [ridge tuning features deform …] [--quick] [--out RESULTS.md]
 
 Each benchmark is a module beside this one whose `main(arguments)` returns rows with `benchmark`,
 `what`, `target`, `measured`, `unit`, `reached` (None where nothing is aimed at) and `detail`, and
@@ -23,11 +23,13 @@ from typing import Any
 from striate.core.run import provenance
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("ridge", "tuning", "features", "import_time")
+NAMES = ("ridge", "pls", "tuning", "features", "deform", "import_time")
 QUICK: Mapping[str, Sequence[str]] = {
     "ridge": ("--units", "60", "--repeats", "1"),
+    "pls": ("--sizes", "400x20", "--repeats", "1"),
     "tuning": ("--size", "64", "--batch", "8", "--steps", "2", "--repeats", "1"),
     "features": ("--images", "16", "--batch", "8", "--repeats", "1"),
+    "deform": ("--batch", "8", "--photographs", "8", "--repeats", "1"),
     "import_time": ("--repeats", "1"),
 }
 

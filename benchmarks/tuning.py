@@ -26,10 +26,11 @@ from torch.nn import functional as F
 
 from striate.core.allocator import keep_freed_memory
 from striate.learning import TuneConfig, TuneData
-from striate.learning.loop import Loop, TerminationRequest, _Bar
+from striate.learning.distributed import make_fabric
+from striate.learning.loop import Bar, TerminationRequest
 from striate.learning.metrics import MetricsLog
 from striate.learning.targets import prepare
-from striate.learning.tune import make_fabric
+from striate.learning.tune_loop import TuneLoop
 from striate.learning.tuner import Tuner
 from striate.models import load
 
@@ -84,12 +85,12 @@ def tuning_epoch(
     targets = prepare([data], zscore=False, size=size)
     tuner = Tuner(load(model, image_size=size), [data.responses.shape[1]], config)
     folder.mkdir()
-    loop = Loop(fabric, tuner, targets, config, folder, progress=False)
+    loop = TuneLoop(fabric, tuner, targets, config, folder, progress=False)
     log = MetricsLog(folder / "metrics.jsonl")
 
     def epoch() -> None:
-        with TerminationRequest() as termination, _Bar(1, shown=False) as bar:
-            loop._epoch(log, termination, bar)
+        with TerminationRequest() as termination, Bar(1, shown=False) as bar:
+            loop.drive(loop.epoch(), log, termination, bar)
         if fabric.device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -110,6 +110,9 @@ def test_models_lists_ids_and_taps(place):
     assert "alexnet: 61,100,840 parameters" in done.stdout and "features.12" in done.stdout
     listed = json.loads(striate("models", "--json", cwd=place).stdout)["models"]
     assert {"alexnet", "squeezenet1_1", "efficientnet_lite0"} <= {m["id"] for m in listed}
+    assert "gabor_energy: 0 parameters" in done.stdout and "fixed filters" in done.stdout
+    assert "lcl_v2@random: 330,944 parameters" in done.stdout
+    assert "gabor_energy@random" not in done.stdout
 
 
 def test_doctor_says_what_it_sees(place):

@@ -114,3 +114,28 @@ def write_images(folder: Path, seeds: Sequence[int]) -> list[str]:
     for name, seed in zip(names, seeds, strict=True):
         save_picture(folder / f"{name}.png", seed)
     return names
+
+
+def write_henaff(
+    root: Path, sessions: dict[str, int] | None = None, *, repeats: int = 6, seed: int = 0
+) -> None:
+    """Write macaque V1 sessions, units by session, with 8 x 8 images and some missing trials."""
+    generator = np.random.default_rng(seed)
+    arrays = {}
+    for session, units in (sessions or {"ay1_u001": 4, "ay2_u003": 3}).items():
+        rate = generator.uniform(1, 60, (2, 3, 10, 11, units, 1))
+        counts = generator.poisson(rate, (*rate.shape[:-1], repeats)).astype(np.uint8)
+        gone = generator.random(counts.shape) < 0.1
+        gone[..., :2] = False
+        counts[gone] = 255
+        arrays |= {f"{session}_counts": counts, f"{session}_blank_rates": np.zeros(units)}
+    root.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(root / "v1_spike_counts.npz", **arrays)
+    for zoom in (1, 2):
+        for movie in range(1, 11):
+            folder = root / f"stimSelected-zoom{zoom}x" / f"movie{movie}"
+            folder.mkdir(parents=True)
+            scene = np.random.default_rng([zoom, movie]).integers(0, 200, (8, 8), dtype=np.uint8)
+            for frame in range(1, 12):
+                # near copies: each frame is a little brighter
+                Image.fromarray(scene + np.uint8(frame)).save(folder / f"natural{frame:02d}.png")

@@ -214,3 +214,39 @@ def test_assert_unseen():
 
 def test_a_leak_is_bad_input_for_the_command_line():
     assert LeakError.exit_code == 2
+
+
+def in_groups(groups: Mapping[str, Mapping[str, str]]) -> Dataset:
+    """A data set of content hashes with their groups, by subject."""
+    data = of_hashes({subject: list(of) for subject, of in groups.items()})
+    for subject, of in groups.items():
+        data[subject].stimuli.groups = tuple(of.values())
+    return data
+
+
+@given(
+    labels=st.lists(st.integers(0, 60), min_size=200, max_size=200),
+    others=st.lists(st.integers(0, 60), min_size=200, max_size=200),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_groups_stay_together_also_where_they_share_an_image(labels, others, seed):
+    """`m0` marks an image that stands alone; the subjects group shared images differently."""
+    name = {0: ""}
+    first = {f"hash{i}": name.get(g, f"m{g}") for i, g in enumerate(labels)}
+    second = {f"hash{i + 190}": name.get(g, f"n{g}") for i, g in enumerate(others)}
+    split = make_split(in_groups({"s1": first, "s2": second}), SplitConfig(seed=seed))
+    table = split.table
+    if any(labels + others):
+        assert (table[table["group"] != ""].groupby("group")["part"].nunique() == 1).all()
+    assert (table.groupby("hash")["part"].nunique() == 1).all()
+    # an image that stands alone is where it would be without any groups
+    alone = {h: g for of in (first, second) for h, g in of.items()}
+    plain = by_hash(make_split(of_hashes({"s1": list(alone)}), SplitConfig(seed=seed)))
+    for digest in set(first) ^ set(second):
+        if not alone[digest]:
+            assert by_hash(split)[digest] == plain[digest]
+
+
+def test_a_table_has_groups_only_where_stimuli_have():
+    assert "group" not in make_split(of_hashes({"s1": many(0, 100)})).table.columns

@@ -6,11 +6,14 @@ from io import BytesIO
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
+from striate.core.errors import InputError
 from striate.data import Dataset, Recording, Responses, Split, StimulusSet
 from striate.data.images import decode_image
-from striate.evaluate.checks import find_lookalikes
+from striate.evaluate import CompareConfig
+from striate.evaluate.checks import check_sizes, find_lookalikes
 
 
 def picture(seed: int) -> np.ndarray:
@@ -58,3 +61,15 @@ def test_copies_on_one_side_and_unused_ones_are_no_matter():
         "e": (jpeg(jpeg(picture(1))[::-1])[::-1], "unused"),
     }
     assert find_lookalikes(*world(ann=ann)) == []
+
+
+def test_folds_within_test_would_part_the_frames_of_a_movie():
+    dataset, split = world(ann={f"i{k}": (picture(k), "test") for k in range(12)})
+    encode = {"protocol": "paper_b", "folds": 3}
+    config = CompareConfig.model_validate(
+        {"data": {"name": "memory", "path": "."}, "methods": ["untuned"], "encode": encode}
+    )
+    check_sizes(config, dataset, split)
+    dataset["ann"].stimuli.groups = ("movie1",) * 2 + ("",) * 10
+    with pytest.raises(InputError, match=r"subject ann: its images form groups.*protocol=nested"):
+        check_sizes(config, dataset, split)

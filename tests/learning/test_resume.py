@@ -46,8 +46,7 @@ def run(jobs: list[dict[str, Any]]) -> tuple[list[int], str]:
 def outcome(folder: Path) -> dict[str, Any]:
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
     return {
-        "network": hash_file(folder / "network.safetensors"),
-        "heads": hash_file(folder / "heads.safetensors"),
+        **{p.name: hash_file(p) for p in folder.glob("*.safetensors")},
         "metrics": [{k: v for k, v in line.items() if k != "seconds"} for line in lines],
     }
 
@@ -105,3 +104,32 @@ def test_two_processes_on_one_folder(tmp_path: Path, uninterrupted: dict[str, An
     codes, _ = run([{"folder": str(tmp_path / "run"), "config": CONFIG, "twice": True}])
     assert codes == [0]
     assert outcome(tmp_path / "run") == uninterrupted
+
+
+GROW = {
+    "network": {
+        "stages": [
+            {"channels": 6, "kernel": 5, "stride": 2, "padding": 1},
+            {"channels": 8, "kernel": 3, "pool": "none"},
+        ]
+    },
+    "patches": {"held_out": 0.25},
+    "steps": 12,
+    "batch_size": 6,
+    "projector": 5,
+    "measure_every": 4,
+    "checkpoint_every": 5,
+}
+
+
+@pytest.mark.parametrize("order", ["simultaneous", "sequential"])
+def test_growth_that_is_killed_ends_where_it_would_have(tmp_path: Path, order: str) -> None:
+    config = {**GROW, "order": order}
+    whole = {"verb": "grow", "folder": str(tmp_path / "whole"), "config": config}
+    killed = {**whole, "folder": str(tmp_path / "killed")}
+    places = [{"kill_step": 3}, {"kill_write": 1}, {"kill_step": 7}, {"term_step": 8}]
+    codes, said = run([whole, *({**killed, **place} for place in places), killed])
+    assert codes == [0, *3 * [-signal.SIGKILL], 143, 0], said
+    found = outcome(tmp_path / "whole")
+    assert len(found["metrics"]) == (24 if order == "sequential" else 12)
+    assert outcome(tmp_path / "killed") == found

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from striate import models
 from striate.core.errors import DivergedError, InputError, StriateError
 from striate.learning import TuneConfig, tune
-from striate.learning.loop import Loop, draw_seed, learning_rate_factor
+from striate.learning.loop import draw_seed
+from striate.learning.tune_loop import TuneLoop, learning_rate_factor
 from striate.models import Model
 from striate.models.registry import _ENTRIES, Entry
 from tests.learning.tiny import SIZE, TinyNet, tiny_data, tiny_model
@@ -150,7 +151,7 @@ def test_finished_folder_is_returned_without_tuning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(tmp_path / "run")
-    monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("tuned again"))
+    monkeypatch.setattr(TuneLoop, "run", lambda self: pytest.fail("tuned again"))
     again = run(tmp_path / "run")
     assert again.fingerprint() == first.fingerprint()
     assert again.provenance == first.provenance
@@ -212,13 +213,13 @@ def test_head_epochs_leave_the_network_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    original = Loop._end_epoch
+    original = TuneLoop._end_epoch
 
-    def note(self: Loop) -> dict[str, Any]:
+    def note(self: TuneLoop) -> dict[str, Any]:
         seen.append(changed(tiny_model(), self.tuner.model))
         return original(self)
 
-    monkeypatch.setattr(Loop, "_end_epoch", note)
+    monkeypatch.setattr(TuneLoop, "_end_epoch", note)
     run(tmp_path / "run", epochs=3, head_epochs=2)
     assert [bool(s) for s in seen] == [False, False, True]
 
@@ -259,11 +260,11 @@ def test_early_stopping_goes_back_to_the_best_epoch(
     scores = iter([3.0, 2.0, 1.0, 1.5, 1.2, 0.1])
     states = []
 
-    def scripted(self: Loop) -> dict[str, float]:
+    def scripted(self: TuneLoop) -> dict[str, float]:
         states.append(weights(self.tuner.model))
         return {"loss": next(scores)}
 
-    monkeypatch.setattr(Loop, "_select_scores", scripted)
+    monkeypatch.setattr(TuneLoop, "_select_scores", scripted)
     data = tiny_data()
     tuned = run(tmp_path / "run", data, epochs=6, early_stopping=2)
     assert len(states) == 5  # the sixth would have been better, but patience was over
@@ -324,7 +325,7 @@ def test_other_settings_or_data_are_refused(tmp_path: Path) -> None:
 
 def test_foreign_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(InputError, match=r"holds no tuning run.*thesis\.tex"):
+    with pytest.raises(InputError, match=r"holds no such run.*thesis\.tex"):
         run(tmp_path)
 
 
@@ -363,13 +364,13 @@ def test_images_of_another_size(tmp_path: Path) -> None:
 def test_divergence_names_the_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Loop._load
+    original = TuneLoop._load
 
-    def poisoned(self: Loop, batch: Any) -> Any:
+    def poisoned(self: TuneLoop, batch: Any) -> Any:
         images, responses = original(self, batch)
         return images, responses * (float("nan") if self.standing.epoch == 1 else 1)
 
-    monkeypatch.setattr(Loop, "_load", poisoned)
+    monkeypatch.setattr(TuneLoop, "_load", poisoned)
     with pytest.raises(DivergedError, match=r"nan at step 4 \(epoch 2, target A\)") as error:
         run(tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoints" / "last.pt"

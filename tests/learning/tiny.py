@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from striate.data.photographs import Photographs
 from striate.learning import TuneData
 from striate.models import Model, Preprocessing
 
@@ -67,3 +69,13 @@ def tiny_data(
         **changes,
     }
     return TuneData(**values)
+
+
+def tiny_photographs(n: int = 12, size: int = 100) -> Photographs:
+    """Smooth coloured pictures, a few of them larger."""
+    draw = np.random.default_rng(0)
+    pictures = []
+    for i in range(n):
+        coarse = Image.fromarray(draw.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        pictures.append(np.array(coarse.resize((size + i, size))))
+    return Photographs.from_images(pictures)

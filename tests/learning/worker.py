@@ -1,7 +1,7 @@
-"""Runs tuning jobs, each in a process of its own that may be killed; started by test_resume.
+"""Runs learning jobs, each in a process of its own that may be killed; started by test_resume.
 
-A job: {"folder", "kill_step" | "kill_write" | "term_step" | "hail" | "twice", "config"}. Prints
-the exit codes as JSON (with "hail": how often it was killed).
+A job: {"verb": "tune" or "grow", "folder", "config", and of "kill_step", "kill_write", "term_step",
+"hail", "twice" what shall happen}. Prints the exit codes as JSON ("hail": how often it was killed).
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from striate.learning import TuneConfig, tune
-from striate.learning.loop import Loop
-from tests.learning.tiny import tiny_data, tiny_model
+from striate.learning import GrowConfig, TuneConfig, grow, tune
+from striate.learning.grow_loop import GrowLoop
+from striate.learning.tune_loop import TuneLoop
+from tests.learning.tiny import tiny_data, tiny_model, tiny_photographs
 
 
 def main(jobs: list[dict[str, Any]]) -> None:
@@ -55,10 +57,7 @@ def start(job: dict[str, Any]) -> int:
     code = 70
     try:
         arm(job)
-        config = TuneConfig.from_dict(job["config"])
-        names = job.get("targets", ["A", "B"])
-        data = [tiny_data(name, units=8 + i, seed=i) for i, name in enumerate(names)]
-        tune(tiny_model(), data, config, Path(job["folder"]), device="cpu", progress=False)
+        VERBS[job.get("verb", "tune")][1](job["config"], Path(job["folder"]))
         code = 0
     except SystemExit as stop:
         code = int(str(stop.code))
@@ -68,16 +67,32 @@ def start(job: dict[str, Any]) -> int:
         os._exit(code)
 
 
+def work_tune(config: dict[str, Any], folder: Path) -> None:
+    data = [tiny_data(name, units=8 + i, seed=i) for i, name in enumerate("AB")]
+    tune(tiny_model(), data, TuneConfig.from_dict(config), folder, device="cpu", progress=False)
+
+
+def work_grow(config: dict[str, Any], folder: Path) -> None:
+    grow(tiny_photographs(), GrowConfig.from_dict(config), folder, device="cpu", progress=False)
+
+
+VERBS: dict[str, tuple[type[Any], Callable[[dict[str, Any], Path], None]]] = {
+    "tune": (TuneLoop, work_tune),
+    "grow": (GrowLoop, work_grow),
+}
+
+
 def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def arm(job: dict[str, Any]) -> None:
     """Arrange for the process to be hit by a signal at the place the job names."""
-    step, save = Loop._step, torch.save
+    loop = VERBS[job.get("verb", "tune")][0]
+    step, save = loop._step, torch.save
     writes = 0
 
-    def struck_step(self: Loop, *arguments: Any) -> float:
+    def struck_step(self: Any, *arguments: Any) -> Any:
         if self.standing.step == job.get("kill_step"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.standing.step == job.get("term_step"):
@@ -93,7 +108,7 @@ def arm(job: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         save(state, handle)
 
-    Loop._step = struck_step  # type: ignore[method-assign]
+    loop._step = struck_step
     torch.save = struck_save
 
 

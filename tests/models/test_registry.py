@@ -15,17 +15,27 @@ import torch
 from striate.core.errors import InputError
 from striate.models import Preprocessing, build_network, list_models, load, registry, weights
 
-PARAMETERS = {"alexnet": 61_100_840, "squeezenet1_1": 1_235_496, "efficientnet_lite0": 4_652_008}
+PARAMETERS = {
+    "alexnet": 61_100_840,
+    "squeezenet1_1": 1_235_496,
+    "efficientnet_lite0": 4_652_008,
+    "lcl_v2": 330_944,
+}
+FIXED = {"gabor_energy", "scattering_v2"}
 
 
 def test_list_models_says_what_there_is() -> None:
     rows = {row["id"]: row for row in list_models()}
-    assert set(rows) == {i + tail for i in PARAMETERS for tail in ("", "@random")}
+    assert set(rows) == {i + tail for i in PARAMETERS for tail in ("", "@random")} | FIXED
     for id, count in PARAMETERS.items():
         assert rows[id]["parameters"] == rows[f"{id}@random"]["parameters"] == count
         assert rows[id]["input"] == 224
         assert rows[f"{id}@random"]["here"] and rows[f"{id}@random"]["weights"] == "random"
     assert rows["efficientnet_lite0"]["here"]
+    for id in FIXED:
+        assert rows[id]["here"] and rows[id]["parameters"] == 0
+        assert rows[id]["weights"] == "none: fixed filters"
+        assert rows[id]["taps"] == list(load(id).taps)
     assert not rows["alexnet"]["here"]  # the test's cache is empty
     assert not rows["squeezenet1_1"]["here"]
 

@@ -36,7 +36,9 @@ SHOWN = 4
 class Config(BaseModel):
     """Base of all configs: frozen, no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, populate_by_name=True
+    )
 
     @classmethod
     def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Self:
@@ -62,7 +64,7 @@ class Config(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML and JSON can hold."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
     def save(self, path: str | Path) -> None:
         """Write the fully resolved config as YAML."""
@@ -149,7 +151,7 @@ def _paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in cls.model_fields.items():
         section = _section(field.annotation)
         if section is None:
-            yield prefix + name
+            yield prefix + (field.alias or name)
         else:
             yield from _paths(section, f"{prefix}{name}.")
 
@@ -169,7 +171,7 @@ def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
         if field is None:
             continue  # a list index, or the tag of a union
         cls = _section(field.annotation) or cls
-    return list(cls.model_fields)
+    return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 def differing(old: Any, new: Any) -> list[str]:

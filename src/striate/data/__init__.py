@@ -2,6 +2,7 @@
 
 from striate.data.dataset import Dataset, Recording
 from striate.data.doctor import diagnose
+from striate.data.rdms import Rdms, read_rdms_92images
 from striate.data.readers import READERS, read
 from striate.data.responses import Responses, Target
 from striate.data.splits import PARTS, Split, SplitConfig, assert_unseen, make_split
@@ -12,6 +13,7 @@ __all__ = [
     "PARTS",
     "READERS",
     "Dataset",
+    "Rdms",
     "Recording",
     "Responses",
     "Split",
@@ -22,5 +24,6 @@ __all__ = [
     "diagnose",
     "make_split",
     "read",
+    "read_rdms_92images",
     "tidy",
 ]

@@ -25,10 +25,11 @@ BLOCK_BYTES = 2**26
 
 
 class Look(NamedTuple):
-    """What is kept of a decoded image: its content hash and a thumbnail."""
+    """What is kept of a decoded image: its content hash, a thumbnail, and its group if any."""
 
     digest: str
     thumbnail: np.ndarray
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> 
         try:
             if deep:
                 rgb = stimuli.image(i)
-                return (rgb.shape[0], rgb.shape[1]), Look(hash_image(rgb), thumbnail(rgb))
+                kept = Look(hash_image(rgb), thumbnail(rgb), stimuli.groups[i])
+                return (rgb.shape[0], rgb.shape[1]), kept
             return stimuli.probe(i), None
         except Exception as error:  # a decoder may raise anything on bytes made to break it
             return str(error) if isinstance(error, InputError) else f"image {i}: {error!r}"
@@ -207,13 +209,13 @@ def check_copies(notes: Notes, looks: Mapping[str, Mapping[str, Look]]) -> None:
         looks: by subject, what was kept of each stimulus.
     """
     owners: dict[str, set[str]] = defaultdict(set)
-    different: dict[str, tuple[str, np.ndarray]] = {}
+    different: dict[str, tuple[str, Look]] = {}
     for subject, own in looks.items():
         groups: dict[str, list[str]] = defaultdict(list)
-        for stimulus, (digest, small) in own.items():
-            groups[digest].append(stimulus)
-            owners[digest].add(subject)
-            different.setdefault(digest, (f"{subject}/{stimulus}", small))
+        for stimulus, kept in own.items():
+            groups[kept.digest].append(stimulus)
+            owners[kept.digest].add(subject)
+            different.setdefault(kept.digest, (f"{subject}/{stimulus}", kept))
         copies = [names for names in groups.values() if len(names) > 1]
         if copies:
             notes.warning(
@@ -234,13 +236,21 @@ def check_copies(notes: Notes, looks: Mapping[str, Mapping[str, Look]]) -> None:
     _check_lookalikes(notes, list(different.values()))
 
 
-def _check_lookalikes(notes: Notes, pictures: Sequence[tuple[str, np.ndarray]]) -> None:
-    """Warn of pictures that differ in their pixels and look the same; given names, thumbnails."""
+def _check_lookalikes(notes: Notes, pictures: Sequence[tuple[str, Look]]) -> None:
+    """Warn of named pictures that differ in their pixels and look the same.
+
+    Pictures of one group may be alike: a split keeps them in one part.
+    """
     if not pictures:
         return
     names = [name for name, _ in pictures]
-    pairs = near_duplicates(np.stack([small for _, small in pictures]))
-    if len(pairs):
+    groups = [kept.group for _, kept in pictures]
+    pairs = [
+        (i, j)
+        for i, j in near_duplicates(np.stack([kept.thumbnail for _, kept in pictures]))
+        if not groups[i] or groups[i] != groups[j]
+    ]
+    if pairs:
         notes.warning(
             "images",
             f"{len(pairs)} pairs of images look like one picture, re-encoded or resized: "

@@ -14,11 +14,13 @@ from striate.data.examine import (
     examine_folder,
     is_algonauts,
 )
+from striate.data.examine_henaff import examine_henaff, is_henaff
 from striate.data.readers.folder import response_files
 
 LAYOUTS = (
     "Layouts that are known: algonauts2023 (subj01/training_split/…), cowley_v4 "
-    "(images/images_SESSION.zip and responses_repeat_averaged/), folder (images/ and "
+    "(images/images_SESSION.zip and responses_repeat_averaged/), henaff_v1 "
+    "(v1_spike_counts.npz and stimSelected-zoom1x/), folder (images/ and "
     "responses.csv, .parquet, .nc or .npy with stimulus_ids.txt)."
 )
 
@@ -77,6 +79,8 @@ def diagnose(path: str | Path, *, deep: bool = True) -> Diagnosis:
             examine_algonauts(notes, path, deep)
         elif dataset == "cowley_v4":
             examine_cowley(notes, path, deep)
+        elif dataset == "henaff_v1":
+            examine_henaff(notes, path, deep)
         elif dataset == "folder":
             examine_folder(notes, path, deep)
         elif path.is_dir():
@@ -96,6 +100,8 @@ def _layout(path: Path) -> str | None:
         return "algonauts2023"
     if any((path / "images").glob("images_*.zip")) or (path / "responses_repeat_averaged").is_dir():
         return "cowley_v4"
+    if is_henaff(path):
+        return "henaff_v1"
     if response_files(path) or any(map(response_files, below)) or (path / "images").is_dir():
         return "folder"
     return None

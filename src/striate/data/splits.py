@@ -43,7 +43,8 @@ class Split:
 
     Attributes:
         table: one row a subject x stimulus: `subject, stimulus_id, hash, part`; `part` is one of
-            tune, fit, select, test, or `unused`.
+            tune, fit, select, test, or `unused`. A further column `group` where stimuli have
+            groups (`StimulusSet.groups`).
     """
 
     table: pd.DataFrame
@@ -82,7 +83,7 @@ class Split:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Split:
-        """Check that no image is in two parts, whatever its name or subject.
+        """Check that no image and no group is in two parts, whatever its name or subject.
 
         Raises:
             InputError: a column is missing, or a part unknown.
@@ -95,13 +96,18 @@ class Split:
             if part not in (*PARTS, "unused"):
                 raise unknown_name("part of a split", str(part), (*PARTS, "unused"))
         used = table[table["part"] != "unused"]
-        parts = used.groupby("hash")["part"].nunique()
-        if (parts > 1).any():
-            bad = used[used["hash"] == parts.idxmax()]
-            where = ", ".join(f"{r.subject}/{r.stimulus_id} in {r.part}" for r in bad.itertuples())
-            raise LeakError(
-                f"{int((parts > 1).sum())} images are in two parts of the split: {where}."
-            )
+        for column, what in (("hash", "images"), ("group", "groups of images")):
+            if column not in used.columns:
+                continue
+            parts = used[used[column] != ""].groupby(column)["part"].nunique()
+            if (parts > 1).any():
+                bad = used[used[column] == parts.idxmax()].drop_duplicates(["subject", "part"])
+                where = ", ".join(
+                    f"{r.subject}/{r.stimulus_id} in {r.part}" for r in bad.itertuples()
+                )
+                raise LeakError(
+                    f"{int((parts > 1).sum())} {what} are in two parts of the split: {where}."
+                )
         return cls(table.reset_index(drop=True))
 
 
@@ -110,7 +116,8 @@ def make_split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
 
     The part depends on the image and the seed alone (`core.hashing.hash_fraction`), so it stays
     the same when subjects are added, and an image that two subjects saw is in one part for both.
-    Sizes are therefore near the shares asked for, not exactly them.
+    Sizes are therefore near the shares asked for, not exactly them. Images of one group
+    (`StimulusSet.groups`) go to one part together; the part depends on the group's name.
 
     Raises:
         InputError: unknown held-out subject, shares that do not add up to 1, an empty part.
@@ -122,33 +129,63 @@ def make_split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
     for subject in config.held_out:
         if subject not in dataset:
             raise unknown_name("held-out subject", subject, dataset)
-    tuned_hashes: set[str] = set()
-    for subject, hashes in dataset.hashes().items():
-        if subject not in config.held_out:
-            tuned_hashes.update(hashes)
+    bundles = _bundles(dataset)
+    tuned = {
+        bundles[digest]
+        for subject, hashes in dataset.hashes().items()
+        if subject not in config.held_out
+        for digest in hashes
+    }
     edges = np.cumsum(shares)[:-1]
     # Stimuli that only held-out subjects saw have no `tune` part: its share goes to `fit`, so
     # that `select` and `test` have the same edges for everybody.
     held_edges = np.array([0.0, edges[1], edges[2]])
     rows = []
     for subject, recording in dataset.items():
-        for stimulus, digest in zip(recording.stimuli.ids, recording.stimuli.hashes, strict=True):
-            place = hash_fraction(config.seed, digest)
-            at = edges if digest in tuned_hashes else held_edges
-            rows.append(
-                (subject, stimulus, digest, PARTS[int(np.searchsorted(at, place, "right"))])
-            )
-    split = Split.from_table(pd.DataFrame(rows, columns=["subject", "stimulus_id", "hash", "part"]))
+        images = recording.stimuli
+        for stimulus, digest, group in zip(images.ids, images.hashes, images.groups, strict=True):
+            place = hash_fraction(config.seed, bundles[digest])
+            at = edges if bundles[digest] in tuned else held_edges
+            part = PARTS[int(np.searchsorted(at, place, "right"))]
+            rows.append((subject, stimulus, digest, part, group))
+    table = pd.DataFrame(rows, columns=["subject", "stimulus_id", "hash", "part", "group"])
+    if not table["group"].any():
+        table = table.drop(columns="group")
+    split = Split.from_table(table)
     for subject in dataset:
-        tuned = config.tune > 0 and subject not in config.held_out
-        for part in PARTS if tuned else PARTS[1:]:
+        tuning = config.tune > 0 and subject not in config.held_out
+        for part in PARTS if tuning else PARTS[1:]:
             if split.part(subject, part).size == 0:
+                hashes = dataset[subject].stimuli.hashes
+                together = len({bundles[digest] for digest in hashes})
                 raise InputError(
                     f"subject {subject} has no stimulus in part {part!r} of the split "
-                    f"({len(dataset[subject].stimuli)} stimuli in all). Use more stimuli, other "
-                    "shares or another seed."
+                    f"({len(hashes)} stimuli in all, {together} that can be divided). Use more "
+                    "stimuli, other shares or another seed."
                 )
     return split
+
+
+def _bundles(dataset: Dataset) -> dict[str, str]:
+    """Name what must stay together of each content hash: its group's name, or the hash itself.
+
+    Groups that share an image are one, named after the first by name.
+    """
+    groups: dict[str, set[str]] = {}
+    for recording in dataset.values():
+        for digest, group in zip(recording.stimuli.hashes, recording.stimuli.groups, strict=True):
+            groups.setdefault(digest, set()).update({group} - {""})
+    leader: dict[str, str] = {}
+
+    def lead(group: str) -> str:
+        while leader.get(group, group) != group:
+            group = leader[group]
+        return group
+
+    for joined in groups.values():
+        leaders = sorted({lead(group) for group in joined})
+        leader.update(dict.fromkeys(leaders, leaders[0]) if leaders else {})
+    return {h: lead(min(joined)) if joined else h for h, joined in groups.items()}
 
 
 def assert_unseen(

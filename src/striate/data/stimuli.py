@@ -36,17 +36,33 @@ class StimulusSet:
     Args:
         ids: one unique name a stimulus; responses are paired by it.
         sources: where each image lies, in the order of `ids`.
+        groups: one label a stimulus where images belong together, such as the frames of one
+            movie: a split puts a group into one part. `` for an image that stands alone; None
+            where all do.
 
     Raises:
         InputError: when ids repeat (they are named) or the lengths differ.
     """
 
-    def __init__(self, ids: Sequence[str], sources: Sequence[Source]) -> None:
+    def __init__(
+        self,
+        ids: Sequence[str],
+        sources: Sequence[Source],
+        groups: Sequence[str] | None = None,
+    ) -> None:
         self.ids: tuple[str, ...] = tuple(str(i) for i in ids)
         self.sources: tuple[Source, ...] = tuple(sources)
+        self.groups: tuple[str, ...] = (
+            ("",) * len(self.ids) if groups is None else tuple(str(g) for g in groups)
+        )
         self._archives: dict[Path, zipfile.ZipFile] = {}
         if len(self.ids) != len(self.sources):
             raise InputError(f"{len(self.ids)} stimulus ids for {len(self.sources)} images.")
+        if len(self.groups) != len(self.ids):
+            raise InputError(
+                f"{len(self.groups)} groups for {len(self.ids)} stimuli. Give one a stimulus, `` "
+                "where an image stands alone."
+            )
         if len(set(self.ids)) < len(self.ids):
             twice = [i for i, n in Counter(self.ids).items() if n > 1]
             raise InputError(
@@ -61,13 +77,7 @@ class StimulusSet:
         Other files are left out, and so are hidden ones (`.thumbnails/…`, macOS's `._a.png`).
         """
         path = Path(path)
-        if not path.is_dir():
-            raise InputError(f"image folder {path} does not exist.")
-        files = sorted(
-            p for p in path.rglob("*") if _is_image(p.relative_to(path).parts) and p.is_file()
-        )
-        if not files:
-            raise InputError(f"no images in {path} (looked for {', '.join(sorted(SUFFIXES))}).")
+        files = image_files(path)
         return cls([p.relative_to(path).with_suffix("").as_posix() for p in files], files)
 
     @classmethod
@@ -154,7 +164,11 @@ class StimulusSet:
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> StimulusSet:
         """Return the stimuli at `indices`, in that order; known hashes and thumbnails go along."""
-        part = StimulusSet([self.ids[i] for i in indices], [self.sources[i] for i in indices])
+        part = StimulusSet(
+            [self.ids[i] for i in indices],
+            [self.sources[i] for i in indices],
+            [self.groups[i] for i in indices],
+        )
         if "hashes" in self.__dict__:
             part.__dict__["hashes"] = tuple(self.hashes[i] for i in indices)
         if "_looked" in self.__dict__:
@@ -184,6 +198,23 @@ class StimulusSet:
     def _map(self, function: Callable[[int], T]) -> list[T]:
         with ThreadPoolExecutor() as pool:  # Pillow frees the interpreter lock while decoding
             return list(pool.map(function, range(len(self))))
+
+
+def image_files(folder: str | Path) -> list[Path]:
+    """List every image below a folder, sorted; other and hidden files are left out.
+
+    Raises:
+        InputError: no such folder, or no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"image folder {folder} does not exist.")
+    files = sorted(
+        p for p in folder.rglob("*") if _is_image(p.relative_to(folder).parts) and p.is_file()
+    )
+    if not files:
+        raise InputError(f"no images in {folder} (looked for {', '.join(sorted(SUFFIXES))}).")
+    return files
 
 
 def _is_image(parts: Sequence[str]) -> bool:

@@ -340,7 +340,7 @@ def _one_pass(
 @contextlib.contextmanager
 def computing(model: Model, device: str, precision: str) -> Iterator[torch.device]:
     """Eval mode, no gradients, the chosen device and precision; everything is put back after."""
-    home = next(model.parameters()).device
+    home = model.device
     try:
         where = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

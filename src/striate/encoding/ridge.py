@@ -10,12 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.model_selection import KFold
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from striate.core.errors import InputError, unknown_name
-from striate.encoding.scores import pearson_r
+from striate.encoding.estimator import UnitRegressor
 from striate.encoding.solver import BLOCK, Design, Fold, fold_scores, solve
 
 ALPHAS = tuple(float(10.0**k) for k in range(-1, 8))
@@ -122,7 +120,7 @@ def edge_text(alpha: np.ndarray, alphas: Sequence[float]) -> str:
     return " ".join(said)
 
 
-class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class RidgeCV(UnitRegressor):
     """Ridge with an intercept and an alpha for each unit, chosen by cross-validation.
 
     Args:
@@ -192,7 +190,9 @@ are needed. Use fewer folds or more stimuli.
             UserWarning: units that cannot be used; more than a tenth of the units at an end of
                 the alpha grid.
         """
-        X, Y = self._check(X, y)
+        if self.scoring not in ("r", "r2"):
+            raise unknown_name("scoring", self.scoring, ("r", "r2"))
+        X, Y = self._check(X, y, "ridge")
         flat = Y.ndim == 1
         Y = Y[:, None] if flat else Y
         alphas = check_alphas(self.alphas)
@@ -218,41 +218,7 @@ are needed. Use fewer folds or more stimuli.
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Predict responses, (n, T), or (n,) after a fit to responses of shape (n,)."""
-        check_is_fitted(self, "coef_")
-        try:
-            X = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
-        except ValueError as error:
-            raise InputError(f"features: {error}") from error
-        return np.asarray(X @ self.coef_ + self.intercept_)
-
-    def score(self, X: np.ndarray, y: np.ndarray) -> Any:
-        """Return Pearson r of each unit, (T,); one number for responses of shape (n,)."""
-        predicted = self.predict(X)
-        observed = np.asarray(y, dtype=np.float64)
-        if observed.shape != predicted.shape:
-            raise InputError(
-                f"responses have shape {observed.shape}, predictions {predicted.shape}."
-            )
-        if predicted.ndim == 1:
-            return float(pearson_r(observed[:, None], predicted[:, None])[0])
-        return pearson_r(observed, predicted)
-
-    def _check(self, X: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if Y is None:
-            raise InputError("RidgeCV requires y to be passed, but the target y is None.")
-        if self.scoring not in ("r", "r2"):
-            raise unknown_name("scoring", self.scoring, ("r", "r2"))
-        try:
-            X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
-            Y = check_array(Y, ensure_2d=False, ensure_all_finite=False, dtype="numeric")
-        except ValueError as error:
-            raise InputError(f"ridge: {error}") from error
-        if Y.ndim not in (1, 2) or len(X) != len(Y):
-            raise InputError(
-                f"ridge needs features (n, p) and responses (n, T) of the same n; found "
-                f"{X.shape} and {Y.shape}."
-            )
-        return X, Y
+        return np.asarray(self._features(X, "coef_") @ self.coef_ + self.intercept_)
 
 
 def check_alphas(alphas: Sequence[float]) -> tuple[float, ...]:

@@ -9,6 +9,8 @@ from striate.evaluate.config import (
     RunConfig,
     TuneRunConfig,
 )
+from striate.evaluate.grow import GrowRunConfig, grow_model
+from striate.evaluate.rsa import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Options, Result
 
@@ -16,12 +18,16 @@ __all__ = [
     "CompareConfig",
     "DataConfig",
     "EncodeRunConfig",
+    "GrowRunConfig",
     "ModelConfig",
     "Options",
     "Result",
+    "RsaResult",
     "RunConfig",
     "TuneRunConfig",
     "compare",
+    "grow_model",
+    "rsa",
     "score_models",
     "tune_models",
 ]

@@ -51,7 +51,7 @@ def find_targets(config: RunConfig, dataset: Dataset, split: Split) -> tuple[Gro
 
 
 def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
-    """Refuse parts that are too small for the folds.
+    """Refuse parts that are too small for the folds, and folds that would part near copies.
 
     Raises:
         InputError: naming the subject, the numbers and the keys to change.
@@ -59,6 +59,13 @@ def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
     encode = config.encode
     part = "test" if encode.protocol == "paper_b" else "select"
     for subject in dataset:
+        if encode.protocol == "paper_b" and any(dataset[subject].stimuli.groups):
+            raise InputError(
+                f"subject {subject}: its images form groups, such as the frames of a movie. "
+                "paper_b reports folds within test that do not keep groups together, so a readout "
+                "would be scored on near copies of what it was fitted on. Use "
+                "encode.protocol=nested."
+            )
         n = len(split.part(subject, part))
         if n < 2 * encode.folds:
             raise InputError(

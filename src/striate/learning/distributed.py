@@ -1,12 +1,54 @@
-"""One batch over several processes, with the gradient that one process would compute."""
+"""Devices and processes; one batch over several, with the gradient that one would compute."""
 
 from __future__ import annotations
 
+import atexit
+import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed
+
+from striate.core.device import device_name
+
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Set up devices, precision and, under torchrun, data-parallel processes.
+
+    Raises:
+        InputError: a device that is not known or not there.
+    """
+    kind, _, index = device_name(device).partition(":")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    arguments: dict[str, Any] = {"devices": [int(index)] if index else 1}
+    if processes > 1:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        arguments = {
+            "devices": local,
+            "num_nodes": processes // local,
+            # heads of other targets and layers behind the tap have no gradient in a step
+            "strategy": DDPStrategy(find_unused_parameters=True),
+        }
+    # Fabric announces precision and devices on its own; our verbs say what they do.
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(accelerator=kind, precision=PRECISIONS[precision], **arguments)
+    fabric.launch()
+    if processes > 1:
+        atexit.register(_leave_group)
+    return fabric
+
+
+def _leave_group() -> None:
+    """End the connections between processes: gloo's threads abort one that exits with them open."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 class _Gather(torch.autograd.Function):
@@ -47,3 +89,36 @@ def gather(local: Tensor, sizes: Sequence[int]) -> Tensor:
     if len(sizes) == 1:
         return local
     return _Gather.apply(local, tuple(sizes), distributed.get_rank())
+
+
+class _AllSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        total = local.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def all_sum(local: Tensor) -> Tensor:
+    """Sum a tensor over the processes, so that gradients flow back.
+
+    The backward pass sums the gradients of all processes in turn. Where every process goes on to
+    the same loss, each therefore gets the gradient **times the number of processes**, and the
+    mean that data-parallel training takes of its parameters' gradients is that of one process.
+    A sum without a backward of its own would drop what the others' losses owe to these values.
+
+    Args:
+        local: any shape, the same on every process.
+
+    Returns:
+        The sum; `local` itself where there is one process.
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return local
+    return _AllSum.apply(local)

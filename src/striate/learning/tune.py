@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import logging
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from safetensors.torch import save_file
 
-from striate.core.config import differing
-from striate.core.device import device_name
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, explain_os_error, locked, read_json, write_text
+from striate.core.files import atomic_path
 from striate.learning import targets as _targets
 from striate.learning.checkpoint import Standing
 from striate.learning.config import TuneConfig
+from striate.learning.distributed import make_fabric
+from striate.learning.folder import claim, finished_model, folder_lock
 from striate.learning.heads import ContrastiveHeads
-from striate.learning.loop import Loop
 from striate.learning.targets import TuneData, TuneTarget
+from striate.learning.tune_loop import TuneLoop
 from striate.learning.tuner import Tuner
-from striate.models import Model, is_model_folder, load_state, save
-from striate.models.weights import fill
+from striate.models import Model, is_model_folder, save
 
 RECORD = "tune.yaml"
 HEADS = "heads.safetensors"
 WEIGHTS = "network.safetensors"
-PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 def tune(
@@ -91,13 +81,13 @@ def tune(
         "model": {"id": model.id, "fingerprint": model.fingerprint()},
         "targets": _targets.fingerprint(data),
     }
-    with _folder_lock(folder, fabric):
-        _claim(folder, record, fabric)
+    with folder_lock(folder, fabric):
+        claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
-            return _finished_model(model, folder)
+            return finished_model(model, folder)
         learnable = {n: p.requires_grad for n, p in model.named_parameters()}
         tuner = Tuner(model, [len(t.units) for t in targets], config)
-        loop = Loop(fabric, tuner, targets, config, folder, progress=progress)
+        loop = TuneLoop(fabric, tuner, targets, config, folder, progress=progress)
         standing = loop.run()
         tuner.cpu()
         for name, parameter in model.named_parameters():
@@ -111,94 +101,12 @@ def tune(
     return model.eval()
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Set up devices, precision and, under torchrun, data-parallel processes.
-
-    Raises:
-        InputError: a device that is not known or not there.
-    """
-    kind, _, index = device_name(device).partition(":")
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    arguments: dict[str, Any] = {"devices": [int(index)] if index else 1}
-    if processes > 1:
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
-        arguments = {
-            "devices": local,
-            "num_nodes": processes // local,
-            # heads of other targets and layers behind the tap have no gradient in a step
-            "strategy": DDPStrategy(find_unused_parameters=True),
-        }
-    # Fabric announces precision and devices on its own; our verbs say what they do.
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(accelerator=kind, precision=PRECISIONS[precision], **arguments)
-    fabric.launch()
-    if processes > 1:
-        atexit.register(_leave_group)
-    return fabric
-
-
-def _leave_group() -> None:
-    """End the connections between processes: gloo's threads abort one that exits with them open."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def _check_early_stopping(targets: Sequence[TuneTarget], config: TuneConfig) -> None:
     if config.early_stopping is not None and not any(len(t.select) > 1 for t in targets):
         raise InputError(
             "early_stopping needs a select part of at least 2 stimuli, and "
             f"{', '.join(t.name for t in targets)} have none. Give the split a select share."
         )
-
-
-def _folder_lock(folder: Path, fabric: Fabric) -> AbstractContextManager[None]:
-    if not fabric.is_global_zero:
-        return nullcontext()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
-    return locked(folder / ".lock")
-
-
-def _claim(folder: Path, record: Mapping[str, Any], fabric: Fabric) -> None:
-    """Write what this folder is for, or check that it is for the same."""
-    path = folder / RECORD
-    fabric.barrier()  # rank 0 holds the lock from here on
-    if fabric.is_global_zero and not path.exists():
-        others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-        if others:
-            raise InputError(
-                f"{folder} is not empty and holds no tuning run (no {RECORD}): {others[:5]}. "
-                "Choose an empty or new folder."
-            )
-        write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))
-    fabric.barrier()
-    try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read: {error}. Choose another folder.") from error
-    differences = differing(known, yaml.safe_load(yaml.safe_dump(dict(record))))
-    if differences:
-        raise InputError(
-            f"{folder} holds a tuning run with other settings:\n  "
-            + "\n  ".join(differences)
-            + "\nChoose another folder, or delete this one."
-        )
-
-
-def _finished_model(model: Model, folder: Path) -> Model:
-    """Return the tuned model of a finished folder; works for networks that are not registered."""
-    saved = read_json(folder / "config.json")
-    fill(model.network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
-    model.provenance = saved["provenance"]
-    if model.fingerprint() != saved["fingerprint"]:
-        raise InputError(
-            f"{folder / WEIGHTS} is not what the run wrote (fingerprints differ). Restore the file "
-            "or delete the folder to tune again."
-        )
-    return model.eval()
 
 
 def _note_provenance(

@@ -2,21 +2,33 @@
 
 from striate.models.model import Model
 from striate.models.preprocessing import Preprocessing
+from striate.models.receptive_field import (
+    Field,
+    ReceptiveField,
+    probe_receptive_field,
+    receptive_field,
+)
 from striate.models.registry import build_network, list_models, load, random_twin
+from striate.models.stages import check_stages
 from striate.models.store import is_model_folder, save
 from striate.models.taps import evaluating, resolve_tap
 from striate.models.weights import load_state
 
 __all__ = [
+    "Field",
     "Model",
     "Preprocessing",
+    "ReceptiveField",
     "build_network",
+    "check_stages",
     "evaluating",
     "is_model_folder",
     "list_models",
     "load",
     "load_state",
+    "probe_receptive_field",
     "random_twin",
+    "receptive_field",
     "resolve_tap",
     "save",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ class Model(nn.Module):
         taps: module paths scored by default, shallow to deep.
         provenance: JSON-able facts; `seen` lists content hashes of all stimuli that any stage of
             training saw, `stages` what was done, `simulated` whether simulated responses were used.
+        options: JSON-able options that the registry built the network with, in full; `{}` where
+            the network has none.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Model(nn.Module):
         preprocessing: Preprocessing,
         taps: Sequence[str],
         provenance: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.id = id
@@ -48,6 +52,13 @@ class Model(nn.Module):
             "simulated": False,
             **copy.deepcopy(dict(provenance or {})),
         }
+        self.options: dict[str, Any] = copy.deepcopy(dict(options or {}))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights lie; fixed filters are buffers and count as well."""
+        first = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if first is None else first.device
 
     @property
     def seen(self) -> frozenset[str]:
@@ -76,8 +87,7 @@ class Model(nn.Module):
             InputError: unknown tap, or an image size that the network cannot take.
         """
         size = self.preprocessing.size
-        device = next(self.parameters()).device
-        grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
+        grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=self.device)
         with evaluating(self), torch.no_grad():
             try:
                 outputs = self.activations(grey, taps or self.taps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +12,14 @@ import torch
 from torch import nn
 
 from striate.core.cache import default_cache
+from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
 from striate.models.model import Model
 from striate.models.networks.alexnet import AlexNet
 from striate.models.networks.efficientnet_lite import EfficientNetLite0
+from striate.models.networks.gabor import GaborConfig, GaborEnergy
+from striate.models.networks.lcl import Lcl, LclConfig
+from striate.models.networks.scattering import ScatteringV2
 from striate.models.networks.squeezenet import SqueezeNet
 from striate.models.preprocessing import Preprocessing
 from striate.models.store import is_model_folder, load_folder
@@ -33,22 +37,25 @@ class Entry:
     """One registered network.
 
     Attributes:
-        build: makes the network, randomly initialised.
+        build: makes the network, randomly initialised; of `options` where there are some.
         preprocessing: what its published weights expect.
         taps: taps scored by default, shallow to deep.
         parameters: number of parameters.
         source: where the weights come from, and their licence, for people.
         find: returns the weights file, downloading it if need be; raises InputError otherwise.
+            None: a fixed network, all of which is built.
         here: whether the weights are on this machine already.
+        options: the config that `build` takes, where the network can be built in several ways.
     """
 
-    build: Callable[[], nn.Module]
+    build: Callable[..., nn.Module]
     preprocessing: Preprocessing
     taps: tuple[str, ...]
     parameters: int
     source: str
-    find: Callable[[], Path]
+    find: Callable[[], Path] | None
     here: Callable[[], bool]
+    options: type[Config] | None = None
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -74,6 +81,19 @@ def _no_weights() -> Path:
     raise InputError(
         "squeezenet1_1 has no weights that Striate can fetch by a verified hash. Pass a file with "
         "torchvision's key names: weights=PATH (or model.weights=PATH in a config)."
+    )
+
+
+# a file of the package, as the weights are our own; a release puts it there
+_LCL_WEIGHTS = Path(__file__).with_name("released") / "lcl_v2.safetensors"
+
+
+def _released_lcl() -> Path:
+    if _LCL_WEIGHTS.is_file():
+        return _LCL_WEIGHTS
+    raise InputError(
+        f"this copy of Striate holds no trained weights of lcl_v2 ({_LCL_WEIGHTS} is absent). Grow "
+        "them and pass the model folder or weights=PATH, or take lcl_v2@random."
     )
 
 
@@ -135,6 +155,39 @@ register(
         lambda: True,
     ),
 )
+register(
+    "lcl_v2",
+    Entry(
+        Lcl,
+        Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        ("stage1", "stage2"),
+        330_944,
+        "a file of this package, where the release holds one",
+        _released_lcl,
+        _LCL_WEIGHTS.is_file,
+        LclConfig,
+    ),
+)
+# the fixed networks take contrasts, -1..1 around mid-grey
+_CONTRAST = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+_FIXED = "none: fixed filters"
+register(
+    "gabor_energy",
+    Entry(
+        GaborEnergy,
+        _CONTRAST,
+        GaborEnergy.default_taps,
+        0,
+        _FIXED,
+        None,
+        lambda: True,
+        GaborConfig,
+    ),
+)
+register(
+    "scattering_v2",
+    Entry(ScatteringV2, _CONTRAST, ScatteringV2.default_taps, 0, _FIXED, None, lambda: True),
+)
 
 
 def load(
@@ -143,20 +196,24 @@ def load(
     weights: str | Path | None = None,
     image_size: int | None = None,
     seed: int = 0,
+    options: Mapping[str, Any] | None = None,
 ) -> Model:
     """Load a model by registry id or from a model folder, in eval mode.
 
     Args:
-        id: `alexnet`, `squeezenet1_1`, `efficientnet_lite0`, each also as `…@random`;
+        id: `alexnet`, `squeezenet1_1`, `efficientnet_lite0`, `lcl_v2`, each also as `…@random`;
+            `gabor_energy`, `scattering_v2`, which are fixed;
             `timm:NAME` or `torchvision:NAME` with the extra `zoo`; or the path of a model folder.
         weights: a safetensors or plain torch file to use instead of the published weights; not
-            with a model folder or `…@random`, which have their own.
+            with a model folder, `…@random` or a fixed network, which have their own.
         image_size: side of the input in pixels, instead of the model's own.
         seed: of the random weights of `…@random`.
+        options: how the network is built, where it can be built in several ways (`lcl_v2`: a
+            `LclConfig`, `gabor_energy`: a `GaborConfig`, each as a mapping); a folder has its own.
 
     Raises:
-        InputError: unknown id (nearest offered), or weights that are missing, damaged or do not
-            fit.
+        InputError: unknown id or option (nearest offered), or weights that are missing, damaged or
+            do not fit.
 
     Examples:
         >>> model = load("squeezenet1_1@random")
@@ -169,68 +226,99 @@ def load(
     if is_model_folder(id):
         if weights is not None:
             raise InputError(f"{id} is a model folder with weights of its own: leave weights out.")
+        if options:
+            raise InputError(f"{id} is a model folder with options of its own: leave options out.")
         model = load_folder(Path(id), build_network)
     elif str(id).startswith(("timm:", "torchvision:")):
         from striate.models.zoo import load_zoo
 
+        _refuse_options(str(id), options)
         model = load_zoo(str(id), weights=weights, seed=seed)
     else:
-        model = _load_registered(str(id), weights, seed)
+        model = _load_registered(str(id), weights, seed, dict(options or {}))
     if image_size is not None and image_size != model.preprocessing.size:
         model.preprocessing = replace(model.preprocessing, size=image_size)
     return model.eval()
 
 
-def _load_registered(id: str, weights: str | Path | None, seed: int) -> Model:
+def _load_registered(
+    id: str, weights: str | Path | None, seed: int, options: dict[str, Any]
+) -> Model:
     name, _, variant = id.partition("@")
+    fixed = name in _ENTRIES and _ENTRIES[name].find is None
+    if fixed and (variant or weights is not None):
+        raise InputError(
+            f"{name} has fixed filters and no weights: there is no {name}@{variant or 'random'}, "
+            f"and weights cannot be given. Its id is {name}."
+        )
     if name not in _ENTRIES or variant not in ("", "random"):
-        known = [*_ENTRIES, *(f"{n}@random" for n in _ENTRIES), "timm:…", "torchvision:…"]
+        known = [row["id"] for row in list_models()] + ["timm:…", "torchvision:…"]
         if name in _ENTRIES:
             name = id
         raise unknown_name("model", name, known, f"A model folder needs a config.json in it: {id}.")
     entry = _ENTRIES[name]
-    network = build_network(name, seed)
+    network = build_network(name, seed, options)
+    if entry.options is not None:  # in full, so that a folder outlives a change of the defaults
+        options = entry.options.from_dict(options).to_dict()
     preprocessing = entry.preprocessing
     facts: dict[str, Any] = {"base": id, "source": entry.source}
     if variant == "random":
         if weights is not None:
             raise InputError(f"{id}: random weights and weights={weights} exclude each other.")
         facts |= {"source": "random weights", "seed": seed}
-    else:
+    elif entry.find is not None:
         path = Path(weights) if weights is not None else entry.find()
         fill(network, load_state(path), f"weights file {path}")
         stated = stated_preprocessing(read_metadata(path), preprocessing.size)
         preprocessing = stated or preprocessing
         if weights is not None:
             facts["source"] = f"local file {path.name}"
-    return Model(id, network, preprocessing, entry.taps, facts)
+    # how many stages there are is for the options to say
+    taps = getattr(network, "default_taps", entry.taps)
+    return Model(id, network, preprocessing, taps, facts, options)
 
 
 def random_twin(model: Model, seed: int = 0) -> Model:
     """Return the same network with random weights, fed with images in the same way.
 
     Raises:
-        InputError: the model's network is not one that can be built by its id.
+        InputError: the model's network is not one that can be built by its id, or is a fixed one.
     """
     name = model.id.partition("@")[0]
     # one further than the seed, as a model may itself be `…@random` of that seed
-    twin = load(f"{name}@random", seed=seed + 1)
+    twin = load(f"{name}@random", seed=seed + 1, options=model.options)
     twin.preprocessing, twin.taps = model.preprocessing, model.taps
     return twin
 
 
-def build_network(id: str, seed: int = 0) -> nn.Module:
-    """Build the randomly initialised network of an id; the caller's random state is kept."""
+def build_network(id: str, seed: int = 0, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build the randomly initialised network of an id; the caller's random state is kept.
+
+    Raises:
+        InputError: unknown id, or options that it does not have.
+    """
     name = id.partition("@")[0]
     if name.startswith(("timm:", "torchvision:")):
         from striate.models.zoo import build_zoo_network
 
+        _refuse_options(name, options)
         return build_zoo_network(name, seed)
     if name not in _ENTRIES:
         raise unknown_name("model", name, _ENTRIES)
+    config = _ENTRIES[name].options
+    if config is None:
+        _refuse_options(name, options)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
-        return _ENTRIES[name].build()
+        build = _ENTRIES[name].build
+        if config is None:
+            return build()
+        return build(config.from_dict(options or {}, source=f"options of {name}"))
+
+
+def _refuse_options(id: str, options: Mapping[str, Any] | None) -> None:
+    if options:
+        raise InputError(f"{id} has no options, found {', '.join(map(str, options))}.")
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -247,5 +335,6 @@ def list_models() -> list[dict[str, Any]]:
                 "here": entry.here(),
             }
         )
-        rows.append({**rows[-1], "id": f"{id}@random", "weights": "random", "here": True})
+        if entry.find is not None:
+            rows.append({**rows[-1], "id": f"{id}@random", "weights": "random", "here": True})
     return rows

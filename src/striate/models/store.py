@@ -59,6 +59,7 @@ def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = Non
         {
             "striate": __version__,
             "id": model.id,
+            "options": model.options,
             "preprocessing": model.preprocessing.to_dict(),
             "taps": list(model.taps),
             "fingerprint": model.fingerprint(),
@@ -68,8 +69,8 @@ def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = Non
     return folder
 
 
-def load_folder(folder: Path, build: Callable[[str], nn.Module]) -> Model:
-    """Load a saved model, in eval mode.
+def load_folder(folder: Path, build: Callable[..., nn.Module]) -> Model:
+    """Load a saved model, in eval mode; `build(id, options=…)` makes its network.
 
     Raises:
         InputError: damaged weights, or weights that are not those the config was written for.
@@ -78,7 +79,8 @@ def load_folder(folder: Path, build: Callable[[str], nn.Module]) -> Model:
     if not isinstance(config, dict):
         raise InputError(f"{folder / CONFIG} is no model config: it holds no named values.")
     try:
-        network = build(config["id"])
+        options = config.get("options") or {}  # folders of version 0.1 say none
+        network = build(config["id"], options=options)
         preprocessing = Preprocessing.from_dict(config["preprocessing"])
         taps, provenance = config["taps"], config["provenance"]
     except KeyError as error:
@@ -86,7 +88,7 @@ def load_folder(folder: Path, build: Callable[[str], nn.Module]) -> Model:
     except TypeError as error:
         raise InputError(f"{folder / CONFIG} is no model config: {error}.") from error
     fill(network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
-    model = Model(config["id"], network, preprocessing, taps, provenance).eval()
+    model = Model(config["id"], network, preprocessing, taps, provenance, options).eval()
     if model.fingerprint() != config.get("fingerprint"):
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {CONFIG} was written for (fingerprints "

@@ -1,0 +1,299 @@
+"""Photographs of any size, decoded once to uint8: what patches are cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from striate.core.cache import Cache
+from striate.core.errors import InputError
+from striate.core.files import read_json, write_json
+from striate.core.hashing import hash_file, hash_fraction, hash_image, hash_json
+from striate.data.images import decode_image
+from striate.data.stimuli import image_files
+
+MAX_SIDE = 512
+"""Longer side of a photograph as kept (ours): larger ones hold little at the scale of a receptive
+field but blur, noise and JPEG blocks, and every patch would be of a nearly even surface."""
+HELD_OUT = 0.1
+"""Share of the photographs kept from training (ours)."""
+_GROUP = 64
+"""Images decoded before any is written: bounds what waits in memory."""
+_COPY = 2**28
+"""Bytes sent to a device at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """Decoded images of any sizes in one flat array, duplicates left out.
+
+    Attributes:
+        pixels: uint8 (bytes,); image i is the 3 x heights[i] x widths[i] values from offsets[i]
+            on, colour plane by colour plane. Often a memory map, never written to.
+        offsets, heights, widths: int64 (N,).
+        names: (N,) files relative to the folder, or numbers.
+        hashes: (N,) content hashes of the images as decoded, before any shrinking.
+        duplicates: how many more images there were with the content of one that is kept.
+        unreadable: the files that were skipped, and why.
+        copies: the pixels on other devices, by device; shared with all subsets.
+    """
+
+    pixels: np.ndarray
+    offsets: np.ndarray
+    heights: np.ndarray
+    widths: np.ndarray
+    names: tuple[str, ...]
+    hashes: tuple[str, ...]
+    duplicates: int = 0
+    unreadable: tuple[tuple[str, str], ...] = ()
+    copies: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def from_folders(
+        cls,
+        folders: str | Path | Sequence[str | Path],
+        *,
+        max_side: int | None = MAX_SIDE,
+        skip_unreadable: bool = False,
+        in_memory: bool = False,
+        cache: Cache | None = None,
+    ) -> Self:
+        """Take every image below the folders, decoded once and kept in the cache.
+
+        The entry lies under the content of the files: it is made anew when a file changes, and
+        not when a folder moves.
+
+        Args:
+            folders: one or several, searched to any depth.
+            max_side: shrink images whose longer side is above this, antialiased; None keeps all.
+            skip_unreadable: leave out damaged files (see `unreadable`) instead of raising.
+            in_memory: read all pixels now instead of mapping the file.
+            cache: where the pixels are kept. Default: the user's cache.
+
+        Raises:
+            InputError: no folder or no image there; a damaged file, by name; none that is not.
+        """
+        folders = [folders] if isinstance(folders, (str, Path)) else list(folders)
+        files: dict[Path, str] = {}
+        for folder in map(Path, folders):
+            for file in image_files(folder):
+                name = file.relative_to(folder if len(folders) == 1 else folder.parent)
+                files.setdefault(file, name.as_posix())
+        if not files:
+            raise InputError("no folder of photographs was given. Name at least one.")
+        sums = _file_hashes(list(files), skip_unreadable)
+        key = {
+            "files": hash_json([[n, s] for n, s in zip(files.values(), sums, strict=True)]),
+            "max_side": max_side,
+            "version": 1,
+        }
+
+        def build(place: Path) -> None:
+            _write(place, _decoded(files, max_side, skip_unreadable))
+
+        found = cls.load((cache or Cache()).get("photographs", key, build), in_memory=in_memory)
+        if found.unreadable and not skip_unreadable:  # kept by a run that skipped them
+            raise InputError(found.unreadable[0][1])
+        return found
+
+    @classmethod
+    def from_images(cls, images: Sequence[np.ndarray], names: Sequence[str] | None = None) -> Self:
+        """Take images in memory, uint8 of shape (H, W, 3) or grey (H, W).
+
+        Raises:
+            InputError: an image of another dtype or shape, by name; no image at all.
+        """
+        names = [str(i) for i in range(len(images))] if names is None else list(names)
+        kept: dict[str, tuple[str, np.ndarray]] = {}
+        for name, image in zip(names, images, strict=True):
+            rgb = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+            if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+                raise InputError(
+                    f"image {name}: expected uint8 of shape (H, W, 3) or (H, W), found "
+                    f"{image.dtype} of {image.shape}."
+                )
+            kept.setdefault(hash_image(rgb), (name, rgb))
+        if not kept:
+            raise InputError("no image was given. Give at least one.")
+        shapes = np.array([rgb.shape[:2] for _, rgb in kept.values()], dtype=np.int64)
+        sizes = 3 * shapes.prod(axis=1)
+        return cls(
+            pixels=np.concatenate([_planes(rgb) for _, rgb in kept.values()]),
+            offsets=np.cumsum(sizes) - sizes,
+            heights=shapes[:, 0],
+            widths=shapes[:, 1],
+            names=tuple(name for name, _ in kept.values()),
+            hashes=tuple(kept),
+            duplicates=len(images) - len(kept),
+        )
+
+    @classmethod
+    def load(cls, folder: Path, *, in_memory: bool = False) -> Self:
+        """Read an entry of the cache; the pixels are mapped unless asked for `in_memory`."""
+        table = pd.read_parquet(folder / "images.parquet")
+        report = read_json(folder / "report.json")
+        pixels = np.load(folder / "pixels.npy", mmap_mode=None if in_memory else "r")
+        return cls(
+            pixels=np.asarray(pixels),  # slices of the plain class cost half of a memmap's
+            offsets=table["offset"].to_numpy(),
+            heights=table["height"].to_numpy(),
+            widths=table["width"].to_numpy(),
+            names=tuple(table["name"]),
+            hashes=tuple(table["hash"]),
+            duplicates=report["duplicates"],
+            unreadable=tuple((n, why) for n, why in report["unreadable"]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"Photographs({self.describe()})"
+
+    def describe(self) -> str:
+        """Say how many images there are, and what was left out."""
+        parts = [f"{len(self):,} images"]
+        if self.duplicates:
+            parts.append(f"{self.duplicates:,} duplicates left out")
+        if self.unreadable:
+            shown = ", ".join(name for name, _ in self.unreadable[:5])
+            more = ", …" if len(self.unreadable) > 5 else ""
+            parts.append(f"{len(self.unreadable):,} unreadable skipped ({shown}{more})")
+        return "; ".join(parts)
+
+    def planes(self, index: int) -> np.ndarray:
+        """Return one image as uint8 (3, H, W), not copied."""
+        start, height, width = self.offsets[index], self.heights[index], self.widths[index]
+        return self.pixels[start : start + 3 * height * width].reshape(3, height, width)
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """Return the images at `indices`, in that order; the pixels are shared."""
+        where = np.asarray(indices, dtype=np.int64)
+        return replace(
+            self,
+            offsets=self.offsets[where],
+            heights=self.heights[where],
+            widths=self.widths[where],
+            names=tuple(self.names[i] for i in where),
+            hashes=tuple(self.hashes[i] for i in where),
+        )
+
+    def hold_out(self, share: float = HELD_OUT, seed: int = 0) -> tuple[Self, Self]:
+        """Divide into images to train on and images held out, by content hash and seed alone.
+
+        An image stays on its side when others are added. Of few images either side may be empty.
+        """
+        held = np.array([hash_fraction(seed, h) < share for h in self.hashes], dtype=bool)
+        return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+
+    def pixels_on(self, device: torch.device) -> Tensor:
+        """Copy all pixels to a device, once for all subsets: uint8 (bytes,)."""
+        if str(device) not in self.copies:
+            out = torch.empty(len(self.pixels), dtype=torch.uint8, device=device)
+            for start in range(0, len(self.pixels), _COPY):
+                part = np.array(self.pixels[start : start + _COPY])
+                out[start : start + _COPY] = torch.from_numpy(part)
+            self.copies[str(device)] = out
+        return self.copies[str(device)]
+
+
+def shrink(rgb: np.ndarray, max_side: int | None) -> np.ndarray:
+    """Shrink uint8 RGB (H, W, 3) to a longer side of `max_side`, antialiased; else as it is."""
+    height, width = rgb.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return rgb
+    scale = max_side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One file's name, and its content hash and pixels, or what is wrong with it."""
+
+    name: str
+    hash: str = ""
+    rgb: np.ndarray | None = None
+    fault: str = ""
+
+
+def _file_hashes(files: Sequence[Path], skip: bool) -> list[str]:
+    def one(file: Path) -> str:
+        try:
+            return hash_file(file)
+        except OSError as error:
+            if skip:
+                return "unreadable"
+            raise InputError(f"image {file} cannot be read: {error}.") from error
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(one, files))
+
+
+def _decoded(files: dict[Path, str], max_side: int | None, skip: bool) -> Iterator[_Decoded]:
+    def one(file: Path) -> _Decoded:
+        try:
+            rgb = decode_image(file)
+        except InputError as error:
+            if not skip:
+                raise
+            return _Decoded(files[file], fault=str(error))
+        return _Decoded(files[file], hash_image(rgb), shrink(rgb, max_side))
+
+    paths = list(files)
+    with ThreadPoolExecutor() as pool:  # Pillow frees the interpreter lock while decoding
+        for start in range(0, len(paths), _GROUP):
+            yield from pool.map(one, paths[start : start + _GROUP])
+
+
+def _write(folder: Path, images: Iterator[_Decoded]) -> None:
+    """Write the pixels and their table; what is seen twice is written once."""
+    rows: dict[str, dict[str, Any]] = {}
+    unreadable, duplicates, offset = [], 0, 0
+    with (folder / "pixels.npy").open("wb") as stream:
+        start = _write_header(stream, 0)
+        for image in images:
+            if image.rgb is None:
+                unreadable.append((image.name, image.fault))
+            elif image.hash in rows:
+                duplicates += 1
+            else:
+                height, width = image.rgb.shape[:2]
+                rows[image.hash] = {
+                    "name": image.name,
+                    "hash": image.hash,
+                    "offset": offset,
+                    "height": height,
+                    "width": width,
+                }
+                stream.write(_planes(image.rgb).data)
+                offset += image.rgb.size
+        stream.seek(0)
+        if _write_header(stream, offset) != start:  # numpy leaves room for the number to grow
+            raise RuntimeError("the header of a .npy file changed its length")
+    if not rows:
+        raise InputError(
+            f"none of {len(unreadable)} images can be read; the first: {unreadable[0][1]}"
+        )
+    pd.DataFrame(list(rows.values())).to_parquet(folder / "images.parquet", index=False)
+    write_json(folder / "report.json", {"duplicates": duplicates, "unreadable": unreadable})
+
+
+def _write_header(stream: Any, length: int) -> int:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.tell()
+
+
+def _planes(rgb: np.ndarray) -> np.ndarray:
+    """Lay (H, W, 3) out colour plane by colour plane: uint8 (3 * H * W,)."""
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1)).reshape(-1)

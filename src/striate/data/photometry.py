@@ -1,0 +1,172 @@
+"""Changes of light, colour and contrast that leave a deformation as what two views differ in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from striate.core.config import Config
+from striate.core.draws import generator_at
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue (ITU-R BT.601, as in Pillow's mode L)."""
+LEAST_CONTRAST = 1 / 255
+"""A patch is divided by no less than this (one grey level of [0, 1]), so a flat one is zeros."""
+LIGHT, NOISE = 3, 4
+"""Kinds of draws (see `core.draws`)."""
+_BANK = 2**20
+"""Values of noise kept: 4 MB."""
+
+
+class PhotometryConfig(Config):
+    """What is done to the pixels of each view, on the scale of [0, 1].
+
+    Without it, matching colour is enough to tell the two views of a patch from all others, and
+    the filters become hues (papers/lcl-v2 11.1). All numbers are ours.
+    """
+
+    grey: bool = False
+    """Luma in place of colours: three equal channels."""
+    log_gain: float = Field(0.4, ge=0)
+    """Standard deviation of the natural logarithm of each channel's gain; 0: none."""
+    offset: float = Field(0.2, ge=0)
+    """Standard deviation of what is added to each channel; 0: none. Centring takes it out again,
+    so it matters with `center: false` only."""
+    noise: float = Field(0.03, ge=0)
+    """Standard deviation of the noise added to each pixel and channel; 0: none."""
+    center: bool = True
+    """Subtract each channel's mean over the patch."""
+    contrast: bool = True
+    """Divide by the standard deviation over the patch, about each channel's mean."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """What changes the pixels of each view of each sample; C is 1 for grey, else 3.
+
+    Attributes:
+        gain: float32 (N, V, C).
+        offset: float32 (N, V, C), on the scale of [0, 1].
+        noise: for each view float32 (N, C, P, P), parts of one bank of noise; empty for none.
+    """
+
+    gain: Tensor
+    offset: Tensor
+    noise: tuple[Tensor, ...] = ()
+
+    def __getitem__(self, samples: slice) -> Light:
+        noise = tuple(view[samples] for view in self.noise)
+        return Light(self.gain[samples], self.offset[samples], noise)
+
+
+def light(
+    count: int,
+    patch: int,
+    config: PhotometryConfig,
+    *,
+    views: int = 2,
+    seed: int = 0,
+    step: int = 0,
+    stream: int = 0,
+    device: torch.device | str = "cpu",
+) -> Light:
+    """Draw the gains, offsets and noise of a batch: a pure function of all arguments.
+
+    Args:
+        count: samples N in the whole batch.
+        patch: side P of a patch, px.
+        config: how much of each.
+        views: independent draws a sample.
+        seed, step, stream: the place, see `core.draws.generator_at`.
+        device: where the tensors are to lie; the numbers are the same on each.
+    """
+    channels = 1 if config.grey else 3
+    place = generator_at(seed, step, LIGHT, stream)
+    normal = place.standard_normal((count, views, 2, channels), dtype=np.float32)
+    normal *= np.array([[config.log_gain], [config.offset]], dtype=np.float32)
+    drawn = torch.from_numpy(normal).to(device)
+    gain, offset = drawn[:, :, 0].exp(), drawn[:, :, 1]
+    if not config.noise:
+        return Light(gain, offset)
+    length = channels * patch**2
+    size = max(_BANK, 1 << (length + 4 * count).bit_length())
+    bank = noise_bank(size, config.noise, str(device))
+    room = len(bank) - length
+    place = generator_at(seed, step, NOISE, stream)
+    noise = []
+    for _ in range(views):
+        # A random start and a random stride a sample: a view into the bank, nothing is copied.
+        # Samples share values of the bank, but not at the same pixel.
+        stride = int(place.integers(room // (4 * count), room // (2 * count) + 1))
+        first = int(place.integers(0, room - (count - 1) * stride + 1))
+        strides = (stride, patch**2, patch, 1)
+        noise.append(bank.as_strided((count, channels, patch, patch), strides, first))
+    return Light(gain, offset, tuple(noise))
+
+
+@lru_cache(maxsize=4)
+def noise_bank(size: int, deviation: float, device: str = "cpu") -> Tensor:
+    """Normal noise made once: float32 (size,), the same in every run."""
+    values = generator_at(0, 0, NOISE).standard_normal(size, dtype=np.float32)
+    return torch.from_numpy(values * np.float32(deviation)).to(device)
+
+
+def to_grey(images: Tensor) -> Tensor:
+    """Luma of RGB: (N, 3, H, W) to (N, 1, H, W), on the scale of the input."""
+    red, green, blue = (images[:, i : i + 1] * weight for i, weight in enumerate(LUMA))
+    return red.add_(green).add_(blue)
+
+
+def relight(patches: Tensor, light: Light, config: PhotometryConfig) -> Tensor:
+    """Change gain and offset of each channel and add noise, in place.
+
+    Args:
+        patches: float32 (N, C, V, P, P) on the scale of [0, 255].
+        light: what `light` drew for these samples.
+        config: how much of each.
+
+    Returns:
+        The same tensor, on the scale of [0, 1].
+    """
+    gain = (light.gain / 255).transpose(1, 2)[..., None, None]
+    for view, noise in enumerate(light.noise):
+        torch.addcmul(noise, patches[:, :, view], gain[:, :, view], out=patches[:, :, view])
+    if not light.noise:
+        patches.mul_(gain)
+    if config.offset and not config.center:  # centring would take it out again
+        patches.add_(light.offset.transpose(1, 2)[..., None, None])
+    return patches
+
+
+def standardize(patches: Tensor, config: PhotometryConfig) -> tuple[Tensor, Tensor | None]:
+    """Centre each channel of each patch, in place, and find what its contrast asks for.
+
+    Contrast is the standard deviation over all pixels of a patch about the mean of each channel,
+    so the channels keep their proportions. A flat patch becomes zeros.
+
+    Args:
+        patches: float32 (N, C, V, P, P) on the scale of [0, 1].
+        config: whether to centre and to divide by the contrast.
+
+    Returns:
+        The same tensor, and the factor (N, 1, V, 1, 1) it is yet to be multiplied by, if any: the
+        caller does so on the way to where the result goes.
+    """
+    if not (config.center or config.contrast):
+        return patches, None
+    mean = patches.mean((3, 4), keepdim=True)
+    patches.sub_(mean)
+    factor = None
+    if config.contrast:
+        # Centred first, so that nothing cancels; `torch.var` is ten times slower on a CPU.
+        norm = torch.linalg.vector_norm(patches.flatten(3), dim=3)
+        contrast = norm.square().mean(1, keepdim=True).sqrt() / patches.shape[-1]
+        factor = contrast.clamp(min=LEAST_CONTRAST).reciprocal()[..., None, None]
+    if not config.center:
+        patches.add_(mean)
+    return patches, factor

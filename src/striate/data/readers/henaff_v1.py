@@ -1,0 +1,211 @@
+"""Macaque V1 spike counts for frames of natural movies (Hénaff et al. 2021).
+
+Layout: `v1_spike_counts.npz` with `SESSION_counts`, uint8 of dims (zoom, category, movie, frame,
+unit, repeat), 255 = no trial, and the images `stimSelected-zoom{z}x/movie{m}/natural{f:02d}.png`.
+Of the categories natural, synthetic and contrast only natural is read: frames 1 to 11 of 10
+movies at two zooms. The units differ in every session, so a session is a subject here.
+
+Frames of one movie are near copies, at either zoom. They form a group (`StimulusSet.groups`), so
+a split puts a movie into one part. Trials are missing unit by unit: the repeats of two units are
+not known to be simultaneous.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.errors import InputError, unknown_name
+from striate.data.ceilings import noise_ceiling, split_half
+from striate.data.dataset import Dataset, Recording
+from striate.data.responses import Responses
+from striate.data.stimuli import StimulusSet
+
+SOURCE = (
+    "Hénaff, Bai, Charlton, Nauhaus, Simoncelli & Goris 2021; counts: github wongyoJung/"
+    "Primary-visual-cortex-straightens-natural-video-trajectories, images: github "
+    "olivierhenaff/neural-straightening; no licence stated"
+)
+COUNTS = "v1_spike_counts.npz"
+NO_TRIAL = 255
+ZOOMS, MOVIES, FRAMES = (1, 2), tuple(range(1, 11)), tuple(range(1, 12))
+DIMS = (len(ZOOMS), 3, len(MOVIES), len(FRAMES))
+"""Zooms, categories, movies and frames of the counts; units and repeats follow."""
+
+
+def read_henaff_v1(
+    path: Path,
+    *,
+    subjects: Sequence[str] | None = None,
+    zooms: Sequence[int] = ZOOMS,
+    movies: Sequence[int] = MOVIES,
+    repeats: bool = True,
+    min_reliability: float | None = None,
+) -> Dataset:
+    """Read V1 sessions; call it through `striate.data.read("henaff_v1", path)`.
+
+    Args:
+        path: the folder that holds `v1_spike_counts.npz`.
+        subjects: sessions to read, such as `["ay3_u001"]`; default all seven.
+        zooms: 1, 2 or both.
+        movies: of 1 to 10.
+        repeats: return single trials (dims stimulus, repeat, unit), or else their averages.
+        min_reliability: keep units whose split-half reliability (`data.ceilings.split_half`, over
+            the stimuli read) is at least this; default all units.
+
+    Returns:
+        One recording a session, ROI `V1`, spike counts as float64, NaN = no trial.
+
+    Raises:
+        InputError: unknown session, zoom or movie; missing or damaged files; counts of another
+            shape or type; no unit reliable enough.
+    """
+    known = session_names(path)
+    for session in subjects or ():
+        if str(session) not in known:
+            raise unknown_name("V1 session", str(session), known)
+    stimuli = _stimuli(path, _chosen("zoom", zooms, ZOOMS), _chosen("movie", movies, MOVIES))
+    recordings = {}
+    for session in map(str, subjects or known):
+        counts = load_counts(path, session)
+        recordings[session] = _session(path, session, counts, stimuli, repeats, min_reliability)
+    return Dataset("henaff_v1", recordings, {"source": SOURCE, "min_reliability": min_reliability})
+
+
+def session_names(path: Path) -> list[str]:
+    """Names of the sessions in a folder, sorted.
+
+    Raises:
+        InputError: no counts there, or a damaged file.
+    """
+    with _open(path) as file:
+        names = sorted(n.removesuffix("_counts") for n in file.files if n.endswith("_counts"))
+    if not names:
+        raise InputError(f"{path / COUNTS} has no array SESSION_counts.")
+    return names
+
+
+def load_counts(path: Path, session: str) -> np.ndarray:
+    """Read one session's counts of natural frames, uint8 (2, 10, 11, n_units, n_repeats).
+
+    Raises:
+        InputError: a damaged file; another shape or type.
+    """
+    with _open(path) as file:
+        if f"{session}_counts" not in file.files:
+            raise unknown_name("array", f"{session}_counts", file.files, f"File {path / COUNTS}.")
+        counts = file[f"{session}_counts"]
+    if counts.ndim != 6 or counts.shape[:4] != DIMS or 0 in counts.shape:
+        raise InputError(
+            f"{path / COUNTS}: {session}_counts should be (2 zooms, 3 categories, 10 movies, 11 "
+            f"frames, units, repeats), found {counts.shape}."
+        )
+    if counts.dtype != np.uint8:
+        raise InputError(
+            f"{path / COUNTS}: {session}_counts should be uint8 with {NO_TRIAL} for no trial, "
+            f"found {counts.dtype}."
+        )
+    return np.asarray(counts[:, 0])
+
+
+def image_path(path: Path, zoom: int, movie: int, frame: int) -> Path:
+    """Where the image of a natural frame lies."""
+    return path / f"stimSelected-zoom{zoom}x" / f"movie{movie}" / f"natural{frame:02d}.png"
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open the counts; what the block cannot read of them is an InputError."""
+    file = path / COUNTS
+    try:
+        # np.load would leave a damaged file open
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            yield archive
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} has no {COUNTS}. Is it the V1 data folder?") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
+        raise InputError(f"{file} cannot be read: {error}. Copy or download it again.") from error
+
+
+def _chosen(kind: str, wanted: Sequence[int], known: Sequence[int]) -> list[int]:
+    """Return the wanted numbers in the order of `known`; names of numbers are taken too."""
+    names = {str(n): n for n in known}
+    asked = [str(n) for n in np.atleast_1d(np.asarray(wanted))]
+    for name in asked:
+        if name not in names:
+            raise unknown_name(kind, name, names)
+    if not asked:
+        raise InputError(f"no {kind} is asked for. Known: {', '.join(names)}.")
+    return [n for name, n in names.items() if name in asked]
+
+
+def _stimuli(path: Path, zooms: Sequence[int], movies: Sequence[int]) -> StimulusSet:
+    """Natural frames, by zoom, movie and frame; one group a movie."""
+    shown = [(z, m, f) for z in zooms for m in movies for f in FRAMES]
+    files = [image_path(path, *key) for key in shown]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(files)} images are missing (first: {missing[0]}). Copy the "
+            "folders stimSelected-zoom1x and stimSelected-zoom2x again."
+        )
+    return StimulusSet(
+        [f"zoom{z}x/movie{m}/natural{f:02d}" for z, m, f in shown],
+        files,
+        [f"movie{m}" for _, m, _ in shown],
+    )
+
+
+def _session(
+    path: Path,
+    session: str,
+    counts: np.ndarray,
+    stimuli: StimulusSet,
+    repeats: bool,
+    min_reliability: float | None,
+) -> Recording:
+    rows = [_row(name) for name in stimuli.ids]
+    trials = np.stack([counts[row] for row in rows]).transpose(0, 2, 1)
+    values = np.where(trials == NO_TRIAL, np.nan, trials.astype(np.float64))
+    unit_ids = np.array([f"{session}-{i:03d}" for i in range(values.shape[2])])
+    if min_reliability is not None:
+        reliability = split_half(values)
+        kept = np.nan_to_num(reliability, nan=-np.inf) >= min_reliability
+        if not kept.any():
+            raise InputError(
+                f"{path / COUNTS}: no unit of session {session} has a split-half reliability of "
+                f"{min_reliability:g}; the best has {np.nanmax(reliability):.3f}. Lower "
+                "min_reliability or leave the session out (subjects)."
+            )
+        values, unit_ids = values[..., kept], unit_ids[kept]
+    responses = Responses.build(
+        values,
+        stimuli.ids,
+        subject=session,
+        session=session,
+        unit_ids=unit_ids.tolist(),
+        rois={"V1": np.ones(len(unit_ids), dtype=bool)},
+        noise_ceiling=noise_ceiling(values),
+        attrs={"source": SOURCE, "units": "spikes per presentation"},
+    )
+    if not repeats:
+        mean = responses.mean()
+        responses = Responses(responses.data.isel(repeat=0, drop=True).copy(data=mean))
+    return Recording(session, stimuli, responses)
+
+
+def _row(name: str) -> tuple[int, int, int]:
+    """Positions of zoom, movie and frame in the counts, of a stimulus id."""
+    zoom, movie, frame = name.split("/")
+    return (
+        int(zoom.removeprefix("zoom").removesuffix("x")) - 1,
+        int(movie.removeprefix("movie")) - 1,
+        int(frame.removeprefix("natural")) - 1,
+    )

@@ -1,0 +1,179 @@
+"""Comparing RDMs: one number for how alike two of them are, with any weights of the pairs.
+
+The entries above the diagonal are compared, one for each pair of stimuli, by
+
+- `rho_a`: Spearman's rank correlation as it is expected when ties are broken at random,
+  `12 / (N^3 - N) * sum (r_a - m)(r_b - m)` with mid-ranks r, their mean m and N pairs (Schütt et
+  al. 2023, eLife 12:e82566). A model that predicts ties gains nothing by them;
+- `spearman`: Pearson correlation of mid-ranks, the usual correction for ties. It favours models
+  that predict ties, such as categories;
+- `cosine`: of the dissimilarities themselves, whose zero must mean something (crossnobis).
+
+A bootstrap over stimuli draws stimulus i c_i times. Pairs of a stimulus with itself say nothing
+and are excluded (Nili et al. 2014), so the pair (i, j) simply counts c_i c_j times: weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.core.errors import InputError, unknown_name
+
+METHODS = ("rho_a", "spearman", "cosine")
+
+
+def pair_values(rdms: np.ndarray) -> np.ndarray:
+    """Entries above the diagonal, row by row: (..., n, n) to (..., n (n - 1) / 2)."""
+    rdms = np.asarray(rdms, dtype=np.float64)
+    if rdms.ndim < 2 or rdms.shape[-1] != rdms.shape[-2] or rdms.shape[-1] < 3:
+        raise InputError(f"RDMs must be (..., n, n), 3 stimuli or more, found shape {rdms.shape}.")
+    return rdms[(..., *np.triu_indices(rdms.shape[-1], 1))]
+
+
+def pair_weights(counts: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """How often each pair occurs when stimulus i was drawn c_i times: (..., n) to (..., n_pairs).
+
+    Args:
+        counts: (..., n); equal within a group, as groups are drawn whole.
+        groups: (n,) number of each stimulus's group; default each is its own. A pair within a
+            group occurs once for each draw of the group: two draws of one movie are no two
+            movies, and pairs across them are excluded like those of a stimulus with itself.
+
+    >>> pair_weights(np.array([2.0, 1.0, 3.0])), pair_weights(np.array([2.0, 2, 3]), np.r_[0, 0, 1])
+    (array([2., 6., 3.]), array([2., 6., 6.]))
+    """
+    i, j = np.triu_indices(counts.shape[-1], 1)
+    weights = counts[..., i] * counts[..., j]
+    if groups is not None:
+        weights = np.where(groups[i] == groups[j], counts[..., i], weights)
+    return np.asarray(weights)
+
+
+def compare_rdms(first: np.ndarray, second: np.ndarray, method: str = "rho_a") -> np.ndarray:
+    """Compare every RDM of one stack with every RDM of another.
+
+    Args:
+        first, second: (n, n) or (k, n, n). Pairs of stimuli that are NaN in any of them are left
+            out of all.
+        method: `rho_a`, `spearman` or `cosine`; see the head of this file.
+
+    Returns:
+        Shape of the first stack and then the second: () for two matrices, (k1, k2) for two stacks.
+        NaN where the measure is not defined: fewer than 2 pairs, constant RDMs for `spearman`,
+        zeros for `cosine`.
+
+    Raises:
+        InputError: shapes that do not fit, unknown method.
+
+    Examples:
+        >>> a = np.array([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]])
+        >>> float(compare_rdms(a, a)), float(compare_rdms(a, a.max() - a))
+        (1.0, -1.0)
+    """
+    a, b = pair_values(first), pair_values(second)
+    if a.shape[-1] != b.shape[-1]:
+        raise InputError(
+            f"RDMs of {np.shape(first)[-1]} and {np.shape(second)[-1]} stimuli cannot be compared: "
+            "both must be of the same stimuli, in one order."
+        )
+    shape = (*a.shape[:-1], *b.shape[:-1])
+    both = np.concatenate([a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])])
+    known = ~np.isnan(both).any(axis=0)
+    ready = [prepared(v, method) for v in both[:, known]]
+    if known.sum() < 2:
+        return np.full(shape, np.nan)
+    split = int(np.prod(a.shape[:-1], dtype=int))
+    return similarity(np.array(ready[:split]), np.array(ready[split:])).reshape(shape)
+
+
+def prepared(values: np.ndarray, method: str, weights: np.ndarray | None = None) -> np.ndarray:
+    """Turn an RDM's pairs into numbers whose weighted inner products are the measure.
+
+    Args:
+        values: (n_pairs,), finite.
+        method: see the head of this file.
+        weights: (..., n_pairs) whole numbers >= 0; default 1 each.
+
+    Returns:
+        (..., n_pairs), NaN where the measure is not defined. Multiplied by the roots of the
+        weights, so `similarity` needs none.
+    """
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    root = np.sqrt(weights)
+    if method == "cosine":
+        return _unit(root * values)
+    number = weights.sum(axis=-1, keepdims=True)
+    ranks = root * (mid_ranks(values, weights) - (number + 1) / 2)
+    if method == "spearman":
+        return _unit(ranks)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(ranks * np.sqrt(12 / (number**3 - number)))
+
+
+def mid_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ranks from 1 of values that occur `weights` times each, the mean rank where they tie.
+
+    Args:
+        values: (n,); weights: (..., n).
+
+    Returns:
+        (..., n).
+
+    >>> mid_ranks(np.array([5.0, 1.0, 5.0]), np.array([1.0, 2.0, 1.0]))
+    array([3.5, 1.5, 3.5])
+    """
+    if not len(values):
+        return np.zeros(weights.shape)
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    size = np.add.reduceat(weights[..., order], starts, axis=-1)
+    rank = np.cumsum(size, axis=-1) - (size - 1) / 2
+    tie = np.empty(len(values), dtype=np.int64)
+    tie[order] = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(values)]))
+    return np.asarray(rank[..., tie])
+
+
+def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Inner products of `prepared` RDMs over the last axis: (k1, n), (k2, n) to (k1, k2)."""
+    return np.clip(first @ second.T, -1.0, 1.0)
+
+
+def noise_ceiling_rdms(rdms: np.ndarray, method: str = "rho_a") -> tuple[float, float]:
+    """Bounds on the mean similarity that the best possible model reaches (Nili et al. 2014).
+
+    Every RDM is compared with the mean of all, its own included (upper: no RDM can be nearer to
+    all of them), and with the mean of the others (lower). Ranks are averaged for rank measures,
+    and RDMs of length 1 for `cosine`.
+
+    Args:
+        rdms: (n_subjects, n, n). Pairs that are NaN in any are left out.
+        method: as for `compare_rdms`.
+
+    Returns:
+        Lower and upper bound; NaN for a single subject.
+    """
+    values = pair_values(rdms)
+    if values.ndim != 2:
+        raise InputError(f"a noise ceiling needs RDMs (n_subjects, n, n), found {np.shape(rdms)}.")
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    own = np.array([prepared(v, method) for v in values[:, ~np.isnan(values).any(axis=0)]])
+    total = own.sum(axis=0)
+    upper = own @ _again(total, method)
+    lower = [v @ _again(total - v, method) for v in own]
+    return float(np.mean(lower)), float(np.mean(upper))
+
+
+def _again(values: np.ndarray, method: str) -> np.ndarray:
+    """Prepare a sum of prepared RDMs; sums of equal terms may round apart, which is no order."""
+    size = np.abs(values).max(initial=0.0)
+    return prepared(np.round(values / size, 12) if size > 0 else values, method)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    """Scale the last axis to length 1; NaN where there is nothing to scale."""
+    size = np.sqrt((values**2).sum(axis=-1, keepdims=True))
+    return np.divide(values, size, out=np.full(values.shape, np.nan), where=size > 0)

@@ -1,0 +1,192 @@
+"""Growing a model as a run: photographs in, model folder and the tables of its report out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import nn
+
+from striate.core.device import device_name
+from striate.core.errors import InputError
+from striate.core.files import atomic_path, locked, write_json
+from striate.core.run import RunFolder, check_run_folder
+from striate.data.photographs import Photographs
+from striate.evaluate.filters import MIN_SIDE, fit_gabors, share_of_gabors
+from striate.evaluate.pooling import pooling_maps
+from striate.evaluate.story import Options
+from striate.evaluate.tuning import physiology
+from striate.learning import GrowConfig, grow
+from striate.learning.grow import make_learner
+from striate.models import Model, load, receptive_field
+from striate.models.receptive_field import ReceptiveField
+
+COPIES = 6
+"""Times a map's values are held at most while a step is computed: by itself, its gradient, those
+of batch norm and nonlinearity, and what the libraries take. Measured, then rounded up (ours)."""
+SPARE = 300 * 2**20
+"""Bytes that the libraries and the views take beside that."""
+
+
+class GrowRunConfig(GrowConfig):
+    """What is grown, from what and where."""
+
+    photographs: tuple[str, ...] = Field(min_length=1)
+    """Folders of images, searched with all that is below them."""
+    device: str = "auto"
+
+    def growth(self) -> GrowConfig:
+        """The settings of growing alone."""
+        own = {k: v for k, v in self.to_dict().items() if k not in ("photographs", "device")}
+        return GrowConfig.from_dict(own)
+
+
+def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None = None) -> Path:
+    """Grow a model and look at its units; returns the run folder.
+
+    The folder gets `model/` (see `striate.learning.grow`), `tables/gabors.parquet` (a fit to each
+    kernel of the first stage), `tables/tuning.parquet` (gratings, one row a unit of each stage)
+    and `pooling.npz` (what the units of the second stage pool).
+
+    Raises:
+        InputError: photographs or settings that do not fit, before anything is computed.
+        DivergedError: the loss became not finite.
+    """
+    options, out = options or Options(), Path(out)
+    how = config.growth()
+    check_run_folder(out, config, overwrite=options.overwrite)
+    device = torch.device(device_name(config.device))
+    model = load("lcl_v2@random", seed=how.seed, options=how.network.to_dict())
+    fields = [receptive_field(model, tap) for tap in model.taps]
+    photographs = Photographs.from_folders(
+        config.photographs,
+        max_side=how.patches.max_side,
+        skip_unreadable=how.patches.unreadable == "skip",
+        in_memory=how.patches.in_memory,
+        cache=options.cache,
+    )
+    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    with locked(run.path / ".lock"):
+        options.say(photographs.describe())
+        options.say(describe(fields, how))
+        if not (run / "model" / "config.json").exists():
+            memory, seconds = predict_cost(model, fields, how, device)
+            options.say(
+                f"at most {memory / 1e9:.1f} GB of memory, about {seconds / 60:.0f} minutes on "
+                f"{device} for all steps"
+            )
+        model = grow(photographs, how, run / "model", device=str(device), progress=options.progress)
+        options.say("looking at the units: Gabor fits and gratings")
+        look_at(model, run.path)
+    return run.path
+
+
+def describe(fields: Sequence[ReceptiveField], config: GrowConfig) -> str:
+    """Say what will be grown."""
+    sides = [field.patch(config.clean) for field in fields]
+    stages = ", ".join(
+        f"stage {i} sees {f.size} px (patches of {side} px)"
+        for i, (f, side) in enumerate(zip(fields, sides, strict=True), 1)
+    )
+    total = config.steps * (len(fields) if config.order == "sequential" else 1)
+    return (
+        f"{len(fields)} stages, {config.credit.replace('_', ' ')}: {stages}; deformation "
+        f"{config.deformation}, a = {config.a:g}; {total:,} steps of {config.batch_size} patches"
+    )
+
+
+def predict_cost(
+    model: Model, fields: Sequence[ReceptiveField], config: GrowConfig, device: torch.device
+) -> tuple[int, float]:
+    """Predict peak memory (bytes) from the maps' sizes, and time (s) from two steps on noise."""
+    largest = 0
+    for field in fields:
+        side = field.patch(config.clean)
+        largest = max(largest, 2 * config.batch_size * _values(model.network, side))
+    learner = make_learner(model.copy(), fields, config).to(device).train()
+    draw = torch.Generator().manual_seed(0)
+    last = len(fields) - 1
+    stages = [last] if config.credit == "end_to_end" else list(range(len(fields)))
+    some = min(config.batch_size, 32)
+    views = {}
+    for k in stages:
+        side = fields[k].patch(config.clean)
+        noise = torch.randn(2, some, 3, side, side, generator=draw).to(device)
+        views[k] = (noise[0], noise[1])
+    took = []
+    for _ in range(3):
+        started = time.perf_counter()
+        outcomes = learner(views)
+        torch.stack([o.correlation.loss for o in outcomes.values()]).sum().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        took.append(time.perf_counter() - started)
+    return COPIES * 4 * largest + SPARE, min(took) * config.batch_size / some * config.steps
+
+
+def _values(network: nn.Module, side: int) -> int:
+    """Number of values of all maps that one image of this side makes."""
+    total = 0
+
+    def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal total
+        total += output.numel()
+
+    probe = copy.deepcopy(network).eval()
+    for module in probe.modules():
+        if not any(module.children()):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        probe(torch.zeros(1, 3, side, side))
+    return total
+
+
+def look_at(model: Model, folder: Path) -> None:
+    """Write what the units of each stage are like: Gabor fits, grating tuning, pooling."""
+    tables = folder / "tables"
+    tables.mkdir(exist_ok=True)
+    tuning = pd.concat(
+        [physiology(model, tap).assign(tap=tap) for tap in model.taps], ignore_index=True
+    )
+    _parquet(tuning, tables / "tuning.parquet")
+    kernels = [m.weight.detach().numpy() for m in model.modules() if isinstance(m, nn.Conv2d)]
+    summary: dict[str, object] = {"taps": list(model.taps)}
+    if kernels and kernels[0].shape[-1] >= MIN_SIDE:
+        fits = fit_gabors(kernels[0])
+        _parquet(fits, tables / "gabors.parquet")
+        summary["gabors"] = share_of_gabors(fits)
+    arrays = {"kernels": kernels[0]} if kernels else {}
+    if len(model.taps) > 1 and len(kernels) > 1:
+        arrays |= _pooling(tuning[tuning["tap"] == model.taps[0]], kernels[1])
+    with atomic_path(folder / "units.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_json(folder / "units.json", summary)
+
+
+def _pooling(tuning: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """What the second stage pools, by what the first stage's units prefer; {} if none does."""
+    try:
+        maps = pooling_maps(
+            weights,
+            tuning["preferred_orientation"].to_numpy(),
+            tuning["peak_frequency"].to_numpy(),
+        )
+    except InputError:
+        return {}
+    return {
+        "plane": maps.plane,
+        "spatial": maps.spatial,
+        "orientations": maps.orientations,
+        "frequencies": maps.frequencies,
+    }
+
+
+def _parquet(table: pd.DataFrame, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary)

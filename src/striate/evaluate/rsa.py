@@ -1,0 +1,201 @@
+"""Representational similarity analysis: whose RDM is most like the brain's, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from striate.core.errors import InputError
+from striate.encoding.inference import Interval, bootstrap_counts, fdr, percentile_interval
+from striate.encoding.rdm_compare import (
+    compare_rdms,
+    noise_ceiling_rdms,
+    pair_values,
+    pair_weights,
+    prepared,
+)
+
+BLOCK_BYTES = 2**26
+"""Memory for resamples handled at once."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First model less second, on the same resamples.
+
+    Attributes:
+        interval: the difference with its 95 % interval.
+        p: two-sided, of no difference; p_fdr: adjusted over all pairs of models.
+    """
+
+    interval: Interval
+    p: float
+    p_fdr: float
+
+
+@dataclass(frozen=True)
+class RsaResult:
+    """Similarities of models to data.
+
+    Attributes:
+        method: how RDMs were compared.
+        scores: mean similarity over subjects with its interval over stimuli, by model.
+        by_subject: (n_subjects,) similarity, by model.
+        differences: by pair of models, in the order given.
+        ceiling: lower and upper bound of the noise ceiling; NaN for a single subject.
+        samples: (n_samples,) bootstrapped scores, by model; the draws are shared.
+        n_pairs: pairs of stimuli that were compared.
+    """
+
+    method: str
+    scores: dict[str, Interval]
+    by_subject: dict[str, np.ndarray]
+    differences: dict[tuple[str, str], Difference]
+    ceiling: tuple[float, float]
+    samples: dict[str, np.ndarray]
+    n_pairs: int
+
+
+def rsa(
+    models: Mapping[str, np.ndarray],
+    data: np.ndarray,
+    *,
+    method: str = "rho_a",
+    groups: Sequence[str] | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+) -> RsaResult:
+    """Compare the RDMs of models with those of subjects.
+
+    Stimuli are resampled, the same for all models and subjects, and pairs of a stimulus with
+    itself excluded (Nili et al. 2014). Intervals say how scores would vary with other stimuli of
+    the same kind and these subjects; a bootstrap over stimuli tends to be too wide rather than too
+    narrow (Schütt et al. 2023).
+
+    Args:
+        models: (n, n) RDM by model.
+        data: (n, n), or (n_subjects, n, n); a session counts as a subject where units differ.
+            Pairs of stimuli that are NaN in any RDM, of model or subject, are left out of all.
+        method: `rho_a`, `spearman` or `cosine` (`striate.encoding.rdm_compare`).
+        groups: one label a stimulus (`StimulusSet.groups`): a group, such as the frames of a
+            movie, is drawn whole, as its stimuli do not vary independently. `` for a stimulus
+            that stands alone.
+        samples: number of resamples.
+        seed: of the draws.
+
+    Returns:
+        Scores, differences of every two models, and the noise ceiling.
+
+    Raises:
+        InputError: no model, RDMs of other stimuli (named by model), no pair defined in all,
+            unknown method.
+    """
+    subjects = np.asarray(data, dtype=np.float64)
+    subjects = subjects[None] if subjects.ndim == 2 else subjects
+    if not models or subjects.ndim != 3 or not len(subjects):
+        raise InputError(
+            f"RSA needs a model and RDMs (n, n) or (n_subjects, n, n), found {len(models)} models "
+            f"and shape {np.shape(data)}."
+        )
+    for name, rdm in models.items():
+        if np.shape(rdm) != subjects.shape[1:]:
+            raise InputError(
+                f"model {name}: RDM of shape {np.shape(rdm)}, the data's are "
+                f"{subjects.shape[1:]}. Compute it from the same stimuli, in the same order."
+            )
+    stack = np.stack([np.asarray(rdm, dtype=np.float64) for rdm in models.values()])
+    undefined = np.isnan(stack).any(axis=0) | np.isnan(subjects).any(axis=0)
+    stack, subjects = (np.where(undefined, np.nan, rdms) for rdms in (stack, subjects))
+    known = ~np.isnan(pair_values(subjects[0]))
+    if known.sum() < 3:
+        raise InputError(
+            f"RSA: {known.sum()} pairs of stimuli are defined in every RDM; 3 or more are needed. "
+            "Look for constant patterns (NaN) in one of the RDMs."
+        )
+    full = compare_rdms(stack, subjects, method)
+    member = _members(groups, subjects.shape[-1])
+    counts = bootstrap_counts(int(member.max()) + 1, samples, seed)[:, member]
+    drawn = np.concatenate(
+        [
+            _scores(pair_values(stack)[:, known], pair_values(subjects)[:, known], method, weights)
+            for weights in _blocks(counts, member, known, len(stack) + len(subjects))
+        ],
+        axis=1,
+    )
+    means = dict(zip(models, full.mean(axis=1), strict=True))
+    resampled = dict(zip(models, drawn, strict=True))
+    return RsaResult(
+        method,
+        {name: percentile_interval(float(means[name]), resampled[name]) for name in models},
+        dict(zip(models, full, strict=True)),
+        _differences(means, resampled),
+        noise_ceiling_rdms(subjects, method),
+        resampled,
+        int(known.sum()),
+    )
+
+
+def _members(groups: Sequence[str] | None, n_stimuli: int) -> np.ndarray:
+    """Number of each stimulus's group, (n_stimuli,); a stimulus without one is its own."""
+    if groups is None:
+        return np.arange(n_stimuli)
+    if len(groups) != n_stimuli:
+        raise InputError(f"{len(groups)} groups for RDMs of {n_stimuli} stimuli: give one each.")
+    labels = [(group, -1) if group else ("", i) for i, group in enumerate(groups)]
+    numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+    return np.array([numbers[label] for label in labels])
+
+
+def _blocks(
+    counts: np.ndarray, member: np.ndarray, known: np.ndarray, n_rdms: int
+) -> Iterator[np.ndarray]:
+    """Yield weights of the known pairs, some resamples at a time."""
+    rows = max(1, BLOCK_BYTES // (8 * int(known.sum()) * (n_rdms + 4)))
+    for start in range(0, len(counts), rows):
+        yield pair_weights(counts[start : start + rows], member)[:, known]
+
+
+def _scores(
+    models: np.ndarray, subjects: np.ndarray, method: str, weights: np.ndarray
+) -> np.ndarray:
+    """Mean similarity over subjects in each resample, (n_models, n_samples).
+
+    The mean over subjects of inner products is one inner product with the subjects' mean.
+    """
+    mean = np.zeros(weights.shape)
+    for values in subjects:
+        mean += prepared(values, method, weights) / len(subjects)
+    return np.array([(prepared(values, method, weights) * mean).sum(-1) for values in models])
+
+
+def _differences(
+    means: Mapping[str, float], samples: Mapping[str, np.ndarray]
+) -> dict[tuple[str, str], Difference]:
+    pairs = list(combinations(means, 2))
+    apart = {(a, b): samples[a] - samples[b] for a, b in pairs}
+    intervals = [percentile_interval(means[a] - means[b], apart[a, b]) for a, b in pairs]
+    p = np.array([bootstrap_p(values) for values in apart.values()])
+    adjusted = fdr(p)
+    return {
+        pair: Difference(interval, float(p[i]), float(adjusted[i]))
+        for i, (pair, interval) in enumerate(zip(pairs, intervals, strict=True))
+    }
+
+
+def bootstrap_p(differences: np.ndarray) -> float:
+    """Two-sided p of no difference: twice the share of resamples on the rarer side of zero.
+
+    With one added to the share's count and to the number, so that it is never zero; a resample of
+    exactly zero counts for both sides.
+
+    >>> bootstrap_p(np.array([0.1, 0.2, 0.3]))
+    0.5
+    """
+    differences = differences[np.isfinite(differences)]
+    if not differences.size:
+        return float("nan")
+    rarer = min(np.sum(differences <= 0), np.sum(differences >= 0))
+    return float(min(1.0, 2 * (rarer + 1) / (differences.size + 1)))

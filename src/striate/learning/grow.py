@@ -1,0 +1,225 @@
+"""The verb: grow a chain of stages from photographs, in a folder that can be resumed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from striate.core.errors import InputError
+from striate.core.files import atomic_path
+from striate.core.hashing import hash_json
+from striate.data.patches import PatchSource
+from striate.data.photographs import Photographs
+from striate.learning.batchnorm import unshare_statistics
+from striate.learning.distributed import make_fabric
+from striate.learning.folder import claim, finished_model, folder_lock
+from striate.learning.grow_config import GrowConfig
+from striate.learning.grow_loop import GrowLoop
+from striate.learning.layerwise import Layerwise
+from striate.models import Model, is_model_folder, load, receptive_field, save
+from striate.models.networks.lcl import Lcl
+from striate.models.receptive_field import ReceptiveField
+from striate.models.stages import check_stages
+
+RECORD = "grow.yaml"
+PAIRS = "pairs.npz"
+SHOWN_PAIRS = 8
+"""Pairs of patches of each stage that are kept for people to look at."""
+
+
+def grow(
+    photographs: Photographs,
+    config: GrowConfig,
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+) -> Model:
+    """Grow a network stage by stage from pairs of deformed patches, without labels.
+
+    Parthasarathy, Hénaff & Simoncelli 2024 as far as their abstract says how (papers/lcl-v2);
+    everything else is ours and a setting. The folder gets `network.safetensors`, `config.json` and
+    `card.md` (it can be given to `striate.models.load`), `grow.yaml` (what was asked for),
+    `metrics.jsonl` (one line a step), `pairs.npz` (some pairs of patches) and, while it runs,
+    `checkpoints/`. The same call on a folder that was stopped goes on from the last checkpoint (on
+    the CPU to bitwise the same weights); on a finished one it returns the model. Under torchrun
+    the batch is shared by the processes, with the statistics and the gradient of one.
+
+    Args:
+        photographs: what to learn from; a share of them is held out.
+        config: the network and how it learns.
+        folder: where to write.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        progress: whether to draw a bar.
+
+    Returns:
+        The model on the CPU, in eval mode, with one tap a stage. `provenance["seen"]` lists the
+        photographs that it learned from.
+
+    Raises:
+        InputError: photographs or settings that do not fit, or a folder that holds something else
+            or was grown with other settings (the differences are listed).
+        DivergedError: the loss became not finite; the last good checkpoint is named.
+        StriateError: full disk; the last checkpoint is kept.
+        SystemExit: code 143 after SIGTERM, once a checkpoint is written.
+    """
+    folder = Path(folder)
+    options = config.network.to_dict()
+    model = load("lcl_v2@random", seed=config.seed, options=options)
+    fields = [receptive_field(model, tap) for tap in model.taps]
+    fabric = make_fabric(device, config.precision)
+    _check_batch(config, fabric.world_size)
+    train, held = photographs.hold_out(config.patches.held_out, config.seed)
+    record = {
+        "config": config.identity(),
+        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "photographs": {"number": len(train), "hash": hash_json(sorted(train.hashes))},
+    }
+    with folder_lock(folder, fabric):
+        claim(folder, RECORD, record, fabric)
+        if is_model_folder(folder):
+            return finished_model(model, folder)
+        sources = make_sources(train, fields, config, fabric.device)
+        held_out = make_sources(held, fields, config, fabric.device) if len(held) > 1 else []
+        learner = make_learner(model, fields, config)
+        if fabric.is_global_zero:
+            _write_pairs(folder / PAIRS, sources)
+        loop = GrowLoop(
+            fabric, learner, sources, config, folder, held_out=held_out, progress=progress
+        )
+        loop.run()
+        learner.cpu()
+        _finish(model, train, sources, config)
+        if fabric.is_global_zero:
+            save(model, folder, _facts(folder, train, sources, config))
+            if not config.keep_checkpoints:
+                loop.checkpoints.clear()
+        fabric.barrier()
+    return model.eval()
+
+
+def _check_batch(config: GrowConfig, processes: int) -> None:
+    if config.batch_size < 2 * processes:
+        raise InputError(
+            f"a batch of {config.batch_size} patches cannot be shared by {processes} processes: "
+            "each needs two or more. Raise batch_size or use fewer processes."
+        )
+    widths = [s.channels for s in config.network.stages]
+    widest = config.projector or max(widths)
+    if config.redundancy and config.batch_size < widest:
+        warnings.warn(
+            f"a batch of {config.batch_size} patches cannot decorrelate {widest} features: with "
+            "fewer samples than features some always repeat others. Raise batch_size to "
+            f"{widest} or more, or make the projector narrower.",
+            stacklevel=3,
+        )
+
+
+def make_sources(
+    photographs: Photographs,
+    fields: Sequence[ReceptiveField],
+    config: GrowConfig,
+    device: torch.device,
+) -> list[PatchSource]:
+    """The patches of each stage, with the deformations that `config.deformation` asks for."""
+    own = [field.size for field in fields]
+    moved = {
+        "matched": own,
+        "small_everywhere": own[:1] * len(own),
+        "large_everywhere": own[-1:] * len(own),
+        "none": own,
+    }[config.deformation]
+    return [
+        PatchSource(
+            photographs,
+            field=size,
+            patch=field.patch(config.clean),
+            amplitude=0.0 if config.deformation == "none" else config.a,
+            batch=config.batch_size,
+            config=config.patches,
+            seed=config.seed,
+            stream=stage,
+            device=device,
+        )
+        for stage, (field, size) in enumerate(zip(fields, moved, strict=True))
+    ]
+
+
+def make_learner(model: Model, fields: Sequence[ReceptiveField], config: GrowConfig) -> Layerwise:
+    """What learns: the network's stages with their projectors, on the network's own weights."""
+    network = model.network
+    if not isinstance(network, Lcl):
+        raise InputError(f"{model.id} is no chain of stages: expected a network of lcl_v2's kind.")
+    sides = [field.patch(config.clean) for field in fields]
+    example = network.prepare(torch.zeros(1, 3, max(sides), max(sides)))
+    channels = [shape[0] for shape in check_stages(network.stages, example)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # of the projectors
+        return Layerwise(
+            network.stages,
+            channels,
+            [field.clean(side) for field, side in zip(fields, sides, strict=True)],
+            projector=config.projector,
+            position=config.position,
+            credit=config.credit,
+            redundancy=config.redundancy,
+            prepare=getattr(network, "luma", None),
+        )
+
+
+def _write_pairs(path: Path, sources: Sequence[PatchSource]) -> None:
+    """Keep some pairs of each stage, with and without the changes of light."""
+    shown = min(SHOWN_PAIRS, sources[0].batch)
+    arrays = {f"stage{k}": s.pairs(shown) for k, s in enumerate(sources, 1)}
+    arrays |= {f"stage{k}_lit": s.pairs(shown, photometric=True) for k, s in enumerate(sources, 1)}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _finish(
+    model: Model, train: Photographs, sources: Sequence[PatchSource], config: GrowConfig
+) -> None:
+    """Put the model back to use, and add what it learned from to its history."""
+    unshare_statistics(model)
+    for parameter in model.parameters():
+        parameter.grad = None
+    model.eval()
+    model.id, model.provenance["source"] = model.id.removesuffix("@random"), "random weights"
+    model.provenance["seen"] = sorted({*model.provenance["seen"], *train.hashes})
+    model.provenance["stages"].append(
+        {
+            "kind": "layerwise growth" if config.credit == "layerwise" else "end-to-end growth",
+            "photographs": len(train),
+            "patches": [s.patch for s in sources],
+            "fields": [s.field for s in sources],
+            "amplitude": [s.amplitude for s in sources],
+            "config": config.identity(),
+        }
+    )
+
+
+def _facts(
+    folder: Path, train: Photographs, sources: Sequence[PatchSource], config: GrowConfig
+) -> dict[str, Any]:
+    """Further lines of the card."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    hours = sum(line["seconds"] for line in lines) / 3600
+    gone = sorted({k.removesuffix("_collapsed") for k, v in lines[-1].items() if v is True})
+    return {
+        "Grown by": f"{config.credit.replace('_', ' ')} learning, {config.order}, deformation "
+        f"{config.deformation}, a = {config.a:g}",
+        "Photographs": train.describe(),
+        "Patches": ", ".join(f"{s.patch} px" for s in sources),
+        "Steps": f"{config.steps} of {config.batch_size} patches"
+        + (" a stage" if config.order == "sequential" else ""),
+        "Time": f"{hours:.2f} hours",
+        "Seed": config.seed,
+        **({"Collapsed": ", ".join(gone)} if gone else {}),
+        "Defaults": "Striate's own: the paper's settings are not known to us",
+    }

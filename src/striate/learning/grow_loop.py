@@ -1,0 +1,188 @@
+"""Growing's own steps: views for the stages that learn, their losses, and signs of collapse."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from striate.core.draws import share_of
+from striate.data.patches import PatchSource
+from striate.learning.batchnorm import share_statistics
+from striate.learning.collapse import collapsed, dead_share, effective_rank
+from striate.learning.distributed import gather
+from striate.learning.grow_config import GrowConfig
+from striate.learning.layerwise import Layerwise, StageOutcome, Views
+from striate.learning.loop import Loop, prefetched, rate_factor
+from striate.models import evaluating
+
+
+class GrowLoop(Loop):
+    """Grows a `Layerwise` learner.
+
+    Args:
+        fabric: launched; decides device, precision and processes.
+        learner: what learns, in place.
+        sources: the patches of each stage.
+        config: how.
+        folder: where metrics.jsonl and checkpoints/ go.
+        held_out: patches of photographs that are not learned from, of each stage; empty for none.
+        progress: whether to draw a bar.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        learner: Layerwise,
+        sources: Sequence[PatchSource],
+        config: GrowConfig,
+        folder: Path,
+        *,
+        held_out: Sequence[PatchSource] = (),
+        progress: bool = True,
+    ) -> None:
+        if fabric.world_size > 1:
+            share_statistics(learner)
+        optimizer = make_optimizer(learner, config)
+        super().__init__(
+            fabric, learner, optimizer, folder, progress=progress, tensorboard=config.tensorboard
+        )
+        self.layerwise, self.sources, self.config = learner, sources, config
+        self.held_out = held_out
+        self._said: set[int] = set()
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages."""
+        sequential = self.config.order == "sequential"
+        return self.config.steps * (len(self.sources) if sequential else 1)
+
+    def learning_stages(self, step: int) -> tuple[int, ...]:
+        """Which stages have a loss at a step."""
+        stages = tuple(range(len(self.sources)))
+        if self.config.credit == "end_to_end":
+            return stages[-1:]
+        return (step // self.config.steps,) if self.config.order == "sequential" else stages
+
+    def steps(self) -> Iterator[tuple[dict[str, Any], bool]]:
+        """See `Loop.steps`."""
+        at, config = self.standing, self.config
+        self.learner.train()
+        started = time.perf_counter()
+        for step, views in prefetched(range(at.step, self.total_steps), self._views):
+            factor = rate_factor(
+                step % config.steps, config.steps, config.warmup_steps, config.schedule
+            )
+            outcomes = self._step(views, factor)
+            at.step += 1
+            terms = {
+                f"stage{k + 1}_{name}": v for k, o in outcomes.items() for name, v in _terms(o)
+            }
+            line: dict[str, Any] = {
+                "step": at.step,
+                "loss": sum(v for name, v in terms.items() if name.endswith("_loss")),
+                "learning_rate": factor * config.learning_rate,
+                **terms,
+            }
+            last = at.step == self.total_steps
+            if at.step % config.measure_every == 0 or last:
+                for k, outcome in outcomes.items():
+                    line |= self._measures(k, outcome.features)
+                line |= self._held_out_losses(tuple(outcomes))
+            now = time.perf_counter()
+            line["seconds"], started = round(now - started, 4), now
+            yield line, at.step % config.checkpoint_every == 0 or last
+
+    def _views(self, step: int) -> Views:
+        stages = self.learning_stages(step)
+        return {k: self._share_of(self.sources[k], step) for k in stages}
+
+    def _share_of(self, source: PatchSource, step: int) -> tuple[Tensor, Tensor]:
+        """Return what this process runs of the views of a step."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        first, second = source.views(step, rank=rank, world=world)
+        return first, second
+
+    def _step(self, views: Views, factor: float) -> dict[int, StageOutcome]:
+        """One optimizer step; returns the outcomes before it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        outcomes: dict[int, StageOutcome] = self.module(views)
+        loss = torch.stack([o.correlation.loss for o in outcomes.values()]).sum()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            of = ", ".join(
+                f"stage{k + 1}"
+                for k, o in outcomes.items()
+                if not math.isfinite(float(o.correlation.loss.detach()))
+            )
+            hint = "a lower learning_rate, warmup_steps or precision: '32'"
+            raise self.diverged(value, of or "all stages together", hint)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        return outcomes
+
+    def _measures(self, k: int, features: Tensor) -> dict[str, Any]:
+        """Rank and dead channels of a stage; a collapse is said once."""
+        world = self.fabric.world_size
+        shares = [share_of(self.config.batch_size, r, world) for r in range(world)]
+        joined = gather(features, [s.stop - s.start for s in shares])
+        rank, dead = effective_rank(joined), dead_share(joined)
+        gone = collapsed(rank, dead, joined.shape[1])
+        if gone and k not in self._said and self.fabric.is_global_zero:
+            self._said.add(k)
+            warnings.warn(
+                f"stage{k + 1} has collapsed by step {self.standing.step}: effective rank "
+                f"{rank:.1f} of {joined.shape[1]}, {dead:.0%} of the channels dead. Try a lower "
+                "learning_rate or weight_decay, a larger batch_size, or a larger lambda.",
+                stacklevel=2,
+            )
+        name = f"stage{k + 1}"
+        return {f"{name}_rank": rank, f"{name}_dead": dead, f"{name}_collapsed": gone}
+
+    @torch.no_grad()
+    def _held_out_losses(self, stages: tuple[int, ...]) -> dict[str, float]:
+        """The loss on the same views of photographs that are not learned from, in eval mode."""
+        if not self.held_out:
+            return {}
+        views = {k: self._share_of(self.held_out[k], 0) for k in stages}
+        with evaluating(self.learner), self.fabric.autocast():
+            outcomes = self.layerwise(views)
+        return {f"stage{k + 1}_held_out": float(o.correlation.loss) for k, o in outcomes.items()}
+
+
+def _terms(outcome: StageOutcome) -> list[tuple[str, float]]:
+    """Loss, its parts, and the mean square of the correlations off the diagonal."""
+    loss, similarity, redundancy, width = outcome.correlation
+    return [
+        ("loss", float(loss.detach())),
+        ("similarity", float(similarity.detach())),
+        ("redundancy", float(redundancy.detach())),
+        ("off_diagonal", float(redundancy.detach()) / max(1, width * (width - 1))),
+    ]
+
+
+def make_optimizer(learner: nn.Module, config: GrowConfig) -> torch.optim.Optimizer:
+    """AdamW; only convolution kernels decay (papers/lcl-v2 11)."""
+    kernels = [
+        p
+        for m in learner.modules()
+        if isinstance(m, nn.Conv2d)
+        for n, p in m.named_parameters()
+        if n == "weight" and p.requires_grad
+    ]
+    decayed = {id(p) for p in kernels}
+    others = [p for p in learner.parameters() if id(p) not in decayed and p.requires_grad]
+    groups = [
+        {"params": kernels, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)

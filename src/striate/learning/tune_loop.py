@@ -1,0 +1,225 @@
+"""Tuning's own steps: batches of one target each, epochs, and the scores on `select`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from striate.learning.augment import augment
+from striate.learning.batches import Batch, epoch_batches, shard_sizes
+from striate.learning.checkpoint import Standing, read, write
+from striate.learning.config import TuneConfig
+from striate.learning.loop import Loop, draw_seed, prefetched, rate_factor
+from striate.learning.targets import TuneTarget
+from striate.learning.tuner import Tuner
+from striate.models import evaluating
+
+SELECT_IMAGES = 256
+"""Images in a forward pass while `select` is scored."""
+
+
+class TuneLoop(Loop):
+    """Tunes a `Tuner` to its targets.
+
+    Args:
+        fabric: launched; decides device, precision and processes.
+        tuner: what learns, in place.
+        targets: what it is tuned to, in the order of the tuner's heads.
+        config: how.
+        folder: where metrics.jsonl and checkpoints/ go.
+        progress: whether to draw a bar.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        tuner: Tuner,
+        targets: Sequence[TuneTarget],
+        config: TuneConfig,
+        folder: Path,
+        *,
+        progress: bool = True,
+    ) -> None:
+        optimizer = make_optimizer(tuner, config)
+        super().__init__(
+            fabric, tuner, optimizer, folder, progress=progress, tensorboard=config.tensorboard
+        )
+        self.tuner, self.targets, self.config = tuner, targets, config
+
+    def run(self) -> Standing:
+        """See `Loop.run`; with early stopping the best weights are put in place at the end."""
+        super().run()
+        if self.config.early_stopping is not None and self.standing.best_score is not None:
+            self.tuner.load_state_dict(read(self.checkpoints.best(self.standing.best_epoch)))
+        return self.standing
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all epochs."""
+        return self._epoch_steps() * self.config.epochs
+
+    def steps(self) -> Iterator[tuple[dict[str, Any], bool]]:
+        """See `Loop.steps`."""
+        while not self._finished():
+            yield from self.epoch()
+
+    def _finished(self) -> bool:
+        at, patience = self.standing, self.config.early_stopping
+        waited = at.epoch - at.best_epoch
+        stopped = patience is not None and at.best_score is not None and waited >= patience
+        return at.epoch >= self.config.epochs or stopped
+
+    def epoch(self) -> Iterator[tuple[dict[str, Any], bool]]:
+        """The steps of one epoch that are still to do, then the scores on `select`."""
+        at, config = self.standing, self.config
+        batches = self._batches(at.epoch)
+        for batch, (images, responses) in prefetched(batches[at.batch :], self._load):
+            started = time.perf_counter()
+            rate = learning_rate_factor(at.step, self._epoch_steps(), config)
+            loss = self._step(batch, images, responses, rate)
+            at.step += 1
+            at.batch += 1
+            at.loss_sum += loss * len(batch.rows)
+            at.loss_count += len(batch.rows)
+            line: dict[str, Any] = {
+                "step": at.step,
+                "epoch": at.epoch + 1,
+                "target": self.targets[batch.target].name,
+                "loss": loss,
+                "learning_rate": rate * config.learning_rate,
+            }
+            ended = at.batch == len(batches)
+            if ended:
+                line |= self._end_epoch()
+            line["seconds"] = round(time.perf_counter() - started, 4)
+            every = config.checkpoint_every
+            yield line, (at.step % every == 0 if every else ended) or self._finished()
+
+    def _step(self, batch: Batch, images: Tensor, responses: Tensor, rate: float) -> float:
+        """One optimizer step; returns the loss before it."""
+        config, at, fabric = self.config, self.standing, self.fabric
+        sizes = shard_sizes(len(batch.rows), fabric.world_size)
+        first = sum(sizes[: fabric.global_rank])
+        torch.manual_seed(draw_seed(config.seed, at.step, fabric.global_rank))
+        images = images.to(fabric.device, non_blocking=True)
+        responses = responses.to(fabric.device, non_blocking=True)
+        images = augment(
+            images,
+            config.augment,
+            draw_seed(config.seed, at.step, -1),
+            total=len(batch.rows) + 1,  # an idle process holds one image beyond the batch
+            first=first,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * rate
+        self.tuner.train()
+        self.module.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        heads_only = at.epoch < config.head_epochs
+        loss = self.module(images, responses, batch.target, sizes, heads_only)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self.diverged(
+                value,
+                f"epoch {at.epoch + 1}, target {self.targets[batch.target].name}",
+                "a lower learning_rate, warmup_epochs, a higher temperature or precision: '32'",
+            )
+        fabric.backward(loss)
+        self.optimizer.step()
+        return value
+
+    def _load(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the images of a batch that this process runs, and all its responses."""
+        target = self.targets[batch.target]
+        sizes = shard_sizes(len(batch.rows), self.fabric.world_size)
+        first = sum(sizes[: self.fabric.global_rank])
+        # More processes than stimuli: an idle one runs an image whose gradient is dropped.
+        mine = batch.rows[first : first + sizes[self.fabric.global_rank]]
+        mine = mine if len(mine) else batch.rows[:1]
+        images = torch.from_numpy(np.ascontiguousarray(target.images[target.tune[mine]]))
+        responses = torch.from_numpy(target.tune_responses[batch.rows])
+        if self.fabric.device.type == "cuda":
+            return images.pin_memory(), responses.pin_memory()
+        return images, responses
+
+    def _end_epoch(self) -> dict[str, Any]:
+        """Score `select`, note the best, and turn to the next epoch; returns what to log."""
+        at = self.standing
+        line: dict[str, Any] = {"epoch_loss": at.loss_sum / at.loss_count}
+        at.epoch += 1
+        at.batch, at.loss_sum, at.loss_count = 0, 0.0, 0
+        scores = self._select_scores()
+        if scores:
+            line |= {f"select_{name}": value for name, value in scores.items()}
+            score = scores["r"] if "r" in scores else -scores["loss"]
+            better = math.isfinite(score) and (at.best_score is None or score > at.best_score)
+            # Processes must agree even if their sums differ in the last bit.
+            if self.anywhere(better and self.fabric.is_global_zero):
+                at.best_score, at.best_epoch = float(score), at.epoch
+                if self.config.early_stopping is not None and self.fabric.is_global_zero:
+                    write(self.checkpoints.best(at.epoch), self.tuner.state_dict())
+            line["best_epoch"] = at.best_epoch
+        return line
+
+    def _select_scores(self) -> dict[str, float]:
+        """Scores on the select part, the network in eval mode; each target counts the same."""
+        found: list[dict[str, float]] = []
+        for index, target in enumerate(self.targets):
+            if len(target.select) < 2:
+                continue
+            responses = torch.from_numpy(target.select_responses).to(self.fabric.device)
+            with self.fabric.autocast():
+                features = torch.cat(list(self._select_features(target)))
+                found.append(self.tuner.scores(features, responses, index))
+        return {k: float(np.mean([f[k] for f in found])) for k in found[0]} if found else {}
+
+    def _select_features(self, target: TuneTarget) -> Iterator[Tensor]:
+        size = min(self.config.batch_size, SELECT_IMAGES)
+        starts = range(0, len(target.select), size)
+
+        def load(start: int) -> Tensor:
+            rows = target.select[start : start + size]
+            return torch.from_numpy(np.ascontiguousarray(target.images[rows]))
+
+        with torch.no_grad(), evaluating(self.tuner):
+            for _, images in prefetched(starts, load):
+                yield self.tuner.features(images.to(self.fabric.device))
+
+    def _batches(self, epoch: int) -> list[Batch]:
+        return epoch_batches(
+            [len(t.tune) for t in self.targets],
+            self.config.batch_size,
+            order=self.config.order,
+            seed=self.config.seed,
+            epoch=epoch,
+        )
+
+    def _epoch_steps(self) -> int:
+        return len(self._batches(0))
+
+
+def make_optimizer(tuner: Tuner, config: TuneConfig) -> torch.optim.Optimizer:
+    """Adam over network and heads (papers/contrastive-tuning 2.1); AdamW where weights decay."""
+    heads = [p for p in tuner.heads.parameters() if p.requires_grad]
+    groups = [
+        ([p for p in tuner.model.parameters() if p.requires_grad], config.learning_rate),
+        (heads, config.head_learning_rate or config.learning_rate),
+    ]
+    grouped = [{"params": params, "lr": rate, "base_lr": rate} for params, rate in groups]
+    if config.weight_decay:
+        return torch.optim.AdamW(grouped, weight_decay=config.weight_decay, fused=True)
+    return torch.optim.Adam(grouped, fused=True)
+
+
+def learning_rate_factor(step: int, epoch_steps: int, config: TuneConfig) -> float:
+    """Return what the learning rates are multiplied by at a step, counted from 0."""
+    warmup = round(config.warmup_epochs * epoch_steps)
+    return rate_factor(step, config.epochs * epoch_steps, warmup, config.schedule)

@@ -1,0 +1,319 @@
+"""How much of the image a tap's positions see: by following the network, and by its gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from striate.core.errors import InputError
+from striate.models.model import Model
+from striate.models.taps import evaluating, visit_taps
+from striate.models.tracing import Side, trace
+
+PROBE_MAX = 4096
+"""Side in pixels up to which `probe_receptive_field` enlarges its image."""
+_NARROW = (64, 128, 256)
+"""Sides of the short axis of its image; the next is tried where a map would shrink to nothing."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the positions of a tap's map see. Pairs are (rows, columns), in pixels of the input.
+
+    Attributes:
+        tap: module path.
+        shape: sides of the rectangle that one position sees, padding or not.
+        jumps: distances between neighbouring positions.
+        start: first row and column seen by position (0, 0); negative where that is padding.
+    """
+
+    tap: str
+    shape: tuple[int, int]
+    jumps: tuple[int, int]
+    start: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """Side of the receptive field in pixels; the longer one of a rectangle."""
+        return max(self.shape)
+
+    @property
+    def extent(self) -> int:
+        """Side in pixels of the padding-free input that one position sees: equal to `size`."""
+        return self.size
+
+    @property
+    def jump(self) -> int:
+        """Pixels between neighbouring positions; the larger of rows and columns."""
+        return max(self.jumps)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Row and column of the middle of what position (0, 0) sees."""
+        (top, left), (height, width) = self.start, self.shape
+        return top + (height - 1) / 2, left + (width - 1) / 2
+
+    def degrees(self, pixels_per_degree: float) -> float:
+        """Return the side of the receptive field in degrees of visual angle.
+
+        Raises:
+            InputError: pixels_per_degree is not positive.
+        """
+        if not pixels_per_degree > 0:
+            raise InputError(f"pixels_per_degree must be positive, found {pixels_per_degree}.")
+        return self.size / pixels_per_degree
+
+
+@dataclass(frozen=True)
+class ReceptiveField(Field):
+    """A field that was followed through a network, and what follows for inputs of other sizes.
+
+    `start` is that for the input size asked for: networks with TensorFlow's `SAME` padding pad
+    differently at every size. `shape` and `jumps` are the same at every size.
+    """
+
+    network: nn.Module = field(repr=False, compare=False)
+    channels: int = field(repr=False)
+
+    def clean(self, input_size: int) -> slice:
+        """Return the positions, along rows as along columns, that no padding touches.
+
+        Args:
+            input_size: side of the square input in pixels.
+
+        Returns:
+            slice: empty where padding touches all. Borders that mirror or repeat the image, and
+            pooling windows that stick out of it, count as padding.
+
+        Raises:
+            InputError: the input is so small that a map on the way shrinks to nothing.
+        """
+        rows, columns = trace(self.network, self.tap, input_size, channels=self.channels)
+        first, stop = max(rows.first, columns.first), min(rows.stop, columns.stop)
+        return slice(first, stop) if stop > first else slice(0, 0)
+
+    def patch(self, positions: int = 3) -> int:
+        """Return the side of the smallest square input with `positions` squared clean positions.
+
+        Raises:
+            InputError: positions is not positive, or there is no such input near the size that
+                the receptive field and the jump make necessary.
+        """
+        if positions < 1:
+            raise InputError(f"positions must be at least 1, found {positions}.")
+        least = max(n + (positions - 1) * j for n, j in zip(self.shape, self.jumps, strict=True))
+        # the first clean position may start up to one jump inside the patch
+        for side in range(least, least + 3 * self.jump):
+            try:
+                clean = self.clean(side)
+            except InputError:  # too small for the network as a whole
+                continue
+            if clean.stop - clean.start >= positions:
+                return side
+        raise InputError(
+            f"tap {self.tap!r}: no square input of {least} to {least + 3 * self.jump - 1} pixels "
+            f"has {positions} x {positions} positions that no padding touches."
+        )
+
+
+def receptive_field(
+    model: nn.Module, tap: str, input_size: int | None = None, channels: int = 3
+) -> ReceptiveField:
+    """Compute the receptive field of a tap from what the network executes.
+
+    Kernels, strides, paddings and dilations are read where they act, so any mix of modules and
+    functions, residual paths and concatenations is followed; the widest path counts.
+
+    Args:
+        model: a `Model`, or any module that takes images (B, channels, H, W).
+        tap: module path; of a plain module also `""`, its own output.
+        input_size: side of the square input in pixels; a `Model` has its own.
+        channels: of the input of a plain module.
+
+    Raises:
+        InputError: unknown tap; a tap at or behind a module that mixes all positions (global or
+            adaptive pooling, linear layers, attention) or that Striate cannot follow, which is
+            named; an input size that is missing or too small.
+
+    Examples:
+        >>> from striate.models import load
+        >>> field = receptive_field(load("lcl_v2@random"), "stage2")
+        >>> field.size, field.jump, round(field.degrees(28), 2)
+        (67, 16, 2.39)
+        >>> field.patch(3), field.clean(224)
+        (113, slice(2, 11, None))
+        >>> receptive_field(load("alexnet@random"), "classifier.2")
+        Traceback (most recent call last):
+        striate.core.errors.InputError: tap 'classifier.2' has no receptive field of fixed size...
+    """
+    network, size, channels = _open(model, input_size, channels)
+    rows, columns = trace(network, tap, size, channels=channels)
+    return ReceptiveField(tap, *_pairs(rows, columns), network=network, channels=channels)
+
+
+def _open(model: nn.Module, size: int | None, channels: int) -> tuple[nn.Module, int, int]:
+    if isinstance(model, Model):
+        return model.network, size or model.preprocessing.size, 3
+    if size is None:
+        raise InputError("a plain module does not say how large its input is: give input_size.")
+    return model, size, channels
+
+
+def _pairs(rows: Side, columns: Side) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    return (rows.size, columns.size), (rows.jump, columns.jump), (rows.start, columns.start)
+
+
+def probe_receptive_field(
+    model: nn.Module, tap: str, input_size: int | None = None, channels: int = 3, seed: int = 0
+) -> Field:
+    """Measure the receptive field of a tap by the gradient of a position with respect to the image.
+
+    An independent check of `receptive_field`, and a way for networks that it cannot follow. The
+    network is run with positive random weights, identity batch norm and average for max pooling,
+    on a faint positive image, so that no gradient vanishes or cancels. Rows are probed on a tall,
+    narrow image and columns on a wide, low one, which costs far less than a large square. It is
+    slow where fields are large: the image must be more than twice as long as the field.
+
+    Args:
+        model, tap, channels: see `receptive_field`.
+        input_size: length of the image, where `start` depends on it; otherwise as long as needed.
+        seed: of the random weights.
+
+    Raises:
+        InputError: unknown tap, an output that is no map, or a field that does not fit into the
+            image (4096 pixels, or `input_size`), as where a unit sees the whole image.
+    """
+    network, _, channels = _open(model, input_size or 1, channels)
+    state = _positive(network, seed)
+    shapes, jumps, starts = [], [], []
+    for axis in (0, 1):
+        shape, jump, start = _probe_axis(network, state, tap, axis, input_size, channels, seed)
+        shapes.append(shape)
+        jumps.append(jump)
+        starts.append(start)
+    return Field(tap, (shapes[0], shapes[1]), (jumps[0], jumps[1]), (starts[0], starts[1]))
+
+
+def _probe_axis(
+    network: nn.Module,
+    state: dict[str, Tensor],
+    tap: str,
+    axis: int,
+    length: int | None,
+    channels: int,
+    seed: int,
+) -> tuple[int, int, int]:
+    lengths = [length] if length else [2**k for k in range(7, PROBE_MAX.bit_length())]
+    for long in lengths:
+        for narrow in _NARROW:
+            shape = (long, narrow) if axis == 0 else (narrow, long)
+            generator = torch.Generator().manual_seed(seed)
+            image = 1e-3 * (1 + torch.rand(1, channels, *shape, generator=generator).double())
+            try:
+                spans = _spans(network, state, tap, image, axis)
+            except RuntimeError:  # a map shrank to nothing on its way
+                continue
+            if spans is None:
+                break
+            middle, (low, high), (low_next, _) = spans
+            if low > 0 and high < long - 1:
+                jump = low_next - low
+                return high - low + 1, jump, low - middle * jump
+            break
+    raise InputError(
+        f"tap {tap!r}: the field of a position in the middle does not end within an image of "
+        f"{lengths[-1]} pixels. It sees the whole image, or input_size is too small."
+    )
+
+
+def _spans(
+    network: nn.Module, state: dict[str, Tensor], tap: str, image: Tensor, axis: int
+) -> tuple[int, tuple[int, int], tuple[int, int]] | None:
+    """Return the middle position and the first and last pixel that it and the next one see."""
+    image.requires_grad_()
+    found: list[Tensor] = []
+    tapped = f"network.{tap}".rstrip(".")
+    with evaluating(network), torch.enable_grad(), _MeanForMax():
+        visit_taps(_With(network, state), image, [tapped], lambda _, out: found.append(out))
+    out = found[0]
+    if out.ndim != 4:
+        raise InputError(f"tap {tap!r} gives {tuple(out.shape)}, not a map (B, C, H, W).")
+    lines = out.sum(dim=(0, 1, 3 - axis))
+    middle = len(lines) // 2
+    if middle + 1 >= len(lines):
+        return None
+    spans = []
+    for position in (middle, middle + 1):
+        (gradient,) = torch.autograd.grad(lines[position], image, retain_graph=True)
+        seen = gradient.abs().amax(dim=(0, 1, 3 - axis)).nonzero().flatten()
+        if not len(seen):
+            return None
+        spans.append((int(seen[0]), int(seen[-1])))
+    return middle, spans[0], spans[1]
+
+
+class _With(nn.Module):
+    """The network with other weights, its own left as they are."""
+
+    def __init__(self, network: nn.Module, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.network, self.state = network, state
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.func.functional_call(self.network, self.state, (x,))
+
+
+class _MeanForMax(TorchFunctionMode):
+    """Averages where the network takes a maximum: a gradient then reaches the whole window."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") == "max_pool2d":
+            return _mean_pool(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _mean_pool(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    def pair(value: Any) -> tuple[int, int]:
+        return (value, value) if isinstance(value, int) else (value[0], value[-1])
+
+    kernel, pads, steps = pair(kernel_size), pair(padding), pair(dilation)
+    strides = pair(stride) if stride else kernel  # max_pool2d's own default
+    sizes = F.max_pool2d(x.detach(), kernel, strides, pads, steps, ceil_mode).shape[-2:]
+    edges: list[int] = []
+    for i in (1, 0):  # torch counts padding from the last dimension
+        needed = (sizes[i] - 1) * strides[i] + (kernel[i] - 1) * steps[i] + 1
+        edges += [pads[i], needed - x.shape[-2 + i] - pads[i]]
+    weight = x.new_full((x.shape[1], 1, *kernel), 1 / (kernel[0] * kernel[1]))
+    return F.conv2d(F.pad(x, edges), weight, None, strides, 0, steps, groups=x.shape[1])
+
+
+def _positive(network: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Weights in double precision under which the network averages positive numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    state: dict[str, Tensor] = {}
+    for name, value in [*network.named_parameters(), *network.named_buffers()]:
+        if not value.is_floating_point():
+            continue
+        shape, last = value.shape, name.rpartition(".")[2]
+        if len(shape) > 2:
+            noise = 0.5 + torch.rand(shape, generator=generator, dtype=torch.float64)
+            state[name] = noise / shape[1:].numel()
+        elif len(shape) == 2:  # linear layers can be huge: one number, seen as a matrix
+            state[name] = torch.full((1, 1), 1 / shape[1], dtype=torch.float64).expand(shape)
+        else:
+            zero = last in ("bias", "running_mean")
+            state[name] = torch.full(shape, 0.0 if zero else 1.0, dtype=torch.float64)
+    return state

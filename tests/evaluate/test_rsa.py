@@ -1,0 +1,200 @@
+"""RSA: scores, intervals that contain what they should, and the IT RDMs of 92 images."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from striate.core.errors import InputError
+from striate.data import read, read_rdms_92images
+from striate.encoding import compare_rdms, noise_ceiling_rdms, rdm_correlation, rdm_crossnobis
+from striate.encoding.rdm_compare import METHODS
+from striate.evaluate.rsa import _members, bootstrap_p, rsa
+
+
+def simulate(n=20, subjects=4, noise=1.0, seed=0):
+    """RDMs of subjects that share a code, of a model near to it and of one of nothing."""
+    rng = np.random.default_rng(seed)
+    code = rng.normal(size=(n, 15))
+    data = [rdm_correlation(code + noise * rng.normal(size=code.shape)) for _ in range(subjects)]
+    near = rdm_correlation(code + 0.5 * rng.normal(size=code.shape))
+    return {"near": near, "nothing": rdm_correlation(rng.normal(size=(n, 15)))}, np.array(data)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scores_and_ceiling(method):
+    models, data = simulate()
+    found = rsa(models, data, method=method, samples=200)
+    for name, rdm in models.items():
+        similarity = compare_rdms(rdm, data, method)
+        np.testing.assert_allclose(found.by_subject[name], similarity)
+        score = found.scores[name]
+        assert score.value == pytest.approx(similarity.mean())
+        assert score.low < score.value < score.high
+    assert found.ceiling == noise_ceiling_rdms(data, method)
+    assert found.ceiling[0] < found.ceiling[1]
+    assert found.n_pairs == 190
+    difference = found.differences["near", "nothing"]
+    assert difference.interval.low > 0
+    assert 2 / 201 - 1e-12 < difference.p == difference.p_fdr < 0.05
+    if method != "cosine":  # positive numbers have a cosine far above 0
+        assert found.scores["nothing"].low < 0.1
+
+
+def test_resamples_by_hand():
+    """The weights give what indexing and dropping self-pairs gives, model by model."""
+    models, data = simulate(n=8)
+    found = rsa(models, data, samples=20, seed=3)
+    shares = np.full(8, 1 / 8)
+    counts = np.random.default_rng(3).multinomial(8, shares, size=20)
+    for sample, count in enumerate(counts):
+        drawn = np.repeat(np.arange(8), count)
+        same = drawn[:, None] == drawn
+        for name, rdm in models.items():
+            a = np.where(same, np.nan, rdm[np.ix_(drawn, drawn)])
+            b = np.array([np.where(same, np.nan, d[np.ix_(drawn, drawn)]) for d in data])
+            assert found.samples[name][sample] == pytest.approx(compare_rdms(a, b).mean())
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    models, data = simulate(n=10)
+    whole = rsa(models, data, samples=50)
+    monkeypatch.setattr(import_module("striate.evaluate.rsa"), "BLOCK_BYTES", 10_000)
+    parts = rsa(models, data, samples=50)
+    np.testing.assert_array_equal(whole.samples["near"], parts.samples["near"])
+
+
+def test_the_same_model_twice_does_not_differ():
+    models, data = simulate(n=10)
+    found = rsa({"a": models["near"], "b": models["near"]}, data, samples=50)
+    assert found.differences["a", "b"].p == 1
+    assert found.differences["a", "b"].interval.value == 0
+
+
+def test_one_subject_has_no_ceiling():
+    models, data = simulate(n=10)
+    found = rsa(models, data[0], samples=20)
+    assert np.isnan(found.ceiling).all()
+    assert found.by_subject["near"].shape == (1,)
+
+
+def test_undefined_pairs_are_left_out_of_all():
+    models, data = simulate(n=12)
+    kept = np.arange(1, 12)
+    data[2, 0, :] = data[2, :, 0] = np.nan
+    found = rsa(models, data, samples=20)
+    smaller = {name: rdm[np.ix_(kept, kept)] for name, rdm in models.items()}
+    np.testing.assert_allclose(
+        found.by_subject["near"], rsa(smaller, data[:, 1:, 1:], samples=20).by_subject["near"]
+    )
+    assert found.n_pairs == 55
+    with pytest.raises(InputError, match="0 pairs of stimuli are defined in every RDM"):
+        rsa({"nan": np.full((12, 12), np.nan)}, data)
+
+
+def test_groups_widen_intervals_where_stimuli_are_copies():
+    """Each stimulus five times: resampling copies singly pretends to five times the stimuli."""
+    models, data = simulate(n=12)
+    copies = np.repeat(np.arange(12), 5)
+    jitter = 0.01 * np.random.default_rng(0).random((60, 60))
+    many = {k: m[np.ix_(copies, copies)] + jitter + jitter.T for k, m in models.items()}
+    subjects = data[:, copies][:, :, copies] + jitter + jitter.T
+    singly = rsa(many, subjects, method="cosine", samples=200).scores["nothing"]
+    whole = rsa(many, subjects, method="cosine", samples=200, groups=[f"m{c}" for c in copies])
+    grouped = whole.scores["nothing"]
+    assert grouped.value == singly.value
+    assert grouped.high - grouped.low > 1.3 * (singly.high - singly.low)
+
+
+def test_members():
+    np.testing.assert_array_equal(_members(["b", "", "b", "a", ""], 5), [0, 1, 0, 2, 3])
+    np.testing.assert_array_equal(_members(None, 3), [0, 1, 2])
+
+
+def test_intervals_hold_what_they_promise():
+    """Coverage over new stimuli: models' scores on a large population of stimuli are the truth."""
+    rng = np.random.default_rng(5)
+    code = rng.normal(size=(400, 10))
+    brain = code + rng.normal(size=code.shape)
+    model = code + rng.normal(size=code.shape)
+    truth = float(compare_rdms(rdm_correlation(model), rdm_correlation(brain)))
+    inside = 0
+    for _ in range(60):
+        rows = rng.choice(400, 25, replace=False)
+        score = rsa(
+            {"m": rdm_correlation(model[rows])}, rdm_correlation(brain[rows]), samples=150
+        ).scores["m"]
+        inside += score.low <= truth <= score.high
+    assert inside >= 52
+
+
+def test_bootstrap_p():
+    assert bootstrap_p(np.linspace(-1, 1, 100)) == 1
+    assert bootstrap_p(np.full(99, 0.2)) == pytest.approx(2 / 100)
+    assert np.isnan(bootstrap_p(np.array([np.nan])))
+
+
+def test_bad_input():
+    models, data = simulate(n=10)
+    with pytest.raises(InputError, match=r"model small: RDM of shape \(9, 9\), the data's"):
+        rsa({"small": models["near"][:9, :9]}, data)
+    with pytest.raises(InputError, match="needs a model"):
+        rsa({}, data)
+    with pytest.raises(InputError, match="unknown method 'pearson'"):
+        rsa(models, data, method="pearson")
+    with pytest.raises(InputError, match="3 groups for RDMs of 10 stimuli"):
+        rsa(models, data, groups=["a", "b", "c"])
+
+
+def test_it_of_92_images(shared_data):
+    """Monkey IT is like human IT, and both part animate from inanimate (Kriegeskorte 2008)."""
+    found = read_rdms_92images(shared_data / "data" / "rdms_92images")
+    # one RDM a person: the mean of two sessions
+    sessions = np.array([found.starting(f"human_{s}_") for s in ("BE", "KO", "SN", "TI")])
+    people = sessions.mean(axis=1)
+    animate = found.categories["animate"]
+    pixels = np.stack([found.stimuli.image(i).mean(axis=2).ravel() for i in range(92)])
+    models = {
+        "monkey": found["monkey_IT"],
+        "animacy": (animate[:, None] != animate).astype(float),
+        "pixels": rdm_correlation(pixels[:, ::16]),
+    }
+    result = rsa(models, people, samples=200)
+    assert result.ceiling == pytest.approx((0.372, 0.666), abs=0.001)
+    assert result.scores["monkey"].value == pytest.approx(0.296, abs=0.001)
+    assert result.scores["animacy"].low > 0.2
+    assert result.differences["monkey", "pixels"].p_fdr < 0.05
+    spearman = compare_rdms(found["monkey_IT"], found["human_IT"], "spearman")
+    assert spearman == pytest.approx(0.439, abs=0.001)
+
+
+def test_v1_of_natural_frames(shared_data):
+    root = shared_data / "data" / "macaque_v1_henaff2021"
+    data = read("henaff_v1", root, subjects=["ay3_u001", "ay3_u002", "ay4_u005"], zooms=[1])
+    rdms = np.array([rdm_crossnobis(r.responses.data.values) for r in data.values()])
+    stimuli = data["ay3_u001"].stimuli
+    assert (rdms < 0).any()
+    movies = np.array(stimuli.groups)
+    apart = (movies[:, None] != movies).astype(float)
+    found = rsa({"movies": apart}, rdms, groups=stimuli.groups, samples=100)
+    assert found.scores["movies"].low > 0
+    assert 0 < found.ceiling[0] < found.ceiling[1] < 1
+
+
+@pytest.mark.filterwarnings("ignore")  # of the other library
+def test_beside_rsatoolbox():
+    rsatoolbox = pytest.importorskip("rsatoolbox", reason="rsatoolbox is not installed")
+    models, data = simulate(n=15)
+    stack = np.array([*models.values(), np.round(models["near"], 1)])
+    for ours, theirs in (("rho_a", "rho-a"), ("spearman", "spearman"), ("cosine", "cosine")):
+        a, b = (rsatoolbox.rdm.RDMs(x) for x in (stack, data))
+        np.testing.assert_allclose(
+            compare_rdms(stack, data, ours), rsatoolbox.rdm.compare(a, b, theirs), atol=1e-12
+        )
+        np.testing.assert_allclose(
+            noise_ceiling_rdms(data, ours),
+            rsatoolbox.inference.boot_noise_ceiling(b, method=theirs),
+            atol=1e-4,
+        )
