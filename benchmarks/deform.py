@@ -31,8 +31,8 @@ from striate.core.allocator import keep_freed_memory
 from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
 
-STAGES = ((19, 35), (67, 115))
-"""Receptive field and patch of each stage, px (papers/lcl-v2 11)."""
+STAGES = ((19, 35), (67, 99))
+"""Receptive field and patch of each stage of LCL-V2, px."""
 AMPLITUDE = 0.1
 TARGET = 0.9
 """Share of the bare training speed that we want to reach with making the patches."""

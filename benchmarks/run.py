@@ -23,13 +23,17 @@ from typing import Any
 from striate.core.run import provenance
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("ridge", "pls", "tuning", "features", "deform", "import_time")
+NAMES = ("ridge", "pls", "tuning", "features", "deform", "growth", "import_time")
 QUICK: Mapping[str, Sequence[str]] = {
     "ridge": ("--units", "60", "--repeats", "1"),
     "pls": ("--sizes", "400x20", "--repeats", "1"),
     "tuning": ("--size", "64", "--batch", "8", "--steps", "2", "--repeats", "1"),
     "features": ("--images", "16", "--batch", "8", "--repeats", "1"),
     "deform": ("--batch", "8", "--photographs", "8", "--repeats", "1"),
+    "growth": (
+        *("--batch", "8", "--steps", "1", "--repeats", "1", "--photographs", "12"),
+        *("--memory-steps", "100", "--memory-batch", "4"),
+    ),
     "import_time": ("--repeats", "1"),
 }
 

@@ -24,7 +24,8 @@ from striate.evaluate.story import Options
 from striate.evaluate.tuning import physiology
 from striate.learning import GrowConfig, grow
 from striate.learning.grow import make_learner
-from striate.models import Model, load, receptive_field
+from striate.learning.padding import without_padding
+from striate.models import Model, is_model_folder, load, receptive_field
 from striate.models.receptive_field import ReceptiveField
 
 COPIES = 6
@@ -63,7 +64,10 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
     check_run_folder(out, config, overwrite=options.overwrite)
     device = torch.device(device_name(config.device))
     model = load("lcl_v2@random", seed=how.seed, options=how.network.to_dict())
-    fields = [receptive_field(model, tap) for tap in model.taps]
+    with without_padding(model.network):  # as it will learn
+        fields = [receptive_field(model, tap) for tap in model.taps]
+        plan = describe(fields, how)
+        memory, seconds = predict_cost(model, fields, how, device)
     photographs = Photographs.from_folders(
         config.photographs,
         max_side=how.patches.max_side,
@@ -74,9 +78,8 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         options.say(photographs.describe())
-        options.say(describe(fields, how))
-        if not (run / "model" / "config.json").exists():
-            memory, seconds = predict_cost(model, fields, how, device)
+        options.say(plan)
+        if not is_model_folder(run / "model"):
             options.say(
                 f"at most {memory / 1e9:.1f} GB of memory, about {seconds / 60:.0f} minutes on "
                 f"{device} for all steps"

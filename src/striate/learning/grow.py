@@ -22,6 +22,7 @@ from striate.learning.folder import claim, finished_model, folder_lock
 from striate.learning.grow_config import GrowConfig
 from striate.learning.grow_loop import GrowLoop
 from striate.learning.layerwise import Layerwise
+from striate.learning.padding import without_padding
 from striate.models import Model, is_model_folder, load, receptive_field, save
 from striate.models.networks.lcl import Lcl
 from striate.models.receptive_field import ReceptiveField
@@ -72,7 +73,6 @@ def grow(
     folder = Path(folder)
     options = config.network.to_dict()
     model = load("lcl_v2@random", seed=config.seed, options=options)
-    fields = [receptive_field(model, tap) for tap in model.taps]
     fabric = make_fabric(device, config.precision)
     _check_batch(config, fabric.world_size)
     train, held = photographs.hold_out(config.patches.held_out, config.seed)
@@ -85,16 +85,18 @@ def grow(
         claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
             return finished_model(model, folder)
-        sources = make_sources(train, fields, config, fabric.device)
-        held_out = make_sources(held, fields, config, fabric.device) if len(held) > 1 else []
-        learner = make_learner(model, fields, config)
-        if fabric.is_global_zero:
-            _write_pairs(folder / PAIRS, sources)
-        loop = GrowLoop(
-            fabric, learner, sources, config, folder, held_out=held_out, progress=progress
-        )
-        loop.run()
-        learner.cpu()
+        with without_padding(model.network):
+            fields = [receptive_field(model, tap) for tap in model.taps]
+            sources = make_sources(train, fields, config, fabric.device)
+            held_out = make_sources(held, fields, config, fabric.device) if len(held) > 1 else []
+            learner = make_learner(model, fields, config)
+            if fabric.is_global_zero:
+                _write_pairs(folder / PAIRS, sources)
+            loop = GrowLoop(
+                fabric, learner, sources, config, folder, held_out=held_out, progress=progress
+            )
+            loop.run()
+            learner.cpu()
         _finish(model, train, sources, config)
         if fabric.is_global_zero:
             save(model, folder, _facts(folder, train, sources, config))
