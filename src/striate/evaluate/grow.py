@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,9 +28,11 @@ from striate.models import Model, is_model_folder, load, receptive_field
 from striate.models.receptive_field import ReceptiveField
 
 COPIES = 6
-"""Times a map's values are held at most while a step is computed: by itself, its gradient, those
-of batch norm and nonlinearity, and what the libraries take. Measured, then rounded up (ours)."""
-SPARE = 300 * 2**20
+"""Times a map's values are held at most while a step is computed (by itself, its gradient, and
+what the libraries take; ours)."""
+STEPS = 3
+"""Steps on noise from which time and memory are predicted."""
+SPARE = 600 * 2**20
 """Bytes that the libraries and the views take beside that."""
 
 
@@ -107,47 +108,36 @@ def describe(fields: Sequence[ReceptiveField], config: GrowConfig) -> str:
 def predict_cost(
     model: Model, fields: Sequence[ReceptiveField], config: GrowConfig, device: torch.device
 ) -> tuple[int, float]:
-    """Predict peak memory (bytes) from the maps' sizes, and time (s) from two steps on noise."""
-    largest = 0
-    for field in fields:
-        side = field.patch(config.clean)
-        largest = max(largest, 2 * config.batch_size * _values(model.network, side))
+    """Predict peak memory (bytes) and time (s) from a few steps on noise, of few patches each."""
     learner = make_learner(model.copy(), fields, config).to(device).train()
-    draw = torch.Generator().manual_seed(0)
-    last = len(fields) - 1
-    stages = [last] if config.credit == "end_to_end" else list(range(len(fields)))
-    some = min(config.batch_size, 32)
+    some, draw = min(config.batch_size, 32), torch.Generator().manual_seed(0)
     views = {}
-    for k in stages:
-        side = fields[k].patch(config.clean)
-        noise = torch.randn(2, some, 3, side, side, generator=draw).to(device)
-        views[k] = (noise[0], noise[1])
+    for k, field in enumerate(fields):
+        side = field.patch(config.clean)
+        first, second = torch.randn(2, some, 3, side, side, generator=draw).to(device)
+        views[k] = (first, second)
+    if config.credit == "end_to_end":
+        views = {k: views[k] for k in list(views)[-1:]}
+    values = 0
+
+    def count(module: nn.Module, inputs: object, output: object) -> None:
+        nonlocal values
+        values += output.numel() if isinstance(output, torch.Tensor) else 0
+
+    for module in learner.modules():
+        if not any(module.children()):
+            module.register_forward_hook(count)
     took = []
-    for _ in range(3):
+    for _ in range(STEPS):
         started = time.perf_counter()
         outcomes = learner(views)
         torch.stack([o.correlation.loss for o in outcomes.values()]).sum().backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
         took.append(time.perf_counter() - started)
-    return COPIES * 4 * largest + SPARE, min(took) * config.batch_size / some * config.steps
-
-
-def _values(network: nn.Module, side: int) -> int:
-    """Number of values of all maps that one image of this side makes."""
-    total = 0
-
-    def count(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-        nonlocal total
-        total += output.numel()
-
-    probe = copy.deepcopy(network).eval()
-    for module in probe.modules():
-        if not any(module.children()):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        probe(torch.zeros(1, 3, side, side))
-    return total
+    whole = config.batch_size / some
+    memory = COPIES * 4 * values / STEPS * whole + SPARE
+    return int(memory), min(took) * whole * config.steps
 
 
 def look_at(model: Model, folder: Path) -> None:
