@@ -42,7 +42,8 @@ class Entry:
         taps: taps scored by default, shallow to deep.
         parameters: number of parameters.
         source: where the weights come from, and their licence, for people.
-        find: returns the weights file, downloading it if need be; raises InputError otherwise.
+        find: returns the weights file, downloading it if need be, or a model folder of the package;
+            raises InputError otherwise.
             None: a fixed network, all of which is built.
         here: whether the weights are on this machine already.
         options: the config that `build` takes, where the network can be built in several ways.
@@ -84,15 +85,15 @@ def _no_weights() -> Path:
     )
 
 
-# a file of the package, as the weights are our own; a release puts it there
-_LCL_WEIGHTS = Path(__file__).with_name("released") / "lcl_v2.safetensors"
+# a model folder of the package, as the weights are our own; it knows what they have seen
+_LCL = Path(__file__).with_name("released") / "lcl_v2"
 
 
 def _released_lcl() -> Path:
-    if _LCL_WEIGHTS.is_file():
-        return _LCL_WEIGHTS
+    if is_model_folder(_LCL):
+        return _LCL
     raise InputError(
-        f"this copy of Striate holds no trained weights of lcl_v2 ({_LCL_WEIGHTS} is absent). Grow "
+        f"this copy of Striate holds no trained weights of lcl_v2 ({_LCL} is absent). Grow "
         "them and pass the model folder or weights=PATH, or take lcl_v2@random."
     )
 
@@ -162,9 +163,9 @@ register(
         Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         ("stage1", "stage2"),
         330_944,
-        "a file of this package, where the release holds one",
+        "grown by Striate, inside this package",
         _released_lcl,
-        _LCL_WEIGHTS.is_file,
+        lambda: is_model_folder(_LCL),
         LclConfig,
     ),
 )
@@ -257,7 +258,7 @@ def _load_registered(
             name = id
         raise unknown_name("model", name, known, f"A model folder needs a config.json in it: {id}.")
     entry = _ENTRIES[name]
-    network = build_network(name, seed, options)
+    network, given = build_network(name, seed, options), options
     if entry.options is not None:  # in full, so that a folder outlives a change of the defaults
         options = entry.options.from_dict(options).to_dict()
     preprocessing = entry.preprocessing
@@ -268,6 +269,12 @@ def _load_registered(
         facts |= {"source": "random weights", "seed": seed}
     elif entry.find is not None:
         path = Path(weights) if weights is not None else entry.find()
+        if is_model_folder(path):
+            if given:
+                raise InputError(
+                    f"the weights of {id} are for its own options: leave {', '.join(given)} out."
+                )
+            return load_folder(path, build_network)
         fill(network, load_state(path), f"weights file {path}")
         stated = stated_preprocessing(read_metadata(path), preprocessing.size)
         preprocessing = stated or preprocessing

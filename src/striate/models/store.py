@@ -125,7 +125,7 @@ def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
         "Responses": "**simulated**" if provenance["simulated"] else "measured, or none used",
         **{str(k): v for k, v in (facts or {}).items()},
     }
-    stages = [f"- {stage}" for stage in provenance["stages"]] or ["- none: as published"]
+    stages = [_stage(stage) for stage in provenance["stages"]] or ["- none: as published"]
     lines = [f"# {model.id}", ""]
     lines += [f"- {name}: {value}" for name, value in rows.items()]
     lines += ["", "## Stages of training", "", *stages, ""]
@@ -141,3 +141,9 @@ def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    """One line of the card; all settings of the stage are in the config."""
+    facts = [f"{k.replace('_', ' ')} {v}" for k, v in stage.items() if k not in ("kind", "config")]
+    return f"- {stage['kind']}: {'; '.join(facts)}" if "kind" in stage else f"- {dict(stage)}"
