@@ -143,7 +143,9 @@ def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
     return "\n".join(lines)
 
 
-def _stage(stage: Mapping[str, Any]) -> str:
+def _stage(stage: Any) -> str:
     """One line of the card; all settings of the stage are in the config."""
+    if not isinstance(stage, Mapping):
+        return f"- {stage}"
     facts = [f"{k.replace('_', ' ')} {v}" for k, v in stage.items() if k not in ("kind", "config")]
-    return f"- {stage['kind']}: {'; '.join(facts)}" if "kind" in stage else f"- {dict(stage)}"
+    return f"- {stage.get('kind', 'stage')}: {'; '.join(facts)}"
