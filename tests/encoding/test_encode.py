@@ -381,3 +381,29 @@ def test_defaults_of_scale_and_penalties_follow_the_protocol():
     assert EncodeConfig(protocol="paper_a").penalties == tuple(10.0**i for i in range(-1, 8))
     assert not EncodeConfig(protocol="paper_b").unit_scale
     assert EncodeConfig(alphas=(3.0, 1.0)).penalties == (1.0, 3.0)
+
+
+def test_groups_stay_together(world, monkeypatch):
+    """Copies in other folds would choose the tap that knows pictures; whole groups do not."""
+    features, responses, rois, parts = world
+    groups = np.full(N, "", dtype=object)
+    groups[parts["select"]] = [f"movie{i // 6}" for i in range(60)]
+    seen = []
+
+    def spy(n, folds, seed, labels):
+        out = make_folds(n, folds, seed, labels)
+        seen.extend((np.array(labels)[a], np.array(labels)[b]) for a, b in out)
+        return out
+
+    monkeypatch.setattr("striate.encoding.protocols.make_folds", spy)
+    encode(features, responses, rois, parts, CONFIG, groups=groups.tolist())
+    assert len(seen) == CONFIG.folds
+    assert all(not set(a) & set(b) for a, b in seen)
+    groups[parts["test"][0]] = "movie0"
+    with pytest.raises(LeakError, match="1 groups of stimuli are in part 'select' and in 'test'"):
+        encode(features, responses, rois, parts, CONFIG, groups=groups.tolist())
+    config = CONFIG.model_copy(update={"protocol": "paper_b"})
+    with pytest.raises(InputError, match="do not keep groups"):
+        encode(
+            features, responses, rois, {"test": parts["test"]}, config, groups=groups[:N].tolist()
+        )

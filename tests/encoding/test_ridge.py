@@ -19,6 +19,7 @@ from striate.encoding.ridge import (
     RidgeCV,
     choose_alpha,
     edge_text,
+    group_numbers,
     make_folds,
     mean_over_folds,
 )
@@ -285,3 +286,20 @@ def test_clone_keeps_settings():
 )
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
+
+
+def test_folds_keep_groups_whole():
+    groups = np.array([f"movie{i // 4}" for i in range(24)] + [""] * 6)
+    folds = make_folds(30, 3, 1, groups.tolist())
+    np.testing.assert_array_equal(np.sort(np.concatenate([b for _, b in folds])), np.arange(30))
+    for train, held in folds:
+        assert not set(groups[train]) & set(groups[held]) - {""}
+    for (a, b), (c, d) in zip(make_folds(9, 3, 1), make_folds(9, 3, 1, [""] * 9), strict=True):
+        np.testing.assert_array_equal(a, c)  # stimuli that stand alone are divided as ever
+        np.testing.assert_array_equal(b, d)
+    with pytest.raises(InputError, match="4 folds of 2 groups"):
+        make_folds(8, 4, groups=["a", "b"] * 4)
+    with pytest.raises(InputError, match="fold 0 divides a group"):
+        make_folds(4, [([0, 1], [2, 3])], groups=["", "a", "a", ""])
+    with pytest.raises(InputError, match="3 groups for 4 stimuli"):
+        group_numbers(["a"] * 3, 4)

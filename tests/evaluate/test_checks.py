@@ -73,3 +73,15 @@ def test_folds_within_test_would_part_the_frames_of_a_movie():
     dataset["ann"].stimuli.groups = ("movie1",) * 2 + ("",) * 10
     with pytest.raises(InputError, match=r"subject ann: its images form groups.*protocol=nested"):
         check_sizes(config, dataset, split)
+
+
+def test_folds_of_select_need_enough_movies():
+    dataset, split = world(ann={f"i{k}": (picture(k), "select") for k in range(12)})
+    config = CompareConfig.model_validate(
+        {"data": {"name": "memory", "path": "."}, "methods": ["untuned"], "encode": {"folds": 3}}
+    )
+    dataset["ann"].stimuli.groups = ("movie1",) * 6 + ("movie2",) * 6
+    with pytest.raises(InputError, match="form 2 groups, too few for 3 folds"):
+        check_sizes(config, dataset, split)
+    dataset["ann"].stimuli.groups = ("movie1",) * 6 + ("",) * 6
+    check_sizes(config, dataset, split)

@@ -24,7 +24,7 @@ from striate.encoding.protocols import (
     take,
     unit_factor,
 )
-from striate.encoding.ridge import unusable_units, warn_unusable
+from striate.encoding.ridge import group_numbers, unusable_units, warn_unusable
 
 TAP_COLUMNS = ["roi", "tap", "score", "chosen"]
 ARRAYS = ("units", "alpha", "r", "r2", "predictions", "observed", "null_r")
@@ -138,6 +138,7 @@ def encode(
     *,
     unit_ids: Sequence[str] | None = None,
     chosen: Encoding | Mapping[str, Choice] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Encoding:
     """Choose tap and alpha, fit readouts and score them, by `config.protocol`.
 
@@ -149,6 +150,8 @@ def encode(
         config: the settings.
         unit_ids: names of units for the warning about those that cannot be used.
         chosen: settings of the untuned network's encoding, for protocol `paper_a` of others.
+        groups: one label a stimulus (`StimulusSet.groups`), `` for one that stands alone. A group,
+            such as the frames of a movie, stays whole in every fold; not with `paper_b`.
 
     Returns:
         The encoding. Units with NaN, infinite or constant responses, in the stimuli that are
@@ -157,7 +160,7 @@ def encode(
     Raises:
         InputError: shapes, names or positions that do not fit, features that are not finite,
             an empty ROI, too few stimuli.
-        LeakError: a stimulus is in `test` and in another part.
+        LeakError: a stimulus, or a group of them, is in `test` and in another part.
 
     Warns:
         UserWarning: once, naming units that cannot be used.
@@ -172,6 +175,7 @@ def encode(
         raise InputError(
             f"chosen settings are for protocol paper_a; protocol {config.protocol} chooses its own."
         )
+    groups = _check_groups(groups, parts, config, len(responses))
     bad = _unusable(responses, parts, config)
     inside = np.unique(np.concatenate(list(positions.values())))
     caveats = []
@@ -181,7 +185,7 @@ def encode(
     for tap, values in features.items():
         _check_finite(tap, values, np.concatenate([parts[p] for p in config.parts]))
     factors = _factors(features, parts, config)
-    job = Job(features, responses, positions, parts, ~bad, config, factors)
+    job = Job(features, responses, positions, parts, ~bad, config, factors, groups)
     protocol = PROTOCOLS[config.protocol]
     if config.protocol == "paper_a":
         outcome = protocol(job, chosen.choices if isinstance(chosen, Encoding) else chosen)
@@ -276,6 +280,26 @@ def _check_parts(
     if (counts > 1).any():
         raise InputError(f"stimulus {values[counts > 1][0]} is twice among the parts.")
     return out
+
+
+def _check_groups(
+    groups: Sequence[str] | None, parts: Mapping[str, np.ndarray], config: EncodeConfig, n: int
+) -> Sequence[str] | None:
+    """Return the groups, or None where every stimulus stands alone; none is in two parts."""
+    members = group_numbers(groups, n)
+    if groups is None or len(np.unique(members)) == n:
+        return None
+    if config.protocol == "paper_b":
+        raise InputError("protocol paper_b has folds that do not keep groups of stimuli together.")
+    for part, rows in parts.items():
+        both = np.intersect1d(members[rows], members[parts["test"]])
+        if part != "test" and both.size:
+            name = groups[int(np.flatnonzero(members == both[0])[0])]
+            raise LeakError(
+                f"{both.size} groups of stimuli are in part {part!r} and in 'test' (first: "
+                f"{name}). Make the split again."
+            )
+    return groups
 
 
 def _unusable(

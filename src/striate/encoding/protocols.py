@@ -159,6 +159,7 @@ class Job:
         usable: (V,) boolean.
         config: the settings.
         factors: what each tap's features are multiplied by.
+        groups: one label a stimulus: folds keep a group together; None where all stand alone.
     """
 
     features: Mapping[str, np.ndarray]
@@ -168,6 +169,12 @@ class Job:
     usable: np.ndarray
     config: EncodeConfig
     factors: Mapping[str, float] = field(default_factory=dict)
+    groups: Sequence[str] | None = None
+
+    def folds(self, rows: np.ndarray) -> list[Fold]:
+        """Divide some stimuli into the folds asked for; positions are within `rows`."""
+        own = None if self.groups is None else [self.groups[row] for row in rows]
+        return make_folds(len(rows), self.config.folds, self.config.seed, own)
 
     def take(self, tap: str, rows: np.ndarray) -> np.ndarray:
         """Read some rows of a tap's features, as float64 and at the size penalties are for."""
@@ -243,7 +250,7 @@ def nested(job: Job) -> Outcome:
     rows = job.rows(*job.config.readout_parts, "select")
     select = np.flatnonzero(np.isin(rows, job.parts["select"]))
     folds = []
-    for _, held in make_folds(len(select), job.config.folds, job.config.seed):
+    for _, held in job.folds(rows[select]):
         held = np.sort(select[held])
         folds.append((np.setdiff1d(np.arange(len(rows)), held), held))
     alpha, best = {}, {}
@@ -378,7 +385,7 @@ def _chosen(chosen: Mapping[str, Choice], roi: str, taps: Mapping[str, np.ndarra
 
 
 def _choose_paper_a(job: Job, rows: np.ndarray) -> tuple[dict[str, Choice], pd.DataFrame]:
-    folds = make_folds(len(rows), job.config.folds, job.config.seed)
+    folds = job.folds(rows)
     means: dict[str, dict[str, np.ndarray]] = {roi: {} for roi in job.rois}
     for tap in job.features:
         scores = job.scores(tap, rows, folds)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 
 from striate.core.errors import InputError, unknown_name
 from striate.encoding.estimator import UnitRegressor
@@ -45,7 +45,29 @@ def mean_over_folds(scores: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def make_folds(n: int, folds: Any, seed: int = 0) -> list[Fold]:
+def group_numbers(groups: Sequence[str] | None, n: int) -> np.ndarray:
+    """Number the groups of n stimuli (`StimulusSet.groups`) by first appearance, (n,) from 0.
+
+    A stimulus that stands alone (``) is a group of its own; None: all are.
+
+    Raises:
+        InputError: not one label a stimulus.
+
+    >>> group_numbers(["b", "", "b", "a", ""], 5)
+    array([0, 1, 0, 2, 3])
+    """
+    if groups is None:
+        return np.arange(n)
+    if len(groups) != n:
+        raise InputError(f"{len(groups)} groups for {n} stimuli: give one each.")
+    labels = [(group, -1) if group else ("", i) for i, group in enumerate(groups)]
+    numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+    return np.array([numbers[label] for label in labels], dtype=np.int64)
+
+
+def make_folds(
+    n: int, folds: Any, seed: int = 0, groups: Sequence[str] | None = None
+) -> list[Fold]:
     """Return (training, validation) positions for n rows.
 
     Args:
@@ -53,11 +75,24 @@ def make_folds(n: int, folds: Any, seed: int = 0) -> list[Fold]:
         folds: number of folds (rows are shuffled by `seed`), a scikit-learn splitter, or pairs of
             positions.
         seed: of the shuffling.
+        groups: one label a row (`StimulusSet.groups`), `` for a row that stands alone: a group,
+            such as the frames of a movie, is validated whole. None: every row stands alone.
 
     Raises:
-        InputError: fewer than two rows a fold, positions outside 0..n-1, or a fold whose training
-            and validation rows overlap.
+        InputError: fewer than two rows a fold, positions outside 0..n-1, a fold whose training
+            and validation rows overlap or share a group, fewer groups than folds.
     """
+    members = group_numbers(groups, n)
+    together = int(members.max(initial=-1)) + 1 < n
+    if isinstance(folds, (int, np.integer)) and together:
+        if not 2 <= folds <= members.max() + 1:
+            raise InputError(
+                f"{folds} folds of {members.max() + 1} groups of stimuli: at least 2 folds with a "
+                "group each are needed. Use fewer folds or more stimuli."
+            )
+        folds = list(
+            GroupKFold(int(folds), shuffle=True, random_state=seed).split(members, groups=members)
+        )
     if isinstance(folds, (int, np.integer)):
         if not 2 <= folds <= n // 2:
             raise InputError(
@@ -65,7 +100,10 @@ def make_folds(n: int, folds: Any, seed: int = 0) -> list[Fold]:
                 "Use fewer folds or more stimuli."
             )
         return list(KFold(int(folds), shuffle=True, random_state=seed).split(np.empty((n, 1))))
-    pairs = folds.split(np.empty((n, 1))) if hasattr(folds, "split") else folds
+    if hasattr(folds, "split"):
+        pairs = folds.split(np.empty((n, 1)), groups=members if together else None)
+    else:
+        pairs = folds
     out = [(np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)) for a, b in pairs]
     if not out:
         raise InputError("folds is empty: give a number, a splitter, or pairs of positions.")
@@ -80,6 +118,8 @@ def make_folds(n: int, folds: Any, seed: int = 0) -> list[Fold]:
             raise InputError(f"fold {i} has positions outside 0..{n - 1}.")
         if len(np.unique(both)) < len(both):
             raise InputError(f"fold {i}: a row is twice among its training and validation rows.")
+        if together and np.intersect1d(members[train], members[validation]).size:
+            raise InputError(f"fold {i} divides a group between training and validation rows.")
     return out
 
 

@@ -154,6 +154,9 @@ def score_subject(
         "chosen": chosen.settings_key() if chosen else None,
         "version": VERSION,
     }
+    groups = stimuli.groups if any(stimuli.groups) else None
+    if groups:
+        key["groups"] = list(groups)
     cells = Cells(bench.folder / "cells")
     if cells.load(key) is not None:
         return cells.path(key)
@@ -180,6 +183,7 @@ def score_subject(
             config,
             unit_ids=[unit_ids[u] for u in units],
             chosen=chosen,
+            groups=groups,
         )
     except InputError as error:
         raise type(error)(f"{name}, subject {subject}: {error}") from error

@@ -9,7 +9,7 @@ import numpy as np
 from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
 from striate.data.lookalikes import near_duplicates
-from striate.encoding.ridge import unusable_units
+from striate.encoding.ridge import group_numbers, unusable_units
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
 from striate.models import Model, load
@@ -66,7 +66,16 @@ def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
                 "would be scored on near copies of what it was fitted on. Use "
                 "encode.protocol=nested."
             )
-        n = len(split.part(subject, part))
+        rows = split.part(subject, part)
+        labels = [dataset[subject].stimuli.groups[row] for row in rows]
+        apart = len(np.unique(group_numbers(labels, len(rows))))
+        if encode.protocol == "nested" and any(labels) and apart < encode.folds:
+            raise InputError(
+                f"subject {subject}: the stimuli of part 'select' form {apart} groups, too "
+                f"few for {encode.folds} folds that keep a group whole. Use fewer (encode.folds), "
+                "or a larger share (split.select)."
+            )
+        n = len(rows)
         if n < 2 * encode.folds:
             raise InputError(
                 f"subject {subject}: part {part!r} has {n} stimuli, too few for {encode.folds} "

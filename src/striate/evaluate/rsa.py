@@ -17,6 +17,7 @@ from striate.encoding.rdm_compare import (
     pair_weights,
     prepared,
 )
+from striate.encoding.ridge import group_numbers
 
 BLOCK_BYTES = 2**26
 """Memory for resamples handled at once."""
@@ -116,7 +117,7 @@ def rsa(
             "Look for constant patterns (NaN) in one of the RDMs."
         )
     full = compare_rdms(stack, subjects, method)
-    member = _members(groups, subjects.shape[-1])
+    member = group_numbers(groups, subjects.shape[-1])
     counts = bootstrap_counts(int(member.max()) + 1, samples, seed)[:, member]
     drawn = np.concatenate(
         [
@@ -136,17 +137,6 @@ def rsa(
         resampled,
         int(known.sum()),
     )
-
-
-def _members(groups: Sequence[str] | None, n_stimuli: int) -> np.ndarray:
-    """Number of each stimulus's group, (n_stimuli,); a stimulus without one is its own."""
-    if groups is None:
-        return np.arange(n_stimuli)
-    if len(groups) != n_stimuli:
-        raise InputError(f"{len(groups)} groups for RDMs of {n_stimuli} stimuli: give one each.")
-    labels = [(group, -1) if group else ("", i) for i, group in enumerate(groups)]
-    numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    return np.array([numbers[label] for label in labels])
 
 
 def _blocks(

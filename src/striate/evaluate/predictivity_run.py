@@ -1,0 +1,289 @@
+"""Score one model on one data set and keep it: `predictivity` on features, data and files.
+
+A folder is written for each model and data set: `units.parquet` (`predictivity.unit_table`),
+`predictions.npz` (what was tested, for bootstraps), `taps.parquet`, `null.parquet`, `rdms.npz`
+(where single trials allow RDMs of the responses) and, last, `done.json`. A folder whose `done.json`
+has the same key, all that decides the scores, is not scored again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from striate.core.cache import Cache
+from striate.core.config import Config
+from striate.core.errors import InputError
+from striate.core.files import atomic_path, read_json, write_json
+from striate.core.hashing import hash_array, hash_json
+from striate.data import Dataset, Recording, Split, SplitConfig, assert_unseen, make_split, tidy
+from striate.encoding import ProjectionConfig, extract, rdm_crossnobis, rdm_euclidean
+from striate.evaluate.config import DataConfig
+from striate.evaluate.predictivity import (
+    Predicted,
+    ReadoutConfig,
+    Round,
+    ceilings,
+    check_rounds,
+    grouped_rounds,
+    null_means,
+    predict,
+    split_rounds,
+    unit_table,
+)
+from striate.models import Model
+
+VERSION = 1
+"""Raised when the meaning of a kept score changes, so that older ones are made again."""
+
+
+class PredictivityConfig(Config):
+    """One data set and how models are scored on it; the same for every model."""
+
+    data: DataConfig
+    image_size: int = Field(112, gt=0)
+    """Side in pixels at which every model sees the images, whatever size it was trained at."""
+    grid: int | None = Field(6, gt=0)
+    """Maps are averaged to grid x grid, so that every tap is read at the same places; None keeps
+    every position."""
+    divide: Literal["split", "groups", "stimuli"] = "split"
+    """`split`: by the hash of the image, tested once. `groups`: every group of stimuli, such as a
+    movie, is tested in one of several rounds. `stimuli`: the same with single stimuli, whose near
+    copies may then be fitted: an easier question."""
+    split: SplitConfig = SplitConfig(tune=0.0, fit=0.75, select=0.10, test=0.15)
+    rounds: int = Field(5, ge=2)
+    """For `groups` and `stimuli`."""
+    readout: ReadoutConfig = ReadoutConfig()
+    rsa: Literal["covariance", "diagonal", "none"] | None = None
+    """Also compare RDMs, whose noise is whitened so; needs single trials. None: do not."""
+    batch_size: int = Field(64, gt=0)
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Material:
+    """A data set made ready.
+
+    Attributes:
+        name: of the data set in tables.
+        config: how it is scored.
+        dataset: the recordings, copies of an image joined.
+        split: the part of every stimulus, for `divide: split`.
+        notes: what was changed or left out.
+    """
+
+    name: str
+    config: PredictivityConfig
+    dataset: Dataset
+    split: Split | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, name: str, config: PredictivityConfig) -> Material:
+        """Read and divide a data set; InputError where it does not fit."""
+        return cls.of(name, config, config.data.read())
+
+    @classmethod
+    def of(cls, name: str, config: PredictivityConfig, dataset: Dataset) -> Material:
+        """Divide a data set that is there already."""
+        dataset, notes = tidy(dataset)
+        split = make_split(dataset, config.split) if config.divide == "split" else None
+        return cls(name, config, dataset, split, tuple(notes))
+
+    def rounds(self, subject: str) -> list[Round]:
+        """What is fitted and tested of a subject's stimuli.
+
+        Raises:
+            LeakError: an image or a group of images would be both.
+        """
+        config, stimuli = self.config, self.dataset[subject].stimuli
+        readout = config.readout
+        groups = stimuli.groups if any(stimuli.groups) else None
+        if self.split is not None:
+            parts = {p: self.split.part(subject, p) for p in ("fit", "select", "test")}
+            out = split_rounds(parts, readout.folds, readout.seed, groups)
+        else:
+            if config.divide == "stimuli":
+                groups = None
+            elif groups is None:
+                raise InputError(f"{self.name}: its stimuli have no groups to divide by.")
+            labels = groups or ("",) * len(stimuli)
+            out = grouped_rounds(labels, config.rounds, readout.folds, readout.seed)
+        check_rounds(out, stimuli.hashes, groups)
+        return out
+
+    def labels(self, subject: str) -> np.ndarray:
+        """What each stimulus is resampled with, (N,) strings: its group, or else its image."""
+        stimuli = self.dataset[subject].stimuli
+        pairs = zip(stimuli.groups, stimuli.hashes, strict=True)
+        return np.array([group or digest for group, digest in pairs])
+
+    def rdms(self) -> np.ndarray:
+        """Crossnobis RDMs of all subjects, who must have seen the same stimuli, (S, N, N)."""
+        recordings = list(self.dataset.values())
+        if any(r.stimuli.ids != recordings[0].stimuli.ids for r in recordings):
+            raise InputError(f"{self.name}: subjects saw other stimuli; RDMs cannot be averaged.")
+        noise = str(self.config.rsa)
+        return np.array([rdm_crossnobis(varying(r), noise=noise) for r in recordings])
+
+
+def varying(recording: Recording) -> np.ndarray:
+    """Single trials (N, n_repeats, V) of the units that have any noise variance."""
+    trials = recording.responses.data.values
+    return np.asarray(trials[..., np.nanvar(trials, axis=1).max(axis=0) > 0])
+
+
+def score_model(
+    model: Model,
+    material: Material,
+    readouts: Mapping[str, Sequence[str]],
+    folder: str | Path,
+    *,
+    name: str,
+    seed: int = 0,
+    cache: Cache | None = None,
+) -> bool:
+    """Score a model on every subject of a data set and write `folder`.
+
+    Args:
+        model: its input size is set to the data set's for the time of scoring.
+        material: the data set.
+        readouts: taps to choose from, by name (`predictivity.predict`).
+        folder: for the files; what is there with the same key is kept.
+        name, seed: of the model, in tables.
+        cache: for images and features.
+
+    Returns:
+        Whether anything had to be computed.
+
+    Raises:
+        LeakError: the model has seen a stimulus that it would be tested on.
+        InputError: a tap or settings that do not fit.
+    """
+    folder, config, cache = Path(folder), material.config, cache or Cache()
+    given = model.preprocessing
+    model.preprocessing = replace(given, size=config.image_size)
+    try:
+        rounds = {s: material.rounds(s) for s in material.dataset}
+        leaks = [_unseen(model, material, s, rounds[s], name) for s in material.dataset]
+        key = _key(model, material, readouts, name, seed)
+        done = folder / "done.json"
+        if done.exists() and read_json(done).get("key") == key:
+            return False
+        done.unlink(missing_ok=True)
+        started = time.monotonic()
+        facts = _score(model, material, rounds, readouts, folder, name, seed, cache)
+        facts |= {"model": name, "seed": seed, "id": model.id, "leaks": leaks}
+        facts |= {"seconds": round(time.monotonic() - started, 1), "notes": list(material.notes)}
+        write_json(done, {**facts, "key": key})
+    finally:
+        model.preprocessing = given
+    return True
+
+
+def _unseen(
+    model: Model, material: Material, subject: str, rounds: Sequence[Round], name: str
+) -> dict[str, Any]:
+    """Refuse test stimuli that the model has seen; return what was compared."""
+    hashes = np.array(material.dataset[subject].stimuli.hashes)
+    tested = hashes[np.concatenate([one.test for one in rounds])].tolist()
+    assert_unseen(model.seen, tested, f"{name} on {material.name}, subject {subject}")
+    return {"subject": subject, "seen": len(model.seen), "tested": len(tested)}
+
+
+def _key(
+    model: Model, material: Material, readouts: Mapping[str, Sequence[str]], name: str, seed: int
+) -> dict[str, Any]:
+    config = material.config.to_dict()
+    for place in ("data", "device", "batch_size"):  # the content below counts, not where it lies
+        config.pop(place)
+    return {
+        "name": [name, seed],
+        "model": model.fingerprint(),
+        "config": config,
+        "readouts": {readout: list(taps) for readout, taps in readouts.items()},
+        "images": {s: hash_json(list(r.stimuli.hashes)) for s, r in material.dataset.items()},
+        "responses": {s: hash_array(r.responses.data.values) for s, r in material.dataset.items()},
+        "version": VERSION,
+    }
+
+
+def _score(
+    model: Model,
+    material: Material,
+    rounds: Mapping[str, Sequence[Round]],
+    readouts: Mapping[str, Sequence[str]],
+    folder: Path,
+    name: str,
+    seed: int,
+    cache: Cache,
+) -> dict[str, Any]:
+    config = material.config
+    taps = list(dict.fromkeys(tap for own in readouts.values() for tap in own))
+    units, nulls, chosen = [], [], []
+    kept: dict[str, np.ndarray] = {}
+    rdms: dict[str, np.ndarray] = {}
+    sizes: dict[str, int] = {}
+    for subject, recording in material.dataset.items():
+        features = extract(
+            model,
+            recording.stimuli.decoded(config.image_size, model.preprocessing.resize, cache),
+            recording.stimuli.hashes,
+            taps=taps,
+            projection=ProjectionConfig(kind="none", grid=config.grid),
+            cache=cache,
+            batch_size=config.batch_size,
+            device=config.device,
+            progress=False,
+        )
+        sizes = {tap: values.shape[1] for tap, values in features.items()}
+        found = predict(
+            features, recording.responses.mean(), rounds[subject], readouts, config.readout
+        )
+        place = {"data": material.name, "model": name, "seed": seed, "subject": subject}
+        single = recording.responses.data.values
+        ceiling = ceilings(single, found) if single.ndim == 3 else recording.responses.noise_ceiling
+        simulated = recording.responses.simulated
+        ids = recording.responses.unit_ids
+        units.append(unit_table(found, ids, ceiling, **place, simulated=simulated))
+        for readout, kind in found.predictions:
+            null = null_means(found, readout, kind, config.readout)
+            row = {"readout": readout, "kind": kind, "null": float(np.nanmean(null))}
+            row["null_95"] = float(np.nanpercentile(null, 95))
+            nulls.append({**place, **row})
+        for tap, scores in found.tap_scores.items():
+            chosen += [{**place, "tap": tap, "round": i, "score": s} for i, s in enumerate(scores)]
+        kept |= _arrays(subject, found, material.labels(subject))
+        if config.rsa and not rdms:
+            rdms = {tap: rdm_euclidean(np.asarray(x)) for tap, x in features.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, table in (("units", pd.concat(units)), ("null", nulls), ("taps", chosen)):
+        with atomic_path(folder / f"{file}.parquet") as temporary:
+            pd.DataFrame(table).reset_index(drop=True).to_parquet(temporary, index=False)
+    _save(folder / "predictions.npz", kept)
+    if rdms:
+        _save(folder / "rdms.npz", rdms)
+    return {"features": sizes, "readouts": {r: list(own) for r, own in readouts.items()}}
+
+
+def _arrays(subject: str, found: Predicted, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """What a bootstrap needs, less means within rounds, by `SUBJECT/what`."""
+    out = {
+        f"{subject}/label": labels[found.rows],
+        f"{subject}/observed": found.centred(found.observed).astype(np.float32),
+    }
+    for (readout, kind), values in found.predictions.items():
+        out[f"{subject}/{readout}/{kind}"] = found.centred(values).astype(np.float32)
+    return out
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **dict(arrays))

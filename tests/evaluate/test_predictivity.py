@@ -1,0 +1,303 @@
+"""Predictivity: a planted readout is found, chance is chance, movies stay whole, work is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from striate.core.cache import Cache
+from striate.core.errors import InputError, LeakError
+from striate.data import Dataset, Recording, StimulusSet, read
+from striate.data.responses import Responses
+from striate.encoding import PLSRegression, ProjectionConfig, extract, pearson_r
+from striate.evaluate.predictivity import (
+    ReadoutConfig,
+    Round,
+    centred,
+    check_rounds,
+    grouped_rounds,
+    matched_taps,
+    null_means,
+    predict,
+    split_rounds,
+    unit_table,
+)
+from striate.evaluate.predictivity_run import Material, PredictivityConfig, score_model
+from striate.evaluate.predictivity_tables import (
+    BEST,
+    difference_table,
+    folders,
+    load_scored,
+    resampled_interval,
+    rsa_tables,
+    score_table,
+    seed_table,
+)
+from striate.models import load
+
+READOUTS = {"stage 1": ["stage1"], "stage 2": ["stage2"], BEST: ["stage1", "stage2"]}
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load("lcl_v2@random", image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def planted(model, tmp_path_factory):
+    """Two sessions, 12 'movies' of 10 frames; responses are linear in stage1, with repeats."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (120, 6, 6, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    stimuli = StimulusSet(
+        [f"im{i:03d}" for i in range(120)], list(pixels), [f"movie{i // 10}" for i in range(120)]
+    )
+    cache = Cache(tmp_path_factory.mktemp("cache"))
+    features = extract(
+        model, stimuli.decoded(SIZE, "squash", cache), stimuli.hashes, taps=["stage1"],
+        projection=ProjectionConfig(kind="none", grid=2), cache=cache, progress=False,
+    )["stage1"]  # fmt: skip
+    recordings = {}
+    for subject in ("ann", "bob"):
+        few = rng.normal(size=(features.shape[1], 6)) * (rng.random((features.shape[1], 1)) < 0.1)
+        clean = (features - features.mean(0)) @ few
+        clean /= clean.std(0)
+        trials = clean[:, None] + 0.8 * rng.normal(size=(120, 6, 6))
+        responses = Responses.build(
+            trials, stimuli.ids, subject=subject, rois={"V1": np.ones(6, bool)}, simulated=True
+        )
+        recordings[subject] = Recording(subject, stimuli, responses)
+    return Dataset("planted", recordings)
+
+
+def config(**more):
+    values = {
+        "data": {"name": "folder", "path": "nowhere"},
+        "image_size": SIZE,
+        "grid": 2,
+        "divide": "groups",
+        "rounds": 4,
+        "readout": {"folds": 3, "components": 10, "permutations": 40},
+        "rsa": "diagonal",
+        "device": "cpu",
+    }
+    return PredictivityConfig.from_dict(values | more)
+
+
+@pytest.fixture(scope="module")
+def run(model, planted, tmp_path_factory):
+    """Both models scored: the planted one and another seed; tests only read it."""
+    out = tmp_path_factory.mktemp("scores")
+    material = Material.of("v1", config(), planted)
+    cache = Cache(tmp_path_factory.mktemp("cache"))
+    for name, seed in (("right", 0), ("other", 7), ("other", 8)):
+        net = model if name == "right" else load("lcl_v2@random", image_size=SIZE, seed=seed)
+        assert score_model(
+            net, material, READOUTS, out / f"{name}-{seed}", name=name, seed=seed, cache=cache
+        )
+    return out
+
+
+def test_the_planted_tap_is_found_and_reaches_the_ceiling(run):
+    units = pd.read_parquet(run / "right-0" / "units.parquet")
+    assert len(units) == 2 * 6 * 3 * 2
+    assert units["simulated"].all()
+    means = units.groupby(["readout", "kind"])["r_normalized"].mean()
+    assert means["stage 1", "ridge"] > 0.8
+    assert means["stage 1", "ridge"] > means["stage 2", "ridge"] + 0.1
+    best = units[units["readout"] == BEST]
+    assert set(best["tap"]) == {"stage1"}
+    assert means[BEST, "ridge"] == means["stage 1", "ridge"]
+    assert ((units["ceiling"] > 0.9) & (units["ceiling"] < 1)).all()
+    null = pd.read_parquet(run / "right-0" / "null.parquet")
+    assert null["null"].abs().max() < 0.05
+
+
+def test_features_of_nothing_score_nothing(planted):
+    """Readouts of noise: no artefact of fold means, by ridge or by PLS."""
+    rng = np.random.default_rng(1)
+    movies = [f"m{i // 10}" for i in range(120)]
+    level = rng.normal(size=(12, 40)).repeat(10, axis=0)  # movies differ, as fold means then do
+    y = level + 0.3 * rng.normal(size=(120, 40))
+    rounds = grouped_rounds(movies, 6, 4)
+    found = predict(
+        {"a": rng.normal(size=(120, 15))}, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3)
+    )
+    table = unit_table(found, [f"u{i}" for i in range(40)], np.full(40, np.nan))
+    assert table.groupby("kind")["r"].mean().abs().max() < 0.06
+    raw = [np.corrcoef(y[:, i], found.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
+    assert np.nanmean(raw) < -0.1  # what the centring is for
+    assert np.abs(null_means(found, "x", "ridge").mean()) < 0.03
+
+
+def test_pls_is_that_of_the_estimator():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(60, 90)), rng.normal(size=(60, 4))
+    one = grouped_rounds([""] * 60, 3, 2)[0]
+    found = predict({"a": x}, y, [one], {"x": ["a"]}, ReadoutConfig(components=5))
+    fitted = PLSRegression(5, algorithm="svd").fit(x[one.train], y[one.train])
+    np.testing.assert_allclose(
+        found.predictions["x", "pls"], fitted.predict(x[one.test]), atol=1e-5
+    )
+
+
+def test_grouped_rounds_keep_movies_whole():
+    movies = np.repeat([f"m{i}" for i in range(10)], 7)
+    rounds = grouped_rounds(movies, 5, 4)
+    tested = np.concatenate([r.test for r in rounds])
+    assert sorted(tested) == list(range(70))
+    for one in rounds:
+        assert not set(movies[one.train]) & set(movies[one.test])
+        assert len(set(movies[one.test])) == 2
+        for train, held in one.folds:
+            assert not set(movies[one.train][train]) & set(movies[one.train][held])
+    check_rounds(rounds, [f"h{i}" for i in range(70)], movies)
+    with pytest.raises(InputError, match="11 folds of 10 groups"):
+        grouped_rounds(movies, 11)
+
+
+def test_split_rounds_choose_on_select_alone():
+    parts = {"fit": np.arange(20), "select": np.arange(20, 40), "test": np.arange(40, 50)}
+    (one,) = split_rounds(parts, 4)
+    held = np.concatenate([one.train[h] for _, h in one.folds])
+    assert sorted(held) == list(range(20, 40))
+    assert all(len(train) == 35 for train, _ in one.folds)
+    grouped = split_rounds(parts, 4, groups=[str(i // 5) for i in range(50)])[0]
+    assert all(len(np.unique(grouped.train[h] // 5)) == 1 for _, h in grouped.folds)
+
+
+def test_leaks_are_refused(planted, model, tmp_path):
+    material = Material.of("v1", config(), planted)
+    seen = model.copy()
+    seen.provenance["seen"] = [planted["ann"].stimuli.hashes[3]]
+    with pytest.raises(LeakError, match="right on v1, subject ann: the model has seen 1 of 120"):
+        score_model(seen, material, READOUTS, tmp_path / "a", name="right")
+    assert not (tmp_path / "a").exists()
+    one = Round(np.arange(4), np.arange(4, 8), ())
+    with pytest.raises(LeakError, match="1 images are fitted and tested"):
+        check_rounds([one], ["a", "b", "c", "d", "d", "e", "f", "g"])
+    with pytest.raises(LeakError, match="1 groups are fitted"):
+        check_rounds([one], list("abcdefgh"), ["m"] * 5 + [""] * 3)
+
+
+def test_finished_scores_are_kept(run, model, planted, tmp_path):
+    done = run / "right-0" / "done.json"
+    before = done.stat().st_mtime_ns
+    material = Material.of("v1", config(), planted)
+    kept = score_model(
+        model, material, READOUTS, run / "right-0", name="right", cache=Cache(tmp_path)
+    )
+    assert not kept
+    assert done.stat().st_mtime_ns == before
+    assert json.loads(done.read_text())["features"] == {"stage1": 256, "stage2": 768}
+    assert model.preprocessing.size == SIZE
+    other = Material.of("v1", config(grid=1), planted)
+    key = json.loads(done.read_text())["key"]
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "done.json").write_text(json.dumps({"key": key}))
+    only = {"stage 1": ["stage1"]}
+    assert score_model(model, other, only, copy, name="right", cache=Cache(tmp_path))
+
+
+def test_tables(run, planted):
+    own = folders(run)
+    scored = load_scored(own, samples=60)
+    units, nulls = (
+        pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in own]) for t in ("units", "null")
+    )
+    table = score_table(scored, units, nulls).set_index(["readout", "kind", "model"])
+    right = table.loc[("stage 1", "ridge", "right")]
+    assert right["low"] < right["r"] < right["high"]
+    own_units = pd.read_parquet(run / "right-0" / "units.parquet")
+    mine = own_units[(own_units["readout"] == "stage 1") & (own_units["kind"] == "ridge")]
+    assert right["r"] == pytest.approx(mine.groupby("subject")["r"].mean().mean(), abs=1e-6)
+    assert right["units"] == 12
+    other = table.loc[("stage 1", "ridge", "other")]
+    assert other["seeds"] == 2
+    assert other["seed_low"] < other["r"] < other["seed_high"]
+    assert len(seed_table(scored)) == 3 * 3 * 2
+    gaps = difference_table(scored, "right").set_index(["readout", "kind", "model"])
+    gap = gaps.loc[("stage 1", "ridge", "other")]
+    assert gap["delta"] == pytest.approx(right["r"] - other["r"])
+    assert gap["sessions"] == 2
+    assert gap["seed_low"] <= gap["delta"] <= gap["seed_high"]
+    material = Material.of("v1", config(), planted)
+    similar, apart = rsa_tables(own, material.rdms(), planted["ann"].stimuli.groups, "right")
+    assert len(similar) == 2 * 2 * 2
+    assert set(apart["model"]) == {"other"}
+    assert (similar["low"] <= similar["high"]).all()
+
+
+def test_resamples_leave_out_one_movie_or_are_drawn(run, monkeypatch):
+    """Both agree on what is a smooth statistic; the difference to itself is none."""
+    own = folders(run)
+    place = ("other", 7, "stage 1", "ridge")
+    left = load_scored(own)[place]
+    assert left.jackknife
+    assert left.draws.shape == (12,)
+    monkeypatch.setattr("striate.evaluate.predictivity_tables.FEW", 2)
+    drawn = load_scored(own, samples=400)[place]
+    assert not drawn.jackknife
+    ratio = (left.interval.high - left.interval.low) / (drawn.interval.high - drawn.interval.low)
+    assert 0.5 < ratio < 2
+    zero, p = resampled_interval(0.0, left.less(left).draws, True)
+    assert (zero.low, zero.high, p) == (0, 0, 1)
+    with np.load(run / "other-7" / "predictions.npz") as arrays:  # by hand, one movie left out
+        kept = arrays["ann/label"] != "movie0"
+        r = [
+            pearson_r(arrays[f"{s}/observed"][kept], arrays[f"{s}/stage 1/ridge"][kept]).mean()
+            for s in ("ann", "bob")
+        ]
+    assert left.draws[0] == pytest.approx(np.mean(r), abs=1e-6)
+
+
+def test_bad_input(planted):
+    rng = np.random.default_rng(0)
+    rounds = grouped_rounds([""] * 40, 4, 2)
+    y, x = rng.normal(size=(40, 3)), rng.normal(size=(40, 5))
+    with pytest.raises(InputError, match="25 PLS components of 25 training"):
+        predict({"a": x}, y, [Round(np.arange(25), np.arange(25, 30), ())], {"x": ["a"]})
+    with pytest.raises(InputError, match="unknown tap 'b'"):
+        predict({"a": x}, y, rounds, {"x": ["b"]})
+    with pytest.raises(InputError, match="no taps to choose from"):
+        predict({"a": x}, y, rounds, {"x": []})
+    with pytest.raises(InputError, match="not finite"):
+        predict({"a": np.full((40, 5), np.nan)}, y, rounds, {"x": ["a"]})
+    alone = {s: replace(r, stimuli=StimulusSet(r.stimuli.ids, r.stimuli.sources))
+             for s, r in planted.items()}  # fmt: skip
+    with pytest.raises(InputError, match="no groups to divide by"):
+        Material.of("v1", config(), Dataset("x", alone)).rounds("ann")
+
+
+def test_centred():
+    x = np.array([[1.0], [3.0], [10.0], [20.0]])
+    np.testing.assert_array_equal(centred(x, np.zeros(4)), x)
+    np.testing.assert_array_equal(centred(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
+
+
+def test_matched_taps():
+    assert matched_taps(load("squeezenet1_1@random", image_size=112), [19, 67]) == [
+        "features.4",
+        "features.7",
+    ]
+    with pytest.raises(InputError, match="no tap has a receptive field"):
+        matched_taps(load("lcl_v2@random", image_size=64), [19], taps=["stage9"])
+
+
+def test_real_v1(shared_data, tmp_path):
+    root = shared_data / "data" / "macaque_v1_henaff2021"
+    data = read("henaff_v1", root, subjects=["ay3_u001"])
+    settings = config(image_size=112, grid=3, rounds=5, readout={"folds": 4}, rsa=None)
+    gabor = load("gabor_energy", image_size=112)
+    material = Material.of("v1", settings, data)
+    readouts = {"stage 1": ["simple", "complex"]}
+    score_model(gabor, material, readouts, tmp_path / "s", name="gabor", cache=Cache(tmp_path))
+    units = pd.read_parquet(tmp_path / "s" / "units.parquet")
+    assert len(units) == 47 * 2
+    assert units["n"].unique().tolist() == [220]
+    assert units["r"].mean() > 0.02
