@@ -30,21 +30,28 @@ from striate.models import Model, load
 
 HERE = Path(__file__).parent
 STAGE1 = "network.stages=[{channels: 64, kernel: 11, stride: 4, padding: 2}]"
+GAIN = "patches.photometry.log_gain"
 GRID: dict[str, tuple[str, ...]] = {
     "base": (),
-    "gain .2": ("patches.photometry.log_gain=0.2",),
-    "gain .1": ("patches.photometry.log_gain=0.1",),
+    "gain .2": (f"{GAIN}=0.2",),
+    "gain .1": (f"{GAIN}=0.1",),
+    "gain .05": (f"{GAIN}=0.05",),
+    "gain 0": (f"{GAIN}=0.0",),
     "a .05": ("a=0.05",),
     "a .2": ("a=0.2",),
-    "lambda .02": ("lambda=0.02",),
-    "lambda .001": ("lambda=0.001",),
-    "no projector": ("projector=null",),
-    "projector 512": ("projector=512",),
-    "clean 3": ("clean=3",),
-    "noise .1": ("patches.photometry.noise=0.1",),
-    "decay .1": ("weight_decay=0.1",),
-    "batch 512": ("batch_size=512",),
-    "mean position": ("clean=3", "position=mean"),
+    # the others on top of the gain that was found to serve
+    "gain .2, a .2": (f"{GAIN}=0.2", "a=0.2"),
+    "gain .2, a .3": (f"{GAIN}=0.2", "a=0.3"),
+    "gain .2, a .4": (f"{GAIN}=0.2", "a=0.4"),
+    "lambda .02": (f"{GAIN}=0.2", "lambda=0.02"),
+    "lambda .001": (f"{GAIN}=0.2", "lambda=0.001"),
+    "no projector": (f"{GAIN}=0.2", "projector=null"),
+    "projector 512": (f"{GAIN}=0.2", "projector=512"),
+    "clean 3": (f"{GAIN}=0.2", "clean=3"),
+    "mean position": (f"{GAIN}=0.2", "clean=3", "position=mean"),
+    "noise .1": (f"{GAIN}=0.2", "patches.photometry.noise=0.1"),
+    "decay 1": (f"{GAIN}=0.2", "weight_decay=1.0"),
+    "batch 512": (f"{GAIN}=0.2", "batch_size=512"),
 }
 FIRST, BOTH = "stage 1 alone", "both stages"
 

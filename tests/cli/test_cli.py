@@ -76,6 +76,9 @@ def test_report_is_built_again(finished):
         (["compare", "-c", "nowhere.yaml"], "config file nowhere.yaml does not exist"),
         (["compare", "novalue"], "not of the form key=value"),
         (["encode", "data.name=folder", "data.path=nowhere"], "nowhere does not exist"),
+        (["grow"], "config key photographs is missing"),
+        (["grow", "photographs=[nowhere]"], "nowhere"),
+        (["grow", "photographs=[data]", "batchsize=3"], "Did you mean batch_size"),
         (["report", "data"], "is no run folder"),
         (["doctor", "nowhere"], "nowhere"),
         (["compre"], "compare"),
@@ -87,6 +90,21 @@ def test_bad_input_is_exit_code_2_and_says_what_to_do(arguments, words, place):
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_grow_ends_with_a_model_and_a_report(place):
+    tiny = ["steps=2", "batch_size=4", "projector=4", "patches.held_out=0", "clean=1", "device=cpu"]
+    stages = "network.stages=[{channels: 4, kernel: 5, stride: 2, padding: 2}]"
+    grow = ["grow", "photographs=[data/ann/images]", *tiny, stages, "-o", "grown", "--json"]
+    done = striate(*grow, cwd=place, env={"STRIATE_CACHE": str(place / "cache")})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"folder": "grown", "report": "grown/report.html"}
+    assert "GB of memory" in done.stderr and "stage 1 sees 9 px" in done.stderr
+    assert "striate grow" in (place / "grown" / "report.html").read_text()
+    again = striate("report", "grown", cwd=place)
+    assert again.returncode == 0 and "report: grown/report.html" in again.stdout
+    other = striate(*grow, "a=0.2", cwd=place)
+    assert other.returncode == 2 and "a: there 0.1, asked for 0.2" in other.stderr
 
 
 def test_errors_are_json_too(place):
