@@ -33,10 +33,10 @@ def tiny_learner(**options: object) -> Layerwise:
     return Layerwise(stages, [6, 8], [slice(0, 3), slice(1, 4)], **how)
 
 
-def tiny_views(batch: int = BATCH) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+def tiny_views(batch: int = BATCH) -> dict[int, torch.Tensor]:
     draw = torch.Generator().manual_seed(5)
     first = {k: torch.randn(batch, 3, 9 + 4 * k, 9 + 4 * k, generator=draw) for k in (0, 1)}
-    return {k: (x, x + 0.3 * torch.randn(x.shape, generator=draw)) for k, x in first.items()}
+    return {k: torch.stack([x, x + 0.3 * torch.randn(x.shape, generator=draw)]) for k, x in first.items()}
 
 
 def gradients(**options: object) -> dict[str, torch.Tensor]:
@@ -48,7 +48,7 @@ def gradients(**options: object) -> dict[str, torch.Tensor]:
     module, _ = fabric.setup(learner, torch.optim.SGD(learner.parameters(), 0.1))
     learner.train()
     mine = share_of(BATCH, fabric.global_rank, fabric.world_size)
-    views = {k: (a[mine].double(), b[mine].double()) for k, (a, b) in tiny_views().items()}
+    views = {k: pair[:, mine].double() for k, pair in tiny_views().items()}
     if options.get("credit") == "end_to_end":
         views.pop(0)
     outcomes = module(views)

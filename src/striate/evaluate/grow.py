@@ -114,8 +114,7 @@ def predict_cost(
     views = {}
     for k, field in enumerate(fields):
         side = field.patch(config.clean)
-        first, second = torch.randn(2, some, 3, side, side, generator=draw).to(device)
-        views[k] = (first, second)
+        views[k] = torch.randn(2, some, 3, side, side, generator=draw).to(device)
     if config.credit == "end_to_end":
         views = {k: views[k] for k in list(views)[-1:]}
     values = 0

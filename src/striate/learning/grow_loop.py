@@ -76,7 +76,7 @@ class GrowLoop(Loop):
         at, config = self.standing, self.config
         self.learner.train()
         started = time.perf_counter()
-        for step, views in prefetched(range(at.step, self.total_steps), self._views):
+        for step, views in self._prepared(range(at.step, self.total_steps)):
             factor = rate_factor(
                 step % config.steps, config.steps, config.warmup_steps, config.schedule
             )
@@ -100,15 +100,19 @@ class GrowLoop(Loop):
             line["seconds"], started = round(now - started, 4), now
             yield line, at.step % config.checkpoint_every == 0 or last
 
+    def _prepared(self, steps: range) -> Iterator[tuple[int, Views]]:
+        if self.fabric.device.type == "cuda":
+            return prefetched(steps, self._views)
+        # On a CPU both sides use all cores: a thread ahead would only get in the way.
+        return ((step, self._views(step)) for step in steps)
+
     def _views(self, step: int) -> Views:
         stages = self.learning_stages(step)
         return {k: self._share_of(self.sources[k], step) for k in stages}
 
-    def _share_of(self, source: PatchSource, step: int) -> tuple[Tensor, Tensor]:
+    def _share_of(self, source: PatchSource, step: int) -> Tensor:
         """Return what this process runs of the views of a step."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        first, second = source.views(step, rank=rank, world=world)
-        return first, second
+        return source.views(step, rank=self.fabric.global_rank, world=self.fabric.world_size)
 
     def _step(self, views: Views, factor: float) -> dict[int, StageOutcome]:
         """One optimizer step; returns the outcomes before it."""

@@ -13,8 +13,8 @@ from striate.core.errors import InputError
 from striate.learning.correlation import Correlation, decorrelated_similarity
 from striate.models import evaluating
 
-Views = Mapping[int, tuple[Tensor, Tensor]]
-"""Two batches of patches (B, 3, P, P) by the number of the stage they are for, from 0."""
+Views = Mapping[int, Tensor]
+"""Two views of a batch of patches (2, B, 3, P, P) by the number of their stage, from 0."""
 
 
 class StageOutcome(NamedTuple):
@@ -87,12 +87,12 @@ class Layerwise(nn.Module):
 
     def forward(self, views: Views) -> dict[int, StageOutcome]:
         """Return the outcome of each stage that has views; only their losses carry gradients."""
-        return {k: self._outcome(k, *pair) for k, pair in views.items()}
+        return {k: self._outcome(k, pair) for k, pair in views.items()}
 
-    def _outcome(self, k: int, first: Tensor, second: Tensor) -> StageOutcome:
-        features = self.features(k, torch.cat([first, second]))  # one pass for both is faster
+    def _outcome(self, k: int, pair: Tensor) -> StageOutcome:
+        features = self.features(k, pair.flatten(0, 1))  # one pass for both is faster
         embedded = self.projectors[k](features)
-        rows = len(first)
+        rows = pair.shape[1]
         correlation = decorrelated_similarity(embedded[:rows], embedded[rows:], self.redundancy)
         return StageOutcome(correlation, features[:rows].detach())
 
