@@ -36,7 +36,8 @@ def tiny_learner(**options: object) -> Layerwise:
 def tiny_views(batch: int = BATCH) -> dict[int, torch.Tensor]:
     draw = torch.Generator().manual_seed(5)
     first = {k: torch.randn(batch, 3, 9 + 4 * k, 9 + 4 * k, generator=draw) for k in (0, 1)}
-    return {k: torch.stack([x, x + 0.3 * torch.randn(x.shape, generator=draw)]) for k, x in first.items()}
+    noise = {k: 0.3 * torch.randn(x.shape, generator=draw) for k, x in first.items()}
+    return {k: torch.stack([x, x + noise[k]]) for k, x in first.items()}
 
 
 def gradients(**options: object) -> dict[str, torch.Tensor]:
