@@ -349,6 +349,12 @@ def test_names_are_checked(tmp_path: Path, settings: dict[str, Any], message: st
         run(tmp_path / "run", **settings)
 
 
+def test_a_fixed_model_is_refused(tmp_path: Path) -> None:
+    model = models.load("gabor_energy", image_size=32)
+    with pytest.raises(InputError, match="gabor_energy is fixed: it has no parameters"):
+        tune(model, [tiny_data()], TuneConfig(**SHORT), tmp_path / "run")
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:0"])
 def test_device_is_checked(tmp_path: Path, device: str) -> None:
     with pytest.raises(InputError, match="device"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -119,10 +118,9 @@ def responses_to(
         InputError: an unknown tap or one that is no map, responses that are not finite.
     """
     where = window(model, tap, position)
-    device = next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
 
     def look(images: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
         out = model.activations(batch, [tap])[tap][:, :, where.position[0], where.position[1]]
         return out.float().cpu().numpy()
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from striate.core.draws import share_of
+
 _ORDER_STREAM = 2**31  # apart from every target's own stream
 
 
@@ -69,4 +71,5 @@ def epoch_batches(
 
 def shard_sizes(batch: int, processes: int) -> list[int]:
     """Return how many stimuli of a batch each process takes; they differ by one at most."""
-    return [batch // processes + (rank < batch % processes) for rank in range(processes)]
+    shares = (share_of(batch, rank, processes) for rank in range(processes))
+    return [share.stop - share.start for share in shares]

@@ -13,8 +13,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from striate.core.draws import share_of
 from striate.data.patches import PatchSource
+from striate.learning.batches import shard_sizes
 from striate.learning.batchnorm import share_statistics
 from striate.learning.collapse import collapsed, dead_share, effective_rank
 from striate.learning.distributed import gather
@@ -137,8 +137,7 @@ class GrowLoop(Loop):
     def _measures(self, k: int, features: Tensor) -> dict[str, Any]:
         """Rank and dead channels of a stage; a collapse is said once."""
         world = self.fabric.world_size
-        shares = [share_of(self.config.batch_size, r, world) for r in range(world)]
-        joined = gather(features, [s.stop - s.start for s in shares])
+        joined = gather(features, shard_sizes(self.config.batch_size, world))
         rank, dead = effective_rank(joined), dead_share(joined)
         gone = collapsed(rank, dead, joined.shape[1])
         if gone and k not in self._said and self.fabric.is_global_zero:

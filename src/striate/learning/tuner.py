@@ -40,6 +40,11 @@ class Tuner(nn.Module):
         self.heads = build_heads(self._feature_length(), units, config)
 
     def _freeze(self) -> None:
+        if next(self.model.parameters(), None) is None:
+            raise InputError(
+                f"{self.model.id} is fixed: it has no parameters, so nothing in it can be tuned. "
+                "Tune a network that has weights; a fixed one can be encoded and compared."
+            )
         for path in self.config.freeze:
             resolve_tap(self.model.network, path).requires_grad_(False)
         if not any(p.requires_grad for p in self.model.parameters()):
@@ -50,7 +55,7 @@ class Tuner(nn.Module):
 
     def _feature_length(self) -> int:
         size = self.model.preprocessing.size
-        device = next(self.model.parameters()).device
+        device = self.model.device
         grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
         with evaluating(self.model), torch.no_grad():
             return self.features(grey).shape[1]

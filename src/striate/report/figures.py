@@ -54,7 +54,8 @@ def png(figure: Figure, simulated: bool = False) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _bare(axes: Axes) -> Axes:
+def bare(axes: Axes) -> Axes:
+    """Take the frame above and to the right from axes; return them."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     return axes
@@ -66,7 +67,7 @@ def roi_bars(group: pd.DataFrame, rois: pd.DataFrame) -> Figure:
     places = list(dict.fromkeys(zip(group["hemisphere"], group["roi"], strict=True)))
     colour = colours(models)
     figure = Figure(figsize=(max(4.5, 1.2 + len(places) * (0.35 + 0.22 * len(models))), 3.2))
-    axes = _bare(figure.add_subplot())
+    axes = bare(figure.add_subplot())
     width = 0.8 / len(models)
     for i, model in enumerate(models):
         for x, (hemisphere, roi) in enumerate(places):
@@ -111,7 +112,7 @@ def unit_scatter(scores: pd.DataFrame) -> Figure | None:
     colour = colours(dict.fromkeys(scores["model"]))
     size = float(np.clip(3000 / max(len(wide), 1), 1.0, 12.0))
     for i, model in enumerate(models):
-        axes = _bare(figure.add_subplot(rows, columns, i + 1))
+        axes = bare(figure.add_subplot(rows, columns, i + 1))
         both = wide[["untuned", model]].dropna()
         axes.plot([low, high], [low, high], color="black", lw=0.6)
         axes.scatter(
@@ -167,12 +168,12 @@ def ceilings(scores: pd.DataFrame) -> Figure | None:
     if known.empty:
         return None
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
-    axes = _bare(figure.add_subplot(1, 2, 1))
+    axes = bare(figure.add_subplot(1, 2, 1))
     units = known.drop_duplicates(["subject", "hemisphere", "roi", "unit_id"])
     axes.hist(units["ceiling"], bins=np.linspace(0, 1, 26).tolist(), color="#6b6b6b")
     axes.set_xlabel("noise ceiling (correlation)", fontsize=9)
     axes.set_ylabel("units", fontsize=9)
-    axes = _bare(figure.add_subplot(1, 2, 2))
+    axes = bare(figure.add_subplot(1, 2, 2))
     axes.plot([0, 1], [0, 1], color="black", lw=0.6)
     colour = colours(dict.fromkeys(scores["model"]))
     size = float(np.clip(3000 / len(known), 1.0, 12.0))
@@ -199,8 +200,8 @@ def training_curves(curves: Mapping[str, pd.DataFrame]) -> Figure | None:
     figure = Figure(figsize=(7.6, 2.2 * len(methods)), layout="constrained")
     colour = colours(methods)
     for i, method in enumerate(methods):
-        left = _bare(figure.add_subplot(len(methods), 2, 2 * i + 1))
-        right = _bare(figure.add_subplot(len(methods), 2, 2 * i + 2))
+        left = bare(figure.add_subplot(len(methods), 2, 2 * i + 1))
+        right = bare(figure.add_subplot(len(methods), 2, 2 * i + 2))
         measure = "score"
         for name, curve in curves.items():
             if name.split("/")[0] != method:

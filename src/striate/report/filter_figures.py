@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from striate.core.errors import InputError
-from striate.report.figures import FURTHER
+from striate.report.figures import FURTHER, bare
 
 BLUE, GREY, RED = "#0072b2", "#6b6b6b", "#d55e00"
 LINES = (BLUE, "#e69f00", "#009e73", RED, *FURTHER)
@@ -90,7 +90,7 @@ def preferences(
     polar.set_thetagrids([0, 45, 90, 135, 180], fontsize=8)
     polar.tick_params(axis="y", labelsize=7)
     polar.set_title(f"preferred orientation (n = {int(known.sum())})", fontsize=8.5)
-    axes = _bare(figure.add_subplot(1, 3, 2))
+    axes = bare(figure.add_subplot(1, 3, 2))
     positive = f[np.isfinite(f) & (f > 0)]
     unit = "cycles / degree" if per_degree else "cycles / pixel"
     if positive.size:
@@ -101,7 +101,7 @@ def preferences(
         _log2(axes, edges)
     axes.set_xlabel(f"preferred frequency ({unit})", fontsize=9)
     axes.set_ylabel("units", fontsize=9)
-    axes = _bare(figure.add_subplot(1, 3, 3))
+    axes = bare(figure.add_subplot(1, 3, 3))
     both = known & np.isfinite(f) & (f > 0)
     axes.scatter(angles[both], f[both], s=10, color=BLUE, alpha=0.7, linewidths=0)
     axes.set_xlim(-5, 185)
@@ -120,7 +120,7 @@ def fit_histogram(r2: Mapping[str, np.ndarray], threshold: float = 0.7) -> Figur
     Units without a fit (NaN) are counted in the legend as below the line.
     """
     figure = Figure(figsize=(4.4, 2.8), layout="constrained")
-    axes = _bare(figure.add_subplot())
+    axes = bare(figure.add_subplot())
     edges = np.linspace(0, 1, 21).tolist()
     for colour, (name, values) in zip(_colours(len(r2)), r2.items(), strict=True):
         values = np.asarray(values, dtype=float)
@@ -228,7 +228,7 @@ def progress_curves(
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
     for i, (quantity, lines) in enumerate(panels.items()):
-        axes = _bare(figure.add_subplot(rows, columns, i + 1))
+        axes = bare(figure.add_subplot(rows, columns, i + 1))
         for name, series in lines.items():
             y = np.asarray(series, dtype=float)
             at = np.arange(1, len(y) + 1) if x is None else np.asarray(x, dtype=float)
@@ -249,12 +249,6 @@ def progress_curves(
 
 def _colours(n: int) -> list[str]:
     return [LINES[i % len(LINES)] for i in range(n)]
-
-
-def _bare(axes: Axes) -> Axes:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    return axes
 
 
 def _picture(axes: Axes) -> Axes:
