@@ -351,8 +351,9 @@ def test_names_are_checked(tmp_path: Path, settings: dict[str, Any], message: st
 
 def test_a_fixed_model_is_refused(tmp_path: Path) -> None:
     model = models.load("gabor_energy", image_size=32)
+    data = tiny_data(images=np.zeros((60, 32, 32, 3), np.uint8))
     with pytest.raises(InputError, match="gabor_energy is fixed: it has no parameters"):
-        tune(model, [tiny_data()], TuneConfig(**SHORT), tmp_path / "run")
+        tune(model, [data], TuneConfig(**SHORT), tmp_path / "run")
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:0"])
