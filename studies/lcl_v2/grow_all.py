@@ -25,10 +25,10 @@ GRID: dict[str, dict[str, object]] = {
     "end_to_end-0": {"credit": "end_to_end"},
     "matched-1": {"seed": 1},
     "matched-2": {"seed": 2},
-    "none-1": {"deformation": "none", "seed": 1},
-    "none-2": {"deformation": "none", "seed": 2},
     "small_everywhere-1": {"deformation": "small_everywhere", "seed": 1},
     "small_everywhere-2": {"deformation": "small_everywhere", "seed": 2},
+    "large_everywhere-1": {"deformation": "large_everywhere", "seed": 1},
+    "large_everywhere-2": {"deformation": "large_everywhere", "seed": 2},
 }
 
 

@@ -100,7 +100,12 @@ def _run(model: dict[str, Any]) -> Path:
 
 
 def verdict(row: Any) -> str:
-    """Say whether the reference is better, worse or neither, by images or movies."""
+    """Say whether the reference is better, worse or neither, by images or movies.
+
+    `same`: exactly equal, as the first stages of models that differ in the second alone.
+    """
+    if row["low"] == row["high"] == 0:
+        return "same"
     return "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "neither"
 
 
@@ -125,9 +130,12 @@ def sentence(scores: Scores, data: str, readout: str) -> str:
         return ""
     pls = scores.of("differences", data=data, readout=readout, kind="pls")
     by_pls = {row["model"]: row for _, row in pls.iterrows()}
-    told: dict[str, list[str]] = {"better": [], "worse": [], "neither": []}
+    told: dict[str, list[str]] = {"better": [], "worse": [], "neither": [], "same": []}
     for _, row in rows.sort_values("delta", ascending=False).iterrows():
         kind = verdict(row)
+        if kind == "same":
+            told[kind].append(label(row["model"]))
+            continue
         extra = unsteady(row, by_pls.get(row["model"])) if kind != "neither" else ""
         signed = between(row, sign=True)
         gap = f"{number(row['delta'], sign=True)} {signed}{extra}"
@@ -140,6 +148,8 @@ def sentence(scores: Scores, data: str, readout: str) -> str:
         parts.append(f"{name} is worse than {', '.join(told['worse'])}")
     if told["neither"]:
         parts.append(f"{name} cannot be told apart from {', '.join(told['neither'])}")
+    if told["same"]:
+        parts.append(f"{name} is the same here as {', '.join(told['same'])}, by construction")
     return f"- **{NAMES.get(data, data)}, {readout}.** {'; '.join(parts)}."
 
 
@@ -154,6 +164,10 @@ def short(scores: Scores) -> str:
             if own.empty:
                 continue
             kinds = own.apply(verdict, axis=1)
+            same, own = own[kinds == "same"], own[kinds != "same"]
+            if own.empty:
+                continue
+            kinds = own.apply(verdict, axis=1)
             better, worse = own[kinds == "better"], own[kinds == "worse"]
             place = f"{NAMES.get(data, data)}, {readout}"
             if len(better) == len(own):
@@ -164,6 +178,8 @@ def short(scores: Scores) -> str:
                 said = f"{name} is better than {len(better)} of {len(own)} ablations"
                 if len(worse):
                     said += f" and worse than {', '.join(map(label, worse['model']))}"
+            if len(same):
+                said += f" (and by construction the same as {', '.join(map(label, same['model']))})"
             lines.append(f"{place}: {said}")
     if not lines:
         return "No grown ablation has been scored yet."

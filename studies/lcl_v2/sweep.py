@@ -2,7 +2,7 @@
 
     python studies/lcl_v2/sweep.py RUNS V4_FOLDER PHOTOGRAPHS… [--steps 3000] [--only NAME…]
 
-Writes RUNS/sweep.csv, one row a variant: what differs from `matched.yaml`, what the kernels are
+Writes RUNS/sweep.csv, one row a variant: what differs from where the search began (START), what the kernels are
 like, and how well each stage's tap is read out by ridge on folds of `select`. The test part of the
 neurons is not looked at, so settings may be chosen here. Finished variants are kept.
 """
@@ -31,6 +31,8 @@ from striate.models import Model, load
 HERE = Path(__file__).parent
 STAGE1 = "network.stages=[{channels: 64, kernel: 11, stride: 4, padding: 2}]"
 GAIN = "patches.photometry.log_gain"
+START = ("a=0.1", "lambda=0.005", f"{GAIN}=0.4", "statistics=patches")
+"""Where the search began; what a row says was changed is changed from here."""
 GRID: dict[str, tuple[str, ...]] = {
     "base": (),
     "gain .2": (f"{GAIN}=0.2",),
@@ -53,6 +55,12 @@ GRID: dict[str, tuple[str, ...]] = {
         "lambda=0.02",
         "a=0.2",
         "deformation=small_everywhere",
+    ),
+    "lambda .02, a .2, calibrated": (
+        f"{GAIN}=0.2",
+        "lambda=0.02",
+        "a=0.2",
+        "statistics=photographs",
     ),
     "lambda .02, mean position": (f"{GAIN}=0.2", "lambda=0.02", "clean=3", "position=mean"),
     "lambda .001": (f"{GAIN}=0.2", "lambda=0.001"),
@@ -115,7 +123,7 @@ def main() -> None:
         if (folder / "row.json").exists():
             continue
         changes = [f"photographs=[{','.join(given.photographs)}]", f"steps={given.steps}"]
-        changes += [*GRID[name], *(() if given.both else (STAGE1,))]
+        changes += [*START, *GRID[name], *(() if given.both else (STAGE1,))]
         config = GrowRunConfig.load(HERE / "matched.yaml", changes)
         grow_model(config, folder, Options(progress=False, say=lambda line: None))
         model = load(folder / "model", image_size=settings["image_size"])

@@ -86,6 +86,32 @@ def test_it_learns(tmp_path: Path) -> None:
         assert np.mean(loss[-20:]) < 0.8 * np.mean(loss[:10])
 
 
+def test_fixed_statistics_are_of_whole_photographs(grown: Path, tmp_path: Path) -> None:
+    grow(tiny_photographs(), settings(statistics="patches"), tmp_path, device="cpu", progress=False)
+    ours, patches = weights(grown), weights(tmp_path)
+    fixed = [name for name in ours if "running" in name or "tracked" in name]
+    assert len(fixed) == 6
+    for name in ours:
+        assert torch.equal(ours[name], patches[name]) == (name not in fixed), name
+
+    train, _ = tiny_photographs().hold_out(0.25)
+    side = int(np.median(np.minimum(train.heights, train.widths)))
+    crops = []
+    for i in range(len(train)):
+        planes = train.planes(i)
+        if min(planes.shape[1:]) >= side:
+            top, left = ((n - side) // 2 for n in planes.shape[1:])
+            crops.append(planes[:, top : top + side, left : left + side])
+    model = load(grown)
+    images = torch.from_numpy(np.stack(crops)).permute(0, 2, 3, 1)
+    with torch.no_grad():
+        maps = model.network.stages[0].conv(model.preprocessing(images))
+    norm = model.network.stages[0].bn
+    torch.testing.assert_close(norm.running_mean, maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, maps.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    assert norm.momentum == 0.1 and not norm.training
+
+
 def test_a_finished_folder_is_not_grown_again(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GrowLoop, "run", lambda self: pytest.fail("grown again"))
     again = grow(tiny_photographs(), settings(), grown, device="cpu", progress=False)

@@ -46,8 +46,12 @@ def speak(as_json: bool, quiet: bool) -> Callable[[str], None]:
 
 def options(as_json: bool, quiet: bool, overwrite: bool = False) -> Options:
     """How a run is carried out from the command line."""
+    import torch
+
     from striate.evaluate import Options
 
+    # Weights that decay end near the smallest float, where a CPU computes many times slower.
+    torch.set_flush_denormal(True)
     return Options(
         command=shlex.join(["striate", *sys.argv[1:]]),
         overwrite=overwrite,

@@ -1,14 +1,23 @@
-"""Batch norm whose statistics are those of the whole batch, however many processes share it."""
+"""Batch norm: statistics of the joint batch of all processes, and those fixed for use."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from striate.core.draws import generator_at
+from striate.data.photographs import Photographs
 from striate.learning.distributed import all_sum
+from striate.models import Model
+
+CROPS, SIDE, BATCH = 512, 224, 32
+"""Crops that fixed statistics are of, their side in pixels, and how many are run at once."""
+CROP = 7
+"""Kind of draws (see `core.draws`)."""
 
 
 class GlobalBatchNorm(_BatchNorm):
@@ -62,3 +71,43 @@ def unshare_statistics(module: nn.Module) -> None:
         if isinstance(inner, GlobalBatchNorm):
             joint: Any = inner
             joint.__class__ = joint.__dict__.pop("alone")
+
+
+def calibrate(model: Model, photographs: Photographs, seed: int = 0) -> None:
+    """Give every batch norm the mean and variance that it meets on photographs; in place.
+
+    Patches are learned from at unit contrast each, photographs are shown as they are: statistics
+    of the one are wrong for the other. They are averaged over batches of crops from the middle of
+    as many photographs, of 224 px or, where most are smaller, what most have.
+
+    Args:
+        model: left in eval mode, otherwise as it was.
+        photographs: those that it learned from.
+        seed: which of them, where there are more than are needed.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not norms:
+        return
+    shorter = np.minimum(photographs.heights, photographs.widths)
+    side = int(min(SIDE, np.median(shorter)))
+    large = np.flatnonzero(shorter >= side)
+    chosen = generator_at(seed, 0, CROP, 0).permutation(large)[:CROPS]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    with torch.no_grad():
+        for start in range(0, len(chosen), BATCH):
+            crops = [_middle(photographs.planes(i), side) for i in chosen[start : start + BATCH]]
+            model(torch.from_numpy(np.stack(crops)).to(model.device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def _middle(planes: np.ndarray, side: int) -> np.ndarray:
+    """The square in the middle of an image (3, H, W), as (side, side, 3)."""
+    top, left = ((n - side) // 2 for n in planes.shape[1:])
+    return planes[:, top : top + side, left : left + side].transpose(1, 2, 0)

@@ -16,7 +16,7 @@ from striate.core.files import atomic_path
 from striate.core.hashing import hash_json
 from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
-from striate.learning.batchnorm import unshare_statistics
+from striate.learning.batchnorm import calibrate, unshare_statistics
 from striate.learning.distributed import make_fabric
 from striate.learning.folder import claim, finished_model, folder_lock
 from striate.learning.grow_config import GrowConfig
@@ -187,8 +187,10 @@ def _write_pairs(path: Path, sources: Sequence[PatchSource]) -> None:
 def _finish(
     model: Model, train: Photographs, sources: Sequence[PatchSource], config: GrowConfig
 ) -> None:
-    """Put the model back to use, and add what it learned from to its history."""
+    """Make the model fit for use, and add what it learned from to its history."""
     unshare_statistics(model)
+    if config.statistics == "photographs":
+        calibrate(model, train, config.seed)
     for parameter in model.parameters():
         parameter.grad = None
     model.eval()

@@ -36,6 +36,9 @@ class GrowConfig(Config):
     """Width of the projectors; None: the loss reads the features themselves."""
     redundancy: float = Field(5e-3, ge=0, alias="lambda")
     """Weight lambda of the decorrelation of features against the similarity of views."""
+    statistics: Literal["photographs", "patches"] = "photographs"
+    """What batch norm's fixed statistics are of afterwards: whole photographs, which is what a
+    model is shown in use, or the patches it learned from, each of unit contrast."""
 
     steps: int = Field(2000, ge=1)
     batch_size: int = Field(256, ge=2)
