@@ -2,9 +2,10 @@
 
     python studies/lcl_v2/sweep.py RUNS V4_FOLDER PHOTOGRAPHS… [--steps 3000] [--only NAME…]
 
-Writes RUNS/sweep.csv, one row a variant: what differs from where the search began (START), what the kernels are
-like, and how well each stage's tap is read out by ridge on folds of `select`. The test part of the
-neurons is not looked at, so settings may be chosen here. Finished variants are kept.
+Writes RUNS/sweep.csv, one row a variant: what differs from where the search began (START), what
+the kernels are like, and how well each stage's tap is read out by ridge on folds of `select`. The
+test part of the neurons is not looked at, so settings may be chosen here. Finished variants are
+kept.
 """
 
 from __future__ import annotations
