@@ -235,8 +235,24 @@ def test_small_photographs_are_skipped_or_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"all 1 photographs are too small"):
         config = settings(patches={"held_out": 0})
         grow(Photographs.from_images(small), config, tmp_path / "b", device="cpu", progress=False)
-    model = grow(mixed, settings(steps=1), tmp_path / "c", device="cpu", progress=False)
-    assert model.taps == ("stage1", "stage2")
+    config = settings(steps=1, patches={"held_out": 0})
+    with pytest.warns(UserWarning, match=r"stage\d: .* 1 smaller than the \d+ px .*12"):
+        grow(mixed, config, tmp_path / "c", device="cpu", progress=False)
+    assert "Too small for stage 2: " in (tmp_path / "c" / "card.md").read_text()
+
+
+def test_held_out_photographs_that_are_too_small_are_left_out(tmp_path: Path) -> None:
+    train, _ = tiny_photographs().hold_out(0.25)
+    large = [train.planes(i).transpose(1, 2, 0) for i in range(len(train))]
+    small = [np.full((20, 60, 3), i, dtype=np.uint8) for i in range(60)]
+    _, held = Photographs.from_images(small).hold_out(0.25)
+    assert len(held) > 1
+    small = [held.planes(i).transpose(1, 2, 0) for i in range(len(held))]
+    photographs = Photographs.from_images([*large, *small])
+    config = settings(steps=1, measure_every=1)
+    grow(photographs, config, tmp_path / "m", device="cpu", progress=False)
+    found = lines(tmp_path / "m")[0]
+    assert "stage1_loss" in found and "stage1_held_out" not in found
 
 
 def test_sequential_end_to_end_is_refused() -> None:

@@ -7,6 +7,8 @@ import signal
 import sys
 import traceback
 import types
+import warnings
+from typing import TextIO
 
 import typer
 
@@ -45,6 +47,7 @@ def _options(
 def main() -> None:
     """Run a verb; exit code 0 done, 2 bad input, 1 a fault of ours, 130 and 143 stopped."""
     keep_freed_memory()
+    warnings.showwarning = _note
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
@@ -65,6 +68,21 @@ def _stop(number: int, frame: types.FrameType | None) -> None:
     """Leave through every `finally`, so that nothing half-written stays behind."""
     print("stopped; call the same command again to go on.", file=sys.stderr)
     raise SystemExit(128 + number)
+
+
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say what a user should know; where in the code it was noticed is of use for faults alone."""
+    text = f"note: {message}"
+    if not issubclass(category, UserWarning):
+        text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    print(text, file=file or sys.stderr)
 
 
 def _tell(kind: str, message: str, code: int) -> None:

@@ -82,13 +82,17 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         options.say(plan)
         if not is_model_folder(run / "model"):
             options.say(
-                f"at most {memory / 1e9:.1f} GB of memory, about {seconds / 60:.0f} minutes on "
-                f"{device} for all steps"
+                f"at most {memory / 1e9:.1f} GB of memory, {_about(seconds)} on {device} for "
+                "all steps"
             )
         model = grow(photographs, how, run / "model", device=str(device), progress=options.progress)
         options.say("looking at the units: Gabor fits and gratings")
         look_at(model, run.path)
     return run.path
+
+
+def _about(seconds: float) -> str:
+    return "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} minutes"
 
 
 def describe(fields: Sequence[ReceptiveField], config: GrowConfig) -> str:

@@ -88,6 +88,11 @@ def grow(
         with without_padding(model.network):
             fields = [receptive_field(model, tap) for tap in model.taps]
             sources = make_sources(train, fields, config, fabric.device)
+            for k, source in enumerate(sources, 1):
+                if source.small and fabric.is_global_zero:
+                    warnings.warn(f"stage{k}: {source.describe()}", stacklevel=2)
+            if config.patches.small == "skip":
+                held = _at_least(held, max(source.window for source in sources))
             held_out = make_sources(held, fields, config, fabric.device) if len(held) > 1 else []
             learner = make_learner(model, fields, config)
             if fabric.is_global_zero:
@@ -104,6 +109,12 @@ def grow(
                 loop.checkpoints.clear()
         fabric.barrier()
     return model.eval()
+
+
+def _at_least(photographs: Photographs, side: int) -> Photographs:
+    """Those whose shorter side is `side` pixels or more."""
+    shorter = np.minimum(photographs.heights, photographs.widths)
+    return photographs.subset(np.flatnonzero(shorter >= side))
 
 
 def _check_batch(config: GrowConfig, processes: int) -> None:
@@ -220,6 +231,11 @@ def _facts(
         f"{config.deformation}, a = {config.a:g}",
         "Photographs": train.describe(),
         "Patches": ", ".join(f"{s.patch} px" for s in sources),
+        **{
+            f"Too small for stage {k}": ", ".join(source.small)
+            for k, source in enumerate(sources, 1)
+            if source.small
+        },
         "Steps": f"{config.steps} of {config.batch_size} patches"
         + (" a stage" if config.order == "sequential" else ""),
         "Time": f"{hours:.2f} hours",
