@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import InputError
 from striate.models import (
+    Model,
     check_stages,
     load,
     random_twin,
@@ -142,6 +143,26 @@ def test_released_weights_are_found_or_said_to_be_absent(
     assert load("lcl_v2", weights=weights).fingerprint() == trained.fingerprint()
     with pytest.raises(InputError, match="for its own options: leave channels out"):
         load("lcl_v2", options={"channels": 1})
+
+
+def test_the_weights_in_the_package() -> None:
+    model = load("lcl_v2")
+    files = list(registry._LCL.iterdir())
+    assert sum(file.stat().st_size for file in files) < 2_000_000
+    assert model.taps == ("stage1", "stage2") and not model.training
+    assert model.fingerprint() != load("lcl_v2@random").fingerprint()
+    card = (registry._LCL / "card.md").read_text(encoding="utf-8")
+    for fact in (f"{len(model.seen):,} images", "Steps: ", "Seed: ", "hours", "BSDS500"):
+        assert fact in card
+    # Neighbouring pixels of a kernel that learned something are alike, those of noise are not.
+    assert likeness(model) > 0.5 > 0.1 > abs(likeness(load("lcl_v2@random")))
+
+
+def likeness(model: Model) -> float:
+    """Correlation of neighbouring pixels of the first kernels."""
+    kernels = model.network.get_submodule("stage1.conv").weight.detach()
+    sides = torch.stack([kernels[..., 1:].flatten(), kernels[..., :-1].flatten()])
+    return float(torch.corrcoef(sides)[0, 1])
 
 
 def test_blur_is_binomial_keeps_flat_maps_and_takes_the_stride() -> None:
