@@ -114,6 +114,10 @@ GROW = {
         ]
     },
     "patches": {"held_out": 0.25},
+    "a": 0.1,
+    "lambda": 5e-3,
+    "clean": 3,
+    "learning_rate": 1e-3,
     "steps": 12,
     "batch_size": 6,
     "projector": 5,

@@ -180,7 +180,7 @@ def _check(field: float, amplitude: float) -> None:
     if not 0 <= amplitude <= LARGEST:
         raise InputError(
             f"relative amplitude {amplitude:g}: expected 0 to {LARGEST:g} (a share of the "
-            "receptive field; 0.1 is the default)."
+            "receptive field, such as 0.2)."
         )
     if not field > 0:
         raise InputError(f"receptive field of {field:g} px: expected more than 0.")

@@ -32,7 +32,7 @@ class PhotometryConfig(Config):
 
     grey: bool = False
     """Luma in place of colours: three equal channels."""
-    log_gain: float = Field(0.4, ge=0)
+    log_gain: float = Field(0.2, ge=0)
     """Standard deviation of the natural logarithm of each channel's gain; 0: none."""
     offset: float = Field(0.2, ge=0)
     """Standard deviation of what is added to each channel; 0: none. Centring takes it out again,
