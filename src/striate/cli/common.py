@@ -81,6 +81,38 @@ def finish(result: Result, as_json: bool, say: Callable[[str], None]) -> None:
         )
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table for JSON, one object a row; NaN becomes null."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return rows
+
+
+def human_lines(table: pd.DataFrame) -> str:
+    """How alike humans decide, for a terminal: one line an experiment, 95 % intervals below."""
+    names = {
+        "accuracy": "accuracy",
+        "accuracy_difference": "acc. diff.",
+        "observed_consistency": "observed",
+        "error_consistency": "error cons.",
+    }
+    head = ["experiment", "observers", "conditions", "trials", *names.values()]
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [
+            f"{row[m]:.4f} [{row[f'{m}_low']:.3f}, {row[f'{m}_high']:.3f}]"
+            if row[m] == row[m]
+            else "not measured"
+            for m in names
+        ]
+        rows.append([str(row[c]) for c in head[:4]] + cells)
+    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
+    lines = ["humans with each other (mean and 95 % interval over images and humans):"]
+    for cells in [head, *rows]:
+        text = "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True))
+        lines.append("  " + text.rstrip())
+    return "\n".join(lines)
+
+
 def tell_json(value: dict[str, Any]) -> None:
     """Print the one JSON value of a verb."""
     print(json.dumps(value, indent=2))

@@ -1,18 +1,23 @@
 """Stimuli, responses, splits, noise ceilings, readers and simulation."""
 
+from striate.data.conditions import EXCLUDED, exclude
 from striate.data.dataset import Dataset, Recording
 from striate.data.doctor import diagnose
+from striate.data.observers import Observers, line_up
 from striate.data.rdms import Rdms, read_rdms_92images
 from striate.data.readers import READERS, read
 from striate.data.responses import Responses, Target
 from striate.data.splits import PARTS, Split, SplitConfig, assert_unseen, make_split
 from striate.data.stimuli import StimulusSet
 from striate.data.tidy import tidy
+from striate.data.trials import read_trials
 
 __all__ = [
+    "EXCLUDED",
     "PARTS",
     "READERS",
     "Dataset",
+    "Observers",
     "Rdms",
     "Recording",
     "Responses",
@@ -22,8 +27,11 @@ __all__ = [
     "Target",
     "assert_unseen",
     "diagnose",
+    "exclude",
+    "line_up",
     "make_split",
     "read",
     "read_rdms_92images",
+    "read_trials",
     "tidy",
 ]

@@ -1,5 +1,7 @@
 """Scientific questions, one file each, on top of one story of read, split, tune and score."""
 
+from striate.evaluate.behavior import BehaveResult, behave
+from striate.evaluate.behavior_config import BehaveConfig
 from striate.evaluate.compare import compare
 from striate.evaluate.config import (
     CompareConfig,
@@ -15,6 +17,8 @@ from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Options, Result
 
 __all__ = [
+    "BehaveConfig",
+    "BehaveResult",
     "CompareConfig",
     "DataConfig",
     "EncodeRunConfig",
@@ -25,6 +29,7 @@ __all__ = [
     "RsaResult",
     "RunConfig",
     "TuneRunConfig",
+    "behave",
     "compare",
     "grow_model",
     "rsa",

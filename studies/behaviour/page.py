@@ -1,0 +1,172 @@
+"""Write docs/results/behaviour.md and its figures from run folders; no number is typed by hand.
+
+    python studies/behaviour/page.py RUN [RUN …]
+
+Each RUN is a folder that `striate behave` finished. The words are in notes.md beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from striate.report.behavior import BIAS, HUMANS, MEASURES, cell
+from striate.report.behavior_figures import consistency_plot, shape_bias_plot
+from striate.report.figures import label
+
+HERE = Path(__file__).parent
+OUT = HERE.parents[1] / "docs" / "results"
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> str:
+    """A table in markdown."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def human_table(run: Path) -> str:
+    """Humans with each other, in every experiment."""
+    humans = pd.read_parquet(run / "tables" / "humans.parquet")
+    rows = []
+    for _, row in humans.iterrows():
+        cells = [f"{row[m]:.4f} [{row[f'{m}_low']:.3f}, {row[f'{m}_high']:.3f}]" for m in MEASURES]
+        counts = [str(row[c]) for c in ("observers", "conditions", "trials")]
+        rows.append([str(row["experiment"]), *counts, *cells])
+    columns = ["experiment", "observers", "conditions", "images", *MEASURES.values()]
+    return markdown(columns, rows)
+
+
+def measure_table(run: Path, experiment: str, measures: dict[str, str]) -> str:
+    """Every observer in one experiment."""
+    benchmark = pd.read_parquet(run / "tables" / "benchmark.parquet")
+    own = benchmark[benchmark["experiment"] == experiment]
+    rows = []
+    for observer, part in own.groupby("observer", sort=False):
+        by = part.set_index("measure")
+        rows.append([label(str(observer)), *(cell(by.loc[m]) for m in measures)])
+    return markdown(["", *measures.values()], rows)
+
+
+def change_table(run: Path) -> str:
+    """What tuning changed: each model alone, and the mean over the models of a group."""
+    each = pd.read_parquet(run / "tables" / "differences.parquet")
+    groups = pd.read_parquet(run / "tables" / "groups.parquet")
+    wanted = {
+        ("cue-conflict", "shape_bias"): BIAS["shape_bias"],
+        ("cue-conflict", "congruent_accuracy"): BIAS["congruent_accuracy"],
+        **{("mean", m): f"{MEASURES[m]}, mean" for m in ("accuracy", "error_consistency")},
+    }
+    rows = []
+    for source, who in ((each, "model"), (groups, "group")):
+        if source.empty:
+            continue
+        for name, own in source.groupby(who, sort=False):
+            by = own.set_index(["experiment", "measure"])
+            cells = []
+            for key in wanted:
+                row = by.loc[key]
+                cells.append(f"{row['delta']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]")
+            count = f" (mean of {own['models'].iloc[0]})" if who == "group" else ""
+            p = by.loc[("cue-conflict", "shape_bias")]["p"]
+            rows.append([f"{label(str(name))}{count}", *cells, f"{p:.3f}"])
+    return markdown(["less untuned", *wanted.values(), "p (shape bias)"], rows)
+
+
+def category_table(run: Path) -> str:
+    """Shape bias of each category: humans, models, and means of groups."""
+    categories = pd.read_parquet(run / "tables" / "categories.parquet")
+    groups = _groups(run)
+    own = categories[categories["measure"] == "shape_bias"].copy()
+    own["shown"] = own["observer"].map(lambda o: groups.get(o) or o)
+    wide = own.pivot_table(index="category", columns="shown", values="value", aggfunc="mean")
+    order = [HUMANS, *dict.fromkeys(g or m for m, g in groups.items())]
+    order = [o for o in order if o in wide.columns]
+    rows = [
+        [str(c), *("–" if pd.isna(wide.loc[c, o]) else f"{wide.loc[c, o]:.2f}" for o in order)]
+        for c in wide.index
+    ]
+    return markdown(["shape", *(label(o) for o in order)], rows)
+
+
+def _groups(run: Path) -> dict[str, str | None]:
+    known = json.loads((run / "behavior.json").read_text(encoding="utf-8"))
+    return {name: facts["group"] for name, facts in known["models"].items()}
+
+
+def pictures(run: Path, name: str) -> str:
+    """The two standard figures as files; lines of markdown."""
+    tables = {
+        t: pd.read_parquet(run / "tables" / f"{t}.parquet")
+        for t in ("categories", "benchmark", "each_human", "each_human_bias")
+    }
+    groups = _groups(run)
+    benchmark, categories = tables["benchmark"], tables["categories"]
+    bias = shape_bias_plot(
+        categories[categories["measure"] == "shape_bias"],
+        benchmark[benchmark["measure"] == "shape_bias"],
+        tables["each_human_bias"],
+        groups,
+    )
+    known = benchmark[benchmark["observer"].isin(groups) & (benchmark["status"] == "measured")]
+    experiments = list(dict.fromkeys(known["experiment"]))
+    consistency = consistency_plot(benchmark, tables["each_human"], groups, experiments)
+    lines = []
+    for figure, kind, words in (
+        (bias, "shape-bias", "Shape bias by category"),
+        (consistency, "consistency", "Error consistency against accuracy"),
+    ):
+        if figure is not None:
+            file = f"behaviour-{kind}-{name}.png"
+            figure.savefig(OUT / file, dpi=130, facecolor="white", bbox_inches="tight")
+            lines.append(f"![{words}: {name}]({file})")
+    return "\n\n".join(lines)
+
+
+def network(run: Path) -> str:
+    """The part of the page about one run."""
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    known = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    facts = json.loads((run / "behavior.json").read_text(encoding="utf-8"))
+    name = config["models"]["untuned"]["id"]
+    machine = known["machine"]
+    return "\n\n".join(
+        [
+            f"## {name} at {config['image_size']} pixels",
+            pictures(run, name),
+            "What tuning changed, with 95 % intervals: of a model over images and humans on the "
+            "same resamples as untuned, of a group Student's t over its models (p: sign flips).",
+            change_table(run),
+            "Cue-conflict:",
+            measure_table(run, "cue-conflict", {**BIAS, **MEASURES}),
+            *(
+                f"{experiment.capitalize()}:\n\n{measure_table(run, experiment, MEASURES)}"
+                for experiment in config["stimuli"]
+                if experiment != "cue-conflict"
+            ),
+            "Shape bias of each category of the shape:",
+            category_table(run),
+            f"Command (config: `studies/behaviour/{name}.yaml`):",
+            f"    {known['command']}",
+            f"Machine: {machine['processor']}, {machine['cores']} cores, "
+            f"{machine['memory_gb']} GB; torch {known['versions']['torch']}.",
+            "The run's own notes:\n\n" + "\n".join(f"- {n}" for n in facts["notes"]),
+        ]
+    )
+
+
+def main() -> None:
+    runs = [Path(a) for a in sys.argv[1:]]
+    OUT.mkdir(parents=True, exist_ok=True)
+    notes = (HERE / "notes.md").read_text(encoding="utf-8")
+    text = notes.replace("{{humans}}", human_table(runs[0]))
+    text = text.replace("{{runs}}", "\n\n".join(network(run) for run in runs))
+    (OUT / "behaviour.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    print(OUT / "behaviour.md")
+
+
+if __name__ == "__main__":
+    main()
