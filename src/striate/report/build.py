@@ -14,6 +14,7 @@ from striate.core.files import read_json, write_text
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.report import figures
 from striate.report.growth import build_growth, is_growth
+from striate.report.neurons import build_neurons, is_prediction
 from striate.report.page import (
     Raw,
     bullets,
@@ -37,7 +38,7 @@ def build(run: str | Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
     Args:
-        run: a folder that `striate compare`, `encode`, `demo` or `grow` wrote.
+        run: a folder that `striate compare`, `encode`, `predict`, `demo` or `grow` wrote.
 
     Raises:
         InputError: no run there, or one that has not got as far as its scores.
@@ -47,6 +48,8 @@ def build(run: str | Path) -> Path:
         raise InputError(f"{run} is no run folder: it has no config.yaml.")
     if is_growth(run):
         return build_growth(run)
+    if is_prediction(run):
+        return build_neurons(run)
     needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     missing = [name for name in needed if not (run / name).exists()]
