@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
+import xarray as xr
 from PIL import Image
+from scipy.io import savemat
+
+from striate.data.readers.freeman_ziemba_files import all_textures
 
 # Two classes, as they are distributed: a name with trailing blanks, a ROI without any vertex
 # ("mTL-faces"), and vertices that are in a ROI of both classes.
@@ -139,3 +146,99 @@ def write_henaff(
             for frame in range(1, 12):
                 # near copies: each frame is a little brighter
                 Image.fromarray(scene + np.uint8(frame)).save(folder / f"natural{frame:02d}.png")
+
+
+def write_freeman_ziemba(
+    root: Path,
+    container: str = "mat73",
+    *,
+    cells: tuple[int, int] = (2, 3),
+    repetitions: int = 4,
+    bins: int = 300,
+    side: int = 8,
+    seed: int = 0,
+    rates: np.ndarray | None = None,
+    fields: bool = False,
+) -> np.ndarray:
+    """Write SIMULATED recordings of all 450 textures in a published layout, with their images.
+
+    Args:
+        container: `mat73`, `mat5` or `netcdf`.
+        cells: numbers of V1 and V2 cells.
+        side: of the images, in pixels.
+        rates: (450, cells) chance of a spike in a bin, 0 to 1; default random.
+        fields: put texture type, family and sample into the assembly, instead of a csv beside it.
+
+    Returns:
+        (450, repetitions, cells) mean over 50 to 200 ms, in the order of `all_textures`.
+    """
+    textures, n = all_textures(), sum(cells)
+    generator = np.random.default_rng(seed)
+    (root / "stim").mkdir(parents=True)
+    digests = []
+    for i, texture in enumerate(textures):
+        pixels = np.random.default_rng([seed, i]).integers(0, 256, (side, side), dtype=np.uint8)
+        file = root / "stim" / f"{texture.name}.png"
+        Image.fromarray(pixels).save(file, compress_level=1)
+        digests.append(hashlib.sha1(file.read_bytes()).hexdigest())
+    (root / "SIMULATED.json").write_text("{}")
+    chance = generator.uniform(0.01, 0.2, (450, n)) if rates is None else rates
+    threshold = np.rint(256 * chance).astype(np.uint8)
+
+    def cell(j: int) -> np.ndarray:
+        """Spikes of a cell, (300, repetition, sample, type, family): as MATLAB 7.3 stores it."""
+        noise = np.frombuffer(generator.bytes(bins * repetitions * 450), np.uint8)
+        limit = threshold[:, j].reshape(2, 15, 15).transpose(2, 0, 1)
+        return (noise.reshape(bins, repetitions, 15, 2, 15) < limit).view(np.uint8)
+
+    means = np.empty((450, repetitions, n))
+    regions = {"v1": range(cells[0]), "v2": range(cells[0], n)}
+    if container == "mat73":
+        with h5py.File(root / "FreemanZiemba2013_V1V2data.mat", "w", userblock_size=512) as file:
+            for name, own in regions.items():
+                shape = (len(own), bins, repetitions, 15, 2, 15)
+                data = file.create_dataset(name, shape, np.uint8, chunks=(1, *shape[1:]))
+                for row, j in enumerate(own):
+                    spikes = cell(j)
+                    data[row] = spikes
+                    means[..., j] = _window_means(spikes)
+        return means
+    whole = np.stack([cell(j) for j in range(n)])
+    means[:] = np.stack([_window_means(spikes) for spikes in whole], -1)
+    if container == "mat5":
+        arrays = {name: whole[own.start : own.stop].transpose() for name, own in regions.items()}
+        savemat(root / "FreemanZiemba2013_V1V2data.mat", arrays, do_compression=True)
+        return means
+    # presentation = (repetition, type, family, sample)
+    values = whole.transpose(2, 4, 5, 3, 0, 1).reshape(repetitions * 450, n, bins)
+    stimuli = pd.DataFrame(
+        {
+            "image_id": digests,
+            "texture_type": [t.type for t in textures],
+            "texture_family": [t.family for t in textures],
+            "sample": [t.sample for t in textures],
+        }
+    )
+    presented = pd.concat([stimuli] * repetitions, ignore_index=True)
+    coords = {
+        "image_id": ("presentation", presented["image_id"].to_numpy(object)),
+        "repetition": ("presentation", np.repeat(np.arange(repetitions), 450)),
+        "neuroid_id": ("neuroid", np.arange(1, n + 1)),
+        "region": ("neuroid", np.array(["V1"] * cells[0] + ["V2"] * cells[1], object)),
+        "time_bin_start": ("time_bin", np.arange(bins)),
+        "time_bin_end": ("time_bin", np.arange(1, bins + 1)),
+    }
+    if fields:
+        for name in ("texture_type", "texture_family", "sample"):
+            coords[name] = ("presentation", presented[name].to_numpy())
+    else:
+        stimuli.to_csv(root / "stimulus_set.csv", index=False)
+    array = xr.DataArray(values, dims=("presentation", "neuroid", "time_bin"), coords=coords)
+    array.to_dataset(name="responses").to_netcdf(root / "assembly.nc", engine="h5netcdf")
+    return means
+
+
+def _window_means(spikes: np.ndarray) -> np.ndarray:
+    """(bin, repetition, sample, type, family) to (450, repetition)."""
+    mean = spikes[50:200].mean(axis=0)
+    return mean.transpose(2, 3, 1, 0).reshape(450, -1)

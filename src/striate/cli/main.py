@@ -13,7 +13,19 @@ from typing import TextIO
 import typer
 
 from striate import __version__
-from striate.cli import behave, compare, demo, doctor, encode, grow, models, report, simulate, tune
+from striate.cli import (
+    behave,
+    compare,
+    demo,
+    doctor,
+    encode,
+    grow,
+    models,
+    predict,
+    report,
+    simulate,
+    tune,
+)
 from striate.core.allocator import keep_freed_memory
 from striate.core.errors import StriateError
 
@@ -25,7 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, doctor, simulate, tune, encode, compare, grow, behave, report, models):
+VERBS = (demo, doctor, simulate, tune, encode, compare, grow, predict, behave, report, models)
+for verb in VERBS:
     app.command(name=verb.NAME)(verb.run)
 
 

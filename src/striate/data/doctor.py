@@ -14,13 +14,16 @@ from striate.data.examine import (
     examine_folder,
     is_algonauts,
 )
+from striate.data.examine_freeman_ziemba import examine_freeman_ziemba, is_freeman_ziemba
 from striate.data.examine_henaff import examine_henaff, is_henaff
 from striate.data.readers.folder import response_files
 
 LAYOUTS = (
     "Layouts that are known: algonauts2023 (subj01/training_split/…), cowley_v4 "
     "(images/images_SESSION.zip and responses_repeat_averaged/), henaff_v1 "
-    "(v1_spike_counts.npz and stimSelected-zoom1x/), folder (images/ and "
+    "(v1_spike_counts.npz and stimSelected-zoom1x/), freeman_ziemba "
+    "(FreemanZiemba2013_V1V2data.mat or an assembly .nc, and tex-320x320-im13-smp8.png …), folder "
+    "(images/ and "
     "responses.csv, .parquet, .nc or .npy with stimulus_ids.txt)."
 )
 
@@ -81,6 +84,8 @@ def diagnose(path: str | Path, *, deep: bool = True) -> Diagnosis:
             examine_cowley(notes, path, deep)
         elif dataset == "henaff_v1":
             examine_henaff(notes, path, deep)
+        elif dataset == "freeman_ziemba":
+            examine_freeman_ziemba(notes, path, deep)
         elif dataset == "folder":
             examine_folder(notes, path, deep)
         elif path.is_dir():
@@ -102,6 +107,8 @@ def _layout(path: Path) -> str | None:
         return "cowley_v4"
     if is_henaff(path):
         return "henaff_v1"
+    if is_freeman_ziemba(path):
+        return "freeman_ziemba"
     if response_files(path) or any(map(response_files, below)) or (path / "images").is_dir():
         return "folder"
     return None

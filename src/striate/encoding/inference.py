@@ -59,18 +59,41 @@ def resampled_means(observed: np.ndarray, predicted: np.ndarray, counts: np.ndar
     total = np.zeros(len(counts))
     known = np.full(len(counts), float(flat(observed, predicted).sum()))
     for a, b in _standard_blocks(observed, predicted, good):
-        n = counts.sum(axis=1, keepdims=True)
-        mean_a, mean_b = counts @ a / n, counts @ b / n
-        var_a = counts @ (a * a) / n - mean_a**2
-        var_b = counts @ (b * b) / n - mean_b**2
-        shared = counts @ (a * b) / n - mean_a * mean_b
-        # The columns have size 1 over all stimuli, so rounding is far below this.
-        defined = (var_a > 1e-14 / len(a)) & (var_b > 1e-14 / len(a))
-        r = np.zeros(shared.shape)
-        np.divide(shared, np.sqrt(np.abs(var_a * var_b)), out=r, where=defined)
+        r, defined = _weighted_r(a, b, counts)
         total += r.sum(axis=1)
         known += defined.sum(axis=1)
     return np.divide(total, known, out=np.full(len(counts), np.nan), where=known > 0)
+
+
+def resampled_r(observed: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Correlation of every unit in each resample, (n_samples, n_units); NaN where not defined.
+
+    Args:
+        observed, predicted: (n_stimuli, n_units).
+        counts: (n_samples, n_stimuli), how often each stimulus was drawn.
+    """
+    out = np.full((len(counts), observed.shape[1]), np.nan)
+    good = np.flatnonzero(usable(observed) & usable(predicted))
+    start = 0
+    for a, b in _standard_blocks(observed, predicted, good):
+        r, defined = _weighted_r(a, b, counts)
+        out[:, good[start : start + BLOCK]] = np.where(defined, r, np.nan)
+        start += BLOCK
+    return out
+
+
+def _weighted_r(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Correlations of columns of size 1 by their moments, and where they are defined; else 0."""
+    n = counts.sum(axis=1, keepdims=True)
+    mean_a, mean_b = counts @ a / n, counts @ b / n
+    var_a = counts @ (a * a) / n - mean_a**2
+    var_b = counts @ (b * b) / n - mean_b**2
+    shared = counts @ (a * b) / n - mean_a * mean_b
+    # The columns have size 1 over all stimuli, so rounding is far below this.
+    defined = (var_a > 1e-14 / len(a)) & (var_b > 1e-14 / len(a))
+    r = np.zeros(shared.shape)
+    np.divide(shared, np.sqrt(np.abs(var_a * var_b)), out=r, where=defined)
+    return r, defined
 
 
 def _standard_blocks(

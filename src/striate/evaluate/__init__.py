@@ -12,6 +12,8 @@ from striate.evaluate.config import (
     TuneRunConfig,
 )
 from striate.evaluate.grow import GrowRunConfig, grow_model
+from striate.evaluate.predict_config import PredictRunConfig
+from striate.evaluate.predict_run import predict_neurons
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Options, Result
@@ -25,6 +27,7 @@ __all__ = [
     "GrowRunConfig",
     "ModelConfig",
     "Options",
+    "PredictRunConfig",
     "Result",
     "RsaResult",
     "RunConfig",
@@ -32,6 +35,7 @@ __all__ = [
     "behave",
     "compare",
     "grow_model",
+    "predict_neurons",
     "rsa",
     "score_models",
     "tune_models",

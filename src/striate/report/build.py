@@ -15,6 +15,7 @@ from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.report import figures
 from striate.report.behavior import build_behavior, is_behavior
 from striate.report.growth import build_growth, is_growth
+from striate.report.neurons import build_neurons, is_prediction
 from striate.report.page import (
     Raw,
     bullets,
@@ -38,7 +39,7 @@ def build(run: str | Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
     Args:
-        run: a folder that `striate compare`, `encode`, `demo`, `grow` or `behave` wrote.
+        run: a folder that `striate compare`, `encode`, `predict`, `demo`, `grow` or `behave` wrote.
 
     Raises:
         InputError: no run there, or one that has not got as far as its scores.
@@ -51,6 +52,8 @@ def build(run: str | Path) -> Path:
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     if is_behavior(config):
         return build_behavior(run, config)
+    if is_prediction(run):
+        return build_neurons(run)
     needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     missing = [name for name in needed if not (run / name).exists()]

@@ -12,12 +12,14 @@ from striate.data.dataset import Dataset
 from striate.data.readers.algonauts2023 import read_algonauts2023
 from striate.data.readers.cowley_v4 import read_cowley_v4
 from striate.data.readers.folder import read_folder
+from striate.data.readers.freeman_ziemba import read_freeman_ziemba
 from striate.data.readers.henaff_v1 import read_henaff_v1
 
 READERS: dict[str, Callable[..., Dataset]] = {
     "algonauts2023": read_algonauts2023,
     "cowley_v4": read_cowley_v4,
     "folder": read_folder,
+    "freeman_ziemba": read_freeman_ziemba,
     "henaff_v1": read_henaff_v1,
 }
 
@@ -26,10 +28,10 @@ def read(name: str, path: str | Path, **selectors: Any) -> Dataset:
     """Read a data set.
 
     Args:
-        name: `algonauts2023`, `cowley_v4`, `folder` or `henaff_v1`.
+        name: `algonauts2023`, `cowley_v4`, `folder`, `freeman_ziemba` or `henaff_v1`.
         path: where it lies.
         selectors: `subjects`, and what else the reader takes (`hemispheres`, `rois`, `repeats`,
-            `movies`).
+            `movies`, `subset`).
 
     Raises:
         InputError: unknown data set or selector (nearest offered), missing or damaged files.

@@ -1,0 +1,38 @@
+"""Examination of the FreemanZiemba2013 layout; see `striate.data.examine`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from striate.data.checks import Notes, check_copies, check_images, check_values
+from striate.data.readers import read
+from striate.data.readers.freeman_ziemba_files import Texture
+from striate.data.stimuli import StimulusSet
+
+
+def is_freeman_ziemba(path: Path) -> bool:
+    """Whether a folder looks like these data: by its recordings' name, or its images'."""
+    if any(path.glob("**/*FreemanZiemba2013*")):
+        return True
+    return any(Texture.of(p.stem) for p in path.glob("*/*smp*.png"))
+
+
+def examine_freeman_ziemba(notes: Notes, path: Path, deep: bool) -> None:
+    """Examine the images and then the recordings with their pairing."""
+    images = [p for p in sorted(path.rglob("*.png")) if Texture.of(p.stem)]
+    if images:
+        stimuli = StimulusSet([p.stem for p in images], images)
+        check_copies(notes, {"images": check_images(notes, stimuli, "images", deep)})
+    with notes.guard("recordings"):
+        data = read("freeman_ziemba", path)
+        one, facts = data["macaques"].responses, data.facts
+        trials = one.data.values
+        check_values(notes, trials, one.stimulus_ids, one.unit_ids, "recordings")
+        cells = ", ".join(f"{int(one.data.coords[f'roi_{r}'].sum())} of {r}" for r in one.rois)
+        notes.ok(
+            "recordings",
+            f"{facts['file']} ({facts['known_as']}): {cells}, {len(one.stimulus_ids)} stimuli "
+            f"(subset: {facts['subset']}), {facts['repetitions']} repetitions.",
+        )
+        if data.simulated:
+            notes.warning("recordings", "the responses are SIMULATED, not measured.")

@@ -1,0 +1,144 @@
+"""Showing stimuli of a known size in degrees to a model of a known field of view.
+
+A stimulus of d degrees is put in the centre of a canvas of D degrees, grey 128 around it, where
+the model sees more (D > d), or cut to its central D degrees where it sees less; then the whole is
+resized to the model's input. That is how Brain-Score places images on its screen
+(papers/lcl-v2 5.1); its default D is 8.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from striate.core.errors import InputError
+from striate.data.images import resize_image
+from striate.data.stimuli import StimulusSet
+
+GREY = 128
+Aperture = Literal["auto", "add", "none"]
+
+
+def place_in_degrees(
+    rgb: np.ndarray, degrees: float, canvas_degrees: float, grey: int = GREY
+) -> np.ndarray:
+    """Put an image of `degrees` in the middle of a field of `canvas_degrees`, at its own scale.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        degrees: the image's size.
+        canvas_degrees: the size of what is returned; smaller than `degrees` cuts the centre out.
+        grey: what surrounds the image.
+
+    Returns:
+        uint8, sides of round(canvas_degrees / degrees * side) pixels.
+
+    >>> place_in_degrees(np.zeros((2, 2, 3), np.uint8), 4, 8)[..., 0]
+    array([[128, 128, 128, 128],
+           [128,   0,   0, 128],
+           [128,   0,   0, 128],
+           [128, 128, 128, 128]], dtype=uint8)
+    """
+    if not (degrees > 0 and canvas_degrees > 0):
+        raise InputError(
+            f"degrees must be positive, found an image of {degrees} on a canvas of "
+            f"{canvas_degrees} degrees."
+        )
+    size = np.array(rgb.shape[:2])
+    target = np.maximum(np.rint(size * canvas_degrees / degrees).astype(int), 1)
+    # numpy rounds halves to even, as does the published procedure
+    top, left = np.rint(np.abs(target - size) / 2).astype(int)
+    if canvas_degrees < degrees:
+        return rgb[top : top + target[0], left : left + target[1]]
+    out = np.full((*target, 3), grey, np.uint8)
+    out[top : top + size[0], left : left + size[1]] = rgb
+    return out
+
+
+def raised_cosine(side: int, radius: float) -> np.ndarray:
+    """Weights (side, side): 1/2 (1 + cos(pi d / radius)) at distance d from the middle, 0 beyond.
+
+    The middle is pixel side / 2, counted from 0, as in the published aperture.
+
+    >>> raised_cosine(4, 2.0).round(2)
+    array([[0. , 0. , 0. , 0. ],
+           [0. , 0.2, 0.5, 0.2],
+           [0. , 0.5, 1. , 0.5],
+           [0. , 0.2, 0.5, 0.2]])
+    """
+    place = np.arange(side) - side / 2
+    distance = np.hypot(place[:, None], place)
+    return np.where(distance < radius, 0.5 * (1 + np.cos(np.pi * distance / radius)), 0.0)
+
+
+def add_aperture(
+    rgb: np.ndarray, degrees: float = 4.0, radius: float = 2.0, grey: int = GREY
+) -> np.ndarray:
+    """Fade a square image to grey: (image - grey) times a raised cosine, plus grey.
+
+    Args:
+        rgb: uint8 (H, H, 3).
+        degrees: the image's size; radius: where nothing is left of it, in degrees.
+        grey: what it fades to.
+
+    Returns:
+        uint8, fractions cut off as in the published images.
+    """
+    height, width = rgb.shape[:2]
+    if height != width:
+        raise InputError(f"an aperture needs a square image, found {height} x {width} pixels.")
+    weights = raised_cosine(height, radius / degrees * height)[..., None]
+    return np.asarray((rgb - float(grey)) * weights + grey).astype(np.uint8)
+
+
+def has_aperture(rgb: np.ndarray, grey: int = GREY) -> bool:
+    """Whether the corners, a sixteenth of the side each, are all grey: faded already."""
+    n = max(1, min(rgb.shape[:2]) // 16)
+    corners = (rgb[:n, :n], rgb[:n, -n:], rgb[-n:, :n], rgb[-n:, -n:])
+    return all(bool((corner == grey).all()) for corner in corners)
+
+
+def shown(
+    stimuli: StimulusSet,
+    size: int,
+    *,
+    degrees: float = 4.0,
+    canvas_degrees: float = 8.0,
+    aperture: Aperture = "auto",
+    resize: str = "squash",
+) -> tuple[np.ndarray, str]:
+    """Present all stimuli to a model whose input of `size` pixels spans `canvas_degrees`.
+
+    Args:
+        stimuli: square images of `degrees`.
+        size: of the model's input, in pixels.
+        degrees: of the stimuli; canvas_degrees: of the model's field of view.
+        aperture: `add` fades every image, `none` none, `auto` those sets without an aperture.
+        resize: as `striate.data.images.resize_image`.
+
+    Returns:
+        uint8 (N, size, size, 3), and what was done about the aperture: `added`, `already there`
+        or `none`.
+
+    Raises:
+        InputError: some images have an aperture and others do not.
+    """
+    done = {"add": "added", "none": "none"}.get(aperture)
+    if done is None:
+        faded = [has_aperture(stimuli.image(i)) for i in range(len(stimuli))]
+        if len(set(faded)) > 1:
+            first = stimuli.ids[faded.index(not faded[0])]
+            raise InputError(
+                f"{sum(faded)} of {len(stimuli)} images fade to grey at their corners, others do "
+                f"not (first that differs: {first}). Use images of one kind, or say which with "
+                "aperture=add or aperture=none."
+            )
+        done = "already there" if faded[0] else "added"
+    out = np.empty((len(stimuli), size, size, 3), np.uint8)
+    for i in range(len(stimuli)):
+        rgb = stimuli.image(i)
+        if done == "added":
+            rgb = add_aperture(rgb, degrees, degrees / 2)
+        out[i] = resize_image(place_in_degrees(rgb, degrees, canvas_degrees), size, resize)
+    return out, done

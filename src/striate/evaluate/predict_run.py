@@ -1,0 +1,224 @@
+"""Predicting neurons as a run: models and recordings in, tables with controls out."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from striate.core.cache import Cache
+from striate.core.errors import InputError
+from striate.core.files import locked, write_json
+from striate.core.run import RunFolder, check_run_folder
+from striate.data import StimulusSet, read_rdms_92images
+from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
+from striate.evaluate.predict_config import PredictModel, PredictRunConfig
+from striate.evaluate.predictivity_run import Material, score_model
+from striate.evaluate.predictivity_tables import (
+    BEST,
+    difference_table,
+    folders,
+    load_scored,
+    rsa_tables,
+    score_table,
+    seed_table,
+)
+from striate.evaluate.rsa_models import rsa_table, with_twins
+from striate.evaluate.story import Options
+from striate.evaluate.tables import write_table
+from striate.models import Model, load, random_twin
+
+TWIN = "@random"
+
+
+def predict_neurons(
+    config: PredictRunConfig, out: str | Path, options: Options | None = None
+) -> Path:
+    """Score models on every data set of a config and write a run folder; returns it.
+
+    The folder gets `SET/MODEL-SEED/` (kept scores: a run that was stopped goes on), and
+    `tables/`: `scores`, `seeds`, `differences` (each model less its random twin), `rsa` where a
+    set asks for it, `freeman_ziemba` and `freeman_ziemba_taps`, `rdms_92images`; `notes.json`.
+
+    Raises:
+        InputError: data, models or settings that do not fit.
+        LeakError: a model has seen a stimulus that it would be tested on.
+    """
+    options, out = options or Options(), Path(out)
+    check_run_folder(out, config, overwrite=options.overwrite)
+    models = {name: _load(name, one) for name, one in config.models.items()}
+    materials = {name: Material.read(name, own) for name, own in config.sets.items()}
+    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    with locked(run.path / ".lock", wait=False):
+        cache = Cache(run / "cache")  # features of whole maps are large: they go with the run
+        notes = [
+            f"{name} has fixed filters, so it has no random-weight twin."
+            for name, model in models.items()
+            if config.random and not _has_weights(model)
+        ]
+        notes += [f"{m.name}: {note}" for m in materials.values() for note in m.notes]
+        tables: dict[str, list[pd.DataFrame]] = {}
+        for material in materials.values():
+            _score_set(run.path, config, material, models, cache, options)
+            for table, rows in set_tables(run.path, material, config).items():
+                tables.setdefault(table, []).append(rows)
+        if config.freeman_ziemba is not None:
+            for table, rows in _texture_tables(config, models, cache, options, notes).items():
+                tables[table] = [rows]
+        if config.rdms_92images is not None:
+            options.say("RSA with IT of 92 images")
+            tables["rdms_92images"] = [_it_table(config, models, cache)]
+        (run / "tables").mkdir(exist_ok=True)
+        for table, parts in tables.items():
+            write_table(pd.concat(parts, ignore_index=True), run / f"tables/{table}.parquet")
+        write_json(run / "notes.json", notes)
+        shutil.rmtree(cache.root, ignore_errors=True)
+    return run.path
+
+
+def _load(name: str, one: PredictModel) -> Model:
+    try:
+        return load(one.source, weights=one.weights, image_size=one.image_size, seed=one.seed)
+    except InputError as error:
+        raise InputError(f"model {name}: {error}") from error
+
+
+def _has_weights(model: Model) -> bool:
+    return any(True for _ in model.network.parameters())
+
+
+def _score_set(
+    out: Path,
+    config: PredictRunConfig,
+    material: Material,
+    models: dict[str, Model],
+    cache: Cache,
+    options: Options,
+) -> None:
+    for name, model in models.items():
+        one = config.models[name]
+        readouts = {k: list(taps) for k, taps in one.readouts.items()}
+        every = [tap for taps in readouts.values() for tap in taps]
+        readouts[BEST] = list(dict.fromkeys([*every, *model.taps]))
+        nets = {name: model}
+        if config.random and _has_weights(model):
+            nets[name + TWIN] = random_twin(model, one.seed)
+        for label, net in nets.items():
+            started = time.monotonic()
+            folder = out / material.name / f"{label}-{one.seed}"
+            new = score_model(
+                net, material, readouts, folder, name=label, seed=one.seed, cache=cache
+            )
+            units = pd.read_parquet(folder / "units.parquet")
+            best = units[units["readout"] == BEST].groupby("kind")["r"].mean().round(3).to_dict()
+            took = f"{time.monotonic() - started:.0f} s" if new else "kept"
+            options.say(f"{material.name} {label}: {took}; mean r of the best tap {best}")
+            shutil.rmtree(cache.root / "features", ignore_errors=True)  # of no other model
+
+
+def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[str, pd.DataFrame]:
+    """Tables of one data set over the models of a config."""
+    labels = [n + t for n in config.models for t in ("", TWIN)]
+    seeds = {n: one.seed for n, one in config.models.items()}
+    own = [
+        folder
+        for folder in folders(out / material.name)
+        if folder.name in {f"{label}-{seeds[label.removesuffix(TWIN)]}" for label in labels}
+    ]
+    scored = load_scored(own, config.bootstrap, config.seed)
+    units, nulls = (
+        pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in own]) for t in ("units", "null")
+    )
+    found = {"scores": score_table(scored, units, nulls), "seeds": seed_table(scored)}
+    differences = []
+    for name in config.models:
+        pair = {k: v for k, v in scored.items() if k[0] in (name, name + TWIN)}
+        differences.append(difference_table(pair, name, config.seed))
+    differences = [table for table in differences if len(table)] or [pd.DataFrame()]
+    found["differences"] = pd.concat(differences, ignore_index=True)
+    if material.config.rsa:
+        groups = next(iter(material.dataset.values())).stimuli.groups
+        similar, _ = rsa_tables(own, material.rdms(), groups, next(iter(config.models)))
+        found["rsa"] = similar
+    simulated = material.dataset.simulated
+    return {k: v.assign(data=material.name, simulated=simulated) for k, v in found.items()}
+
+
+def _texture_tables(
+    config: PredictRunConfig,
+    models: dict[str, Model],
+    cache: Cache,
+    options: Options,
+    notes: list[str],
+) -> dict[str, pd.DataFrame]:
+    own = config.freeman_ziemba
+    assert own is not None
+    dataset, protocol = own.read(), own.protocol()
+    protocol = protocol.model_copy(update={"random_twin": own.random_twin and config.random})
+    scored, choosing = parts_of(dataset)
+    facts = dataset.facts
+    notes.append(f"FreemanZiemba2013: {facts['file']} is {facts['known_as']}.")
+    if choosing is not None:
+        notes.append("FreemanZiemba2013: the private stimuli are scored; the public ones only "
+                     "choose taps.")  # fmt: skip
+    pca = None if own.pca_images is None else StimulusSet.from_folder(own.pca_images)
+    rows, chosen = [], []
+    for name, model in models.items():
+        taps = {str(region): tap for region, tap in config.models[name].taps.items()}
+        chose = set(own.regions) - set(taps)
+        if chose:
+            if choosing is None:
+                raise InputError(
+                    f"model {name}: no tap is given for {', '.join(sorted(chose))}, and the data "
+                    f"({facts['subset']}) leave no stimuli to choose on. Give "
+                    f"models.{name}.taps.V1=…"
+                )
+            some = protocol.model_copy(update={"regions": tuple(sorted(chose))})
+            best, table = choose_taps(model, choosing, config=some, pca=pca, cache=cache)
+            taps = {**best, **taps}
+            chosen.append(table.assign(model=name))
+        found = freeman_ziemba(
+            model, scored, taps, protocol, name=name,
+            chosen_on=choosing if chose else None, cache=cache,
+        )  # fmt: skip
+        found.loc[~found["region"].isin(list(chose)), "tap_chosen"] = "given"
+        rows.append(found.assign(subset="private" if choosing is not None else facts["subset"]))
+        for row in found[found["weights"] == "own"].itertuples():
+            options.say(
+                f"FreemanZiemba2013 {row.region} {name} ({row.tap}): r {row.r:.3f}, "
+                f"(r/c)^2 {row.r_over_c_squared:.3f}, r^2/c {row.r_squared_over_c:.3f}"
+            )
+    out = {"freeman_ziemba": pd.concat(rows, ignore_index=True)}
+    if chosen:
+        out["freeman_ziemba_taps"] = pd.concat(chosen, ignore_index=True)
+    return out
+
+
+def _it_table(config: PredictRunConfig, models: dict[str, Model], cache: Cache) -> pd.DataFrame:
+    """Similarity of every tap to human IT (with a noise ceiling over people) and to monkey IT."""
+    own = config.rdms_92images
+    assert own is not None
+    data = read_rdms_92images(own.path)
+    people = list(dict.fromkeys(n.split("_")[1] for n in data.names if n.count("_") == 2))
+    human = np.array([data.starting(f"human_{p}_").mean(axis=0) for p in people])
+    rdms = with_twins(
+        models,
+        data.stimuli,
+        measure=own.measure,
+        seed=config.seed,
+        twins=config.random,
+        cache=cache,
+        device=own.device,
+    )
+    parts = []
+    for brain, target in (("human IT", human), ("monkey IT", data["monkey_IT"])):
+        beside = rdms | ({"monkey IT": data["monkey_IT"]} if brain == "human IT" else {})
+        table, _ = rsa_table(
+            beside, target, methods=own.methods, samples=config.bootstrap,
+            permutations=own.permutations, seed=config.seed,
+        )  # fmt: skip
+        parts.append(table.assign(data=brain, measure=own.measure))
+    return pd.concat(parts, ignore_index=True)

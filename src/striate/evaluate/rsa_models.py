@@ -1,0 +1,172 @@
+"""RDMs of a model's taps, and the table of how like the brain's they are, with controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from striate.core.cache import Cache
+from striate.core.errors import unknown_name
+from striate.data import StimulusSet
+from striate.encoding import (
+    ProjectionConfig,
+    compare_rdms,
+    extract,
+    permutation_p,
+    rdm_correlation,
+    rdm_euclidean,
+)
+from striate.evaluate.rsa import RsaResult, rsa
+from striate.models import Model, random_twin
+
+MEASURES = {"correlation": rdm_correlation, "euclidean": rdm_euclidean}
+Measure = Literal["correlation", "euclidean"]
+
+
+def model_rdms(
+    model: Model,
+    stimuli: StimulusSet,
+    taps: Sequence[str] | None = None,
+    *,
+    measure: str = "correlation",
+    image_size: int | None = None,
+    grid: int | None = None,
+    cache: Cache | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+) -> dict[str, np.ndarray]:
+    """Dissimilarities of a model's activations to a set of images.
+
+    Args:
+        model: the network.
+        stimuli: the images.
+        taps: default the model's.
+        measure: `correlation` or `euclidean` (a model has no noise, so crossnobis would be the
+            latter).
+        image_size: side at which the images are shown, instead of the model's own.
+        grid: maps are averaged to grid x grid first; None keeps every position.
+        cache: for features; batch_size, device: of the pass.
+
+    Returns:
+        (N, N) by tap.
+
+    Raises:
+        InputError: unknown measure or tap.
+    """
+    if measure not in MEASURES:
+        raise unknown_name("measure", measure, MEASURES)
+    given = model.preprocessing
+    model.preprocessing = replace(given, size=image_size or given.size)
+    try:
+        features = extract(
+            model,
+            stimuli.decoded(model.preprocessing.size, given.resize, cache),
+            stimuli.hashes,
+            taps=taps,
+            projection=ProjectionConfig(kind="none", grid=grid),
+            cache=cache,
+            batch_size=batch_size,
+            device=device,
+            progress=False,
+        )
+    finally:
+        model.preprocessing = given
+    return {tap: MEASURES[measure](np.asarray(values)) for tap, values in features.items()}
+
+
+def with_twins(
+    models: Mapping[str, Model],
+    stimuli: StimulusSet,
+    *,
+    measure: str = "correlation",
+    seed: int = 0,
+    twins: bool = True,
+    cache: Cache | None = None,
+    device: str = "auto",
+) -> dict[str, np.ndarray]:
+    """RDMs of all taps of models and of their random-weight twins, by `MODEL/TAP`.
+
+    A twin is `MODEL@random/TAP`; fixed networks have none.
+    """
+    out: dict[str, np.ndarray] = {}
+    for name, model in models.items():
+        nets = {name: model}
+        if twins and any(True for _ in model.network.parameters()):
+            nets[f"{name}@random"] = random_twin(model, seed)
+        for label, net in nets.items():
+            found = model_rdms(net, stimuli, measure=measure, cache=cache, device=device)
+            out |= {f"{label}/{tap}": rdm for tap, rdm in found.items()}
+    return out
+
+
+def shuffled_similarity(
+    rdm: np.ndarray,
+    data: np.ndarray,
+    *,
+    method: str = "rho_a",
+    permutations: int = 100,
+    seed: int = 0,
+) -> np.ndarray:
+    """Mean similarity to the data's RDMs with the stimuli of a model's shuffled, (permutations,).
+
+    Rows and columns are permuted together (Mantel 1967).
+    """
+    generator = np.random.default_rng(seed)
+    data = data[None] if data.ndim == 2 else data
+    orders = [generator.permutation(len(rdm)) for _ in range(permutations)]
+    shuffled = np.stack([rdm[np.ix_(order, order)] for order in orders])
+    return np.asarray(compare_rdms(shuffled, data, method).mean(axis=1))
+
+
+def rsa_table(
+    models: Mapping[str, np.ndarray],
+    data: np.ndarray,
+    *,
+    methods: Sequence[str] = ("spearman", "cosine"),
+    groups: Sequence[str] | None = None,
+    samples: int = 1000,
+    permutations: int = 100,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, dict[str, RsaResult]]:
+    """One row a method x model RDM: similarity, interval, ceiling, null of shuffled stimuli.
+
+    Args:
+        models: (N, N) by name, such as `with_twins` returns.
+        data: (N, N) or (S, N, N) of subjects.
+        methods: `striate.encoding.rdm_compare`.
+        groups, samples, seed: as `striate.evaluate.rsa`.
+        permutations: of the null.
+
+    Returns:
+        The table, and by method what `rsa` returned (differences of every two models among it).
+    """
+    rows, results = [], {}
+    for method in methods:
+        found = rsa(models, data, method=method, groups=groups, samples=samples, seed=seed)
+        results[method] = found
+        for name, rdm in models.items():
+            null = shuffled_similarity(
+                rdm, np.asarray(data), method=method, permutations=permutations, seed=seed
+            )
+            score = found.scores[name]
+            rows.append(
+                {
+                    "method": method,
+                    "model": name,
+                    "similarity": score.value,
+                    "low": score.low,
+                    "high": score.high,
+                    "ceiling_low": found.ceiling[0],
+                    "ceiling_high": found.ceiling[1],
+                    "null": float(null.mean()),
+                    "null_95": float(np.percentile(null, 95)),
+                    "p": permutation_p(score.value, null),
+                    "subjects": len(found.by_subject[name]),
+                    "pairs": found.n_pairs,
+                }
+            )
+    return pd.DataFrame(rows), results

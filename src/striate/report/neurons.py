@@ -1,0 +1,195 @@
+"""The page of `striate predict`: neurons predicted, with controls. No science here."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from striate.core.errors import InputError
+from striate.core.files import read_json, write_text
+from striate.report.page import Raw, bullets, code, facts, folded, frame, page, paragraph, section
+
+SHOWN = 3
+"""Digits of an interval."""
+
+
+def is_prediction(run: Path) -> bool:
+    """Whether a run folder is that of `striate predict`."""
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    return isinstance(config, dict) and {"sets", "freeman_ziemba", "models"} <= set(config)
+
+
+def build_neurons(run: Path) -> Path:
+    """Write `report.html` into the folder of a prediction and return its path.
+
+    Raises:
+        InputError: the run was stopped before its end.
+    """
+    if not (run / "notes.json").exists():
+        raise InputError(
+            f"{run} has no notes.json yet: the run was stopped before its end. Call the same "
+            "command again; it goes on where it was."
+        )
+    text = (run / "config.yaml").read_text(encoding="utf-8")
+    tables = {f.stem: pd.read_parquet(f) for f in sorted((run / "tables").glob("*.parquet"))}
+    simulated = any(bool(t["simulated"].any()) for t in tables.values() if "simulated" in t)
+    title = "Striate: neurons predicted by " + ", ".join(yaml.safe_load(text)["models"])
+    parts = [
+        Raw(f"<h1>{escape(title)}</h1>"),
+        Raw('<div class="simulated">SIMULATED: what is marked so is about no brain.</div>')
+        if simulated
+        else Raw(""),
+        bullets(read_json(run / "notes.json"), "warn"),
+        _textures(tables),
+        *_sets(tables),
+        _it(tables),
+        section("Provenance", facts(_flat(read_json(run / "provenance.json"))),
+                folded("Config", code(text))),
+    ]  # fmt: skip
+    write_text(run / "report.html", page(title, parts))
+    return run / "report.html"
+
+
+def _textures(tables: dict[str, pd.DataFrame]) -> Raw:
+    if "freeman_ziemba" not in tables:
+        return Raw("")
+    t = tables["freeman_ziemba"]
+    shown = pd.DataFrame(
+        {
+            "model": t["model"],
+            "weights": t["weights"],
+            "region": t["region"] + t["simulated"].map({True: " (SIMULATED)", False: ""}),
+            "tap": t["tap"],
+            "r": t["r"],
+            "± over splits": t["r_sem"],
+            "ceiling": t["ceiling"],
+            "(r/c)²": t["r_over_c_squared"],
+            "r²/c": t["r_squared_over_c"],
+            "95 % over stimuli (ours)": _interval(t, "low", "high"),
+            "95 % over neurons (ours)": _interval(t, "neurons_low", "neurons_high"),
+            "stimuli shuffled": t["null"],
+            "over random": t["over_random"],
+            "its 95 %": _interval(t, "over_random_low", "over_random_high"),
+            "stimuli": t["stimuli"],
+            "neurons": t["neurons"],
+        }
+    )
+    choice = tables.get("freeman_ziemba_taps")
+    return section(
+        "V1 and V2, FreemanZiemba2013, by Brain-Score's protocol",
+        paragraph(
+            "r: median over neurons, mean over splits, of PLS with "
+            f"{t['components'].iloc[0]} components. (r/c)² was Brain-Score's score until January "
+            "2026, r²/c is since: numbers of the one must not be compared with the other. The "
+            "ceiling is a reliability, so a perfect model has r²/c = 1 and (r/c)² above 1.",
+            "quiet",
+        ),
+        frame(shown, names=4),
+        folded("How taps were chosen: the same score on the public stimuli", frame(choice, names=2))
+        if choice is not None
+        else "",
+    )
+
+
+def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
+    out: list[Raw] = []
+    if "scores" not in tables:
+        return out
+    for data, own in tables["scores"].groupby("data", sort=False):
+        apart = tables["differences"]
+        apart = apart[apart["data"] == data] if "data" in apart else apart
+        mark = " (SIMULATED)" if own["simulated"].any() else ""
+        shown = pd.DataFrame(
+            {
+                "readout": own["readout"],
+                "kind": own["kind"],
+                "model": own["model"],
+                "tap": own["tap"],
+                "r": own["r"],
+                "95 % over images": _interval(own, "low", "high"),
+                "95 % over sessions": _interval(own, "session_low", "session_high"),
+                "r / ceiling": own["r_normalized"],
+                "stimuli shuffled": own["null"],
+                "sessions": own["sessions"],
+                "units": own["units"],
+            }
+        )
+        gains = (
+            pd.DataFrame(
+                {
+                    "readout": apart["readout"],
+                    "kind": apart["kind"],
+                    "model": apart["reference"],
+                    "less": apart["model"],
+                    "difference": apart["delta"],
+                    "95 % over images": _interval(apart, "low", "high"),
+                    "sessions better": [
+                        f"{a} of {b}"
+                        for a, b in zip(apart["sessions_better"], apart["sessions"], strict=True)
+                    ],
+                    "p over sessions": apart["p"],
+                }
+            )
+            if len(apart)
+            else None
+        )
+        out.append(
+            section(
+                f"{data}{mark}",
+                paragraph(
+                    "Mean over units of Pearson r on test stimuli; taps and penalties are chosen "
+                    "without them.",
+                    "quiet",
+                ),
+                frame(shown, names=4),
+                paragraph("Against random weights:") if gains is not None else "",
+                frame(gains, names=4) if gains is not None else "",
+            )
+        )
+    return out
+
+
+def _it(tables: dict[str, pd.DataFrame]) -> Raw:
+    if "rdms_92images" not in tables:
+        return Raw("")
+    t = tables["rdms_92images"]
+    shown = pd.DataFrame(
+        {
+            "brain": t["data"],
+            "method": t["method"],
+            "model": t["model"],
+            "similarity": t["similarity"],
+            "95 % over stimuli": _interval(t, "low", "high"),
+            "noise ceiling": _interval(t, "ceiling_low", "ceiling_high"),
+            "stimuli shuffled": t["null"],
+            "its 95th percentile": t["null_95"],
+            "p": t["p"],
+        }
+    )
+    return section(
+        "IT of 92 images: representational similarity",
+        paragraph(
+            "Monkey IT is one RDM and has no ceiling. The cosine of distances without a true zero, "
+            "as 1 - r, is near 1 whatever the model: read it against the shuffled stimuli.",
+            "quiet",
+        ),
+        frame(shown, names=3),
+    )
+
+
+def _interval(data: pd.DataFrame, low: str, high: str) -> list[str]:
+    pairs = zip(data[low], data[high], strict=True)
+    return ["–" if pd.isna(a) else f"[{a:.{SHOWN}f}, {b:.{SHOWN}f}]" for a, b in pairs]
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested facts as one level."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = _flat(value) if isinstance(value, dict) else {"": value}
+        out |= {f"{key} {k}".strip(): v for k, v in inner.items()}
+    return out

@@ -1,0 +1,130 @@
+"""`striate predict` on small SIMULATED data: tables with controls, a page, work that is kept."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from striate.cli.main import app
+from striate.core.errors import InputError
+from striate.evaluate import PredictRunConfig, predict_neurons
+from striate.report import build
+from tests.data.layouts import write_freeman_ziemba
+from tests.evaluate.conftest import write_world
+
+TEXTURES = {"bootstrap": 30, "permutations": 20, "splits": 3, "components": 5, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with textures, a small world, and a config."""
+    root = tmp_path_factory.mktemp("user")
+    (root / "textures").mkdir()
+    write_freeman_ziemba(root / "textures", cells=(6, 6), bins=200, side=16)
+    write_world(root / "world", ("ann", "bob"))
+    config = {
+        "models": {
+            "net": {
+                "source": "lcl_v2@random",
+                "image_size": 48,
+                "readouts": {"early": ["stage1"]},
+                "taps": {"V2": "stage2"},
+            },
+            "fixed": {"source": "gabor_energy", "image_size": 48},
+        },
+        "sets": {
+            "toy": {
+                "data": {"name": "folder", "path": str(root / "world")},
+                "image_size": 40,
+                "grid": 2,
+                "split": {"tune": 0, "fit": 0.5, "select": 0.25, "test": 0.25},
+                "readout": {"folds": 2, "components": 3, "permutations": 10},
+                "device": "cpu",
+            }
+        },
+        "freeman_ziemba": {"path": str(root / "textures"), **TEXTURES},
+        "bootstrap": 30,
+    }
+    (root / "predict.yaml").write_text(yaml.safe_dump(config))
+    return root
+
+
+def test_from_a_config_to_a_page(place, monkeypatch):
+    monkeypatch.chdir(place)
+    for _ in range(2):  # the second time all scores of sets are kept
+        done = CliRunner().invoke(app, ["predict", "-c", "predict.yaml", "-o", "run", "--json"])
+        assert done.exit_code == 0, done.output
+    assert "toy net: kept" in done.stderr
+    told = json.loads(done.stdout)
+    assert set(told["tables"]) == {
+        "differences", "freeman_ziemba", "freeman_ziemba_taps", "scores", "seeds",
+    }  # fmt: skip
+    run = place / "run"
+    scores = pd.read_parquet(run / "tables" / "scores.parquet")
+    assert set(scores["model"]) == {"net", "net@random", "fixed"}
+    assert set(scores["readout"]) == {"early", "best tap"}
+    assert set(scores["kind"]) == {"ridge", "pls"}
+    assert not scores["simulated"].any() and scores["null"].notna().all()
+    apart = pd.read_parquet(run / "tables" / "differences.parquet")
+    assert set(zip(apart["reference"], apart["model"], strict=True)) == {("net", "net@random")}
+    cells = pd.read_parquet(run / "tables" / "freeman_ziemba.parquet")
+    assert cells["simulated"].all() and cells["subset"].eq("private").all()
+    assert cells.groupby("model")["weights"].agg(list).to_dict() == {
+        "net": ["own", "random"] * 2, "fixed": ["own"] * 2,
+    }  # fmt: skip
+    given = cells[cells["model"] == "net"].drop_duplicates("region").set_index("region")
+    assert given.loc["V2", "tap"] == "stage2"
+    html = (run / "report.html").read_text()
+    for words in ("SIMULATED", "(r/c)²", "r²/c", "net@random", "fixed has fixed filters"):
+        assert words in html
+    assert not (run / "cache").exists()
+    assert {"config.yaml", "provenance.json", "notes.json"} <= {p.name for p in run.iterdir()}
+
+
+def test_configs_that_cannot_be():
+    with pytest.raises(InputError, match="nothing to predict: give sets"):
+        PredictRunConfig.from_dict({"models": {"a": "alexnet"}})
+    with pytest.raises(InputError, match="is no good name"):
+        PredictRunConfig.from_dict(
+            {"models": {"a@random": "alexnet"}, "rdms_92images": {"path": ""}}
+        )
+
+
+def test_taps_need_stimuli_to_choose_on(place, tmp_path):
+    section = {"path": str(place / "textures"), "subset": "public", **TEXTURES}
+    config = {"models": {"net": "lcl_v2@random"}, "freeman_ziemba": section}
+    with pytest.raises(InputError, match=r"model net: no tap is given for V1, V2, .* \(public\)"):
+        predict_neurons(PredictRunConfig.from_dict(config), tmp_path / "run")
+    with pytest.raises(InputError, match=r"no notes\.json yet"):
+        build(tmp_path / "run")
+    config["models"] = {"net": "lcl_v3"}
+    with pytest.raises(InputError, match="model net: unknown model 'lcl_v3'"):
+        predict_neurons(PredictRunConfig.from_dict(config), tmp_path / "other")
+
+
+def test_it_of_92_images(shared_data, tmp_path):
+    """Real RDMs: monkey IT is nearer to human IT than any filter is; controls stand beside."""
+    config = {
+        "models": {
+            "gabor": {"source": "gabor_energy", "image_size": 96},
+            "net": {"source": "lcl_v2@random", "image_size": 96},
+        },
+        "rdms_92images": {"path": str(shared_data / "data" / "rdms_92images"), "permutations": 50},
+        "bootstrap": 50,
+    }
+    run = predict_neurons(PredictRunConfig.from_dict(config), tmp_path / "run")
+    table = pd.read_parquet(run / "tables" / "rdms_92images.parquet")
+    human = table[(table["data"] == "human IT") & (table["method"] == "spearman")]
+    human = human.set_index("model")
+    assert {"gabor/complex", "net/stage2", "net@random/stage2", "monkey IT"} <= set(human.index)
+    assert human["similarity"].idxmax() == "monkey IT"
+    assert human.loc["monkey IT", "similarity"] == pytest.approx(0.296, abs=0.001)
+    assert human["ceiling_low"].iloc[0] == pytest.approx(0.372, abs=0.001)
+    assert human["null"].abs().max() < 0.03
+    assert np.isnan(table[table["data"] == "monkey IT"]["ceiling_low"]).all()
+    assert "IT of 92 images" in build(run).read_text()
