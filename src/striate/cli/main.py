@@ -11,7 +11,7 @@ import types
 import typer
 
 from striate import __version__
-from striate.cli import compare, demo, doctor, encode, grow, models, report, simulate, tune
+from striate.cli import compare, demo, doctor, encode, grow, models, probe, report, simulate, tune
 from striate.core.allocator import keep_freed_memory
 from striate.core.errors import StriateError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, doctor, simulate, tune, encode, compare, grow, report, models):
+for verb in (demo, doctor, simulate, tune, encode, compare, grow, probe, report, models):
     app.command(name=verb.NAME)(verb.run)
 
 

@@ -10,6 +10,8 @@ from striate.evaluate.config import (
     TuneRunConfig,
 )
 from striate.evaluate.grow import GrowRunConfig, grow_model
+from striate.evaluate.probe_config import ProbeConfig
+from striate.evaluate.probe_run import probe
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Options, Result
@@ -21,12 +23,14 @@ __all__ = [
     "GrowRunConfig",
     "ModelConfig",
     "Options",
+    "ProbeConfig",
     "Result",
     "RsaResult",
     "RunConfig",
     "TuneRunConfig",
     "compare",
     "grow_model",
+    "probe",
     "rsa",
     "score_models",
     "tune_models",

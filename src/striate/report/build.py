@@ -28,6 +28,7 @@ from striate.report.page import (
     table,
     text,
 )
+from striate.report.probe import build_probe, is_probe
 
 ALPHA = 0.05
 TABLES = ("rois", "group", "taps", "null")
@@ -37,7 +38,7 @@ def build(run: str | Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
     Args:
-        run: a folder that `striate compare`, `encode`, `demo` or `grow` wrote.
+        run: a folder that `striate compare`, `encode`, `demo`, `grow` or `probe` wrote.
 
     Raises:
         InputError: no run there, or one that has not got as far as its scores.
@@ -47,6 +48,9 @@ def build(run: str | Path) -> Path:
         raise InputError(f"{run} is no run folder: it has no config.yaml.")
     if is_growth(run):
         return build_growth(run)
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    if is_probe(config):
+        return build_probe(run)
     needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     missing = [name for name in needed if not (run / name).exists()]
@@ -55,7 +59,6 @@ def build(run: str | Path) -> Path:
             f"{run} has no {missing[0]} yet: the run was stopped before its end. Call the same "
             "command again; it goes on where it was."
         )
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     scores = pd.read_parquet(run / "scores.parquet")
     rois, group, taps, null = (pd.read_parquet(run / f"tables/{n}.parquet") for n in TABLES)
     simulated = bool(scores["simulated"].any())
