@@ -12,7 +12,7 @@ $(VENV)/.made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(TORCH)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[demo,tensorboard]" --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[demo,tensorboard,textures]" --group dev
 	touch $@
 
 demo: $(VENV)/.made

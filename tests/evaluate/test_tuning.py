@@ -112,6 +112,24 @@ def test_simple_and_complex_cells_prefer_what_they_were_built_for(table):
     assert (cells["blank"] < 1e-3).all()
 
 
+def test_properties_made_of_others(table):
+    cells = table.iloc[:6]
+    ratio = cells["circular_variance"] / cells["orientation_bandwidth"]
+    np.testing.assert_allclose(cells["cv_bandwidth_ratio"], ratio)
+    less = cells["orthogonal_preferred_ratio"] - cells["circular_variance"]
+    np.testing.assert_allclose(cells["opr_cv_difference"], less)
+    assert cells["frequency_selective"].all() and not table["frequency_selective"].iloc[6]
+    octaves_wide = cells["frequency_bandwidth"].to_numpy()
+    np.testing.assert_allclose(cells["frequency_bandwidth_ratio"], 100 / 2**octaves_wide)
+    # Gaussian of sigma px in space: half width in frequency at 1/sqrt(2) is sqrt(ln 2)/(2 pi sigma)
+    half = np.sqrt(np.log(2)) / (2 * np.pi * SIGMA)
+    expected = np.log2((FREQUENCY + half) / (FREQUENCY - half))
+    np.testing.assert_allclose(octaves_wide[3:], expected, atol=0.15)
+    rates = cells["max_dc"] / cells["max_f0"]
+    np.testing.assert_allclose(rates, rates[0], rtol=0.05)
+    assert cells["max_dc"].median() == pytest.approx(33.8, rel=0.05)
+
+
 def test_f1_over_f0_tells_simple_from_complex_cells(table):
     np.testing.assert_allclose(table["modulation_ratio"][:3], np.pi / 2, atol=0.04)
     assert (table["modulation_ratio"][3:6] < 0.05).all()

@@ -22,6 +22,7 @@ from striate.cli import (
     grow,
     models,
     predict,
+    probe,
     report,
     simulate,
     tune,
@@ -37,8 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-VERBS = (demo, doctor, simulate, tune, encode, compare, grow, predict, behave, report, models)
-for verb in VERBS:
+LEARNING, ASKING = (tune, grow), (encode, compare, predict, probe, behave)
+for verb in (demo, doctor, simulate, *LEARNING, *ASKING, report, models):
     app.command(name=verb.NAME)(verb.run)
 
 

@@ -12,7 +12,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.core.errors import InputError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
+)
 _DAMAGE = (
     OSError,
     SyntaxError,

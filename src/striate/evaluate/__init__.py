@@ -14,6 +14,8 @@ from striate.evaluate.config import (
 from striate.evaluate.grow import GrowRunConfig, grow_model
 from striate.evaluate.predict_config import PredictRunConfig
 from striate.evaluate.predict_run import predict_neurons
+from striate.evaluate.probe_config import ProbeConfig
+from striate.evaluate.probe_run import probe
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Options, Result
@@ -28,6 +30,7 @@ __all__ = [
     "ModelConfig",
     "Options",
     "PredictRunConfig",
+    "ProbeConfig",
     "Result",
     "RsaResult",
     "RunConfig",
@@ -36,6 +39,7 @@ __all__ = [
     "compare",
     "grow_model",
     "predict_neurons",
+    "probe",
     "rsa",
     "score_models",
     "tune_models",

@@ -127,8 +127,7 @@ def frequency_tuning(
 
     Returns:
         Peak in cycles per degree, and full width at 1/sqrt(2) of the maximum in octaves, each
-        (n_units,). The width is NaN where a side stays above, as in low-pass units. Schiller's
-        index, 100 low / high, is 100 / 2**octaves.
+        (n_units,). The width is NaN where a side stays above, as in low-pass units.
 
     Raises:
         InputError: fewer than 4 frequencies, not rising or not positive.
@@ -197,6 +196,20 @@ def size_tuning(curves: np.ndarray, diameters: np.ndarray) -> SizeTuning:
     return SizeTuning(
         np.where(driven, best, np.nan), np.where(driven, summation, np.nan), index, surround
     )
+
+
+def cv_bandwidth_ratio(variance: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
+    """Circular variance over the half bandwidth in degrees (Ringach et al. 2002).
+
+    How much of the tuning is far from the peak: NaN without a bandwidth.
+    """
+    out = np.full(np.shape(bandwidth), np.nan)
+    return np.divide(variance, bandwidth, out=out, where=np.asarray(bandwidth) > 0)
+
+
+def low_high_ratio(octaves: np.ndarray) -> np.ndarray:
+    """Bandwidth of spatial frequency as 100 low / high = 100 / 2^octaves (Schiller et al. 1976)."""
+    return np.asarray(100 / 2.0 ** np.asarray(octaves, dtype=float))
 
 
 def half_contrast(curves: np.ndarray, contrasts: np.ndarray) -> np.ndarray:

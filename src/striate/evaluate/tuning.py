@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,9 +14,11 @@ import xarray as xr
 from striate.core.errors import InputError
 from striate.evaluate.curves import (
     circular_variance,
+    cv_bandwidth_ratio,
     fourier_components,
     frequency_tuning,
     half_contrast,
+    low_high_ratio,
     modulation_ratio,
     orientation_bandwidth,
     orthogonal_preferred_ratio,
@@ -30,11 +33,14 @@ from striate.evaluate.gratings import (
     octaves,
     turns,
 )
+from striate.evaluate.rates import PEAK, SPONTANEOUS, rate_scale
 from striate.models import Model, evaluating
 from striate.models.receptive_field import receptive_field
 
-THRESHOLD = 5 / 33
+THRESHOLD = 5 / round(PEAK - SPONTANEOUS)
 """Of the median unit's response: 5 spikes/s, that being 33.8 - 0.82 (Marques et al. 2021)."""
+FLAGS = ("orientation_selective", "frequency_selective")
+"""Properties that are true or false."""
 Component = Literal["f0", "larger"]
 
 
@@ -93,6 +99,38 @@ def window(
     return Window(size, place, centre, size < model.preprocessing.size)
 
 
+def record(model: Model, tap: str, where: Window, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Responses of one position's units to images, batch by batch, in eval mode.
+
+    Args:
+        model: runs on the device it is on.
+        tap: module path of a map (B, C, H, W).
+        where: the position, and the size that the images must have.
+        batches: uint8 (n, size, size, 3) each.
+
+    Returns:
+        float32 (n_images, n_units), as the tap gives them.
+
+    Raises:
+        InputError: responses that are not finite.
+    """
+    row, column = where.position
+    parts = []
+    with evaluating(model), torch.no_grad():
+        for images in batches:
+            batch = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
+            out = model.activations(batch, [tap])[tap][:, :, row, column]
+            parts.append(out.float().cpu().numpy())
+    values = np.concatenate(parts)
+    bad = ~np.isfinite(values).all(axis=0)
+    if bad.any():
+        raise InputError(
+            f"tap {tap!r}: responses of unit {int(bad.argmax())} are not finite "
+            f"({int(bad.sum())} such units). Check the model's weights."
+        )
+    return values
+
+
 def responses_to(
     model: Model,
     tap: str,
@@ -118,26 +156,9 @@ def responses_to(
         InputError: an unknown tap or one that is no map, responses that are not finite.
     """
     where = window(model, tap, position)
-
-    def look(images: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
-        out = model.activations(batch, [tap])[tap][:, :, where.position[0], where.position[1]]
-        return out.float().cpu().numpy()
-
     empty = Gratings((0.0,), (0.0,), (0.0,), contrasts=(0.0,))
-    with evaluating(model), torch.no_grad():
-        blank = look(next(empty.blocks(where.size)))[0]
-        values = np.empty((len(gratings), len(blank)), dtype=np.float32)
-        start = 0
-        for images in gratings.blocks(where.size, block, where.centre):
-            values[start : start + len(images)] = look(images)
-            start += len(images)
-    bad = ~np.isfinite(values).all(axis=0)
-    if bad.any():
-        raise InputError(
-            f"tap {tap!r}: responses of unit {int(bad.argmax())} are not finite "
-            f"({int(bad.sum())} such units). Check the model's weights."
-        )
+    blank = record(model, tap, where, empty.blocks(where.size))[0]
+    values = record(model, tap, where, gratings.blocks(where.size, block, where.centre))
     units = np.arange(len(blank))
     return xr.DataArray(
         values.reshape(*gratings.shape, len(blank)),
@@ -235,11 +256,15 @@ def tuning_table(
     Returns:
         `unit`, `responds`, `reason` (why not, else empty), `blank`, `max_f0`, `max_f1`,
         `preferred_orientation`, `circular_variance`, `orientation_bandwidth` (half width, degrees),
-        `orthogonal_preferred_ratio`, `orientation_selective`, `modulation_ratio`, then where the
-        set was given `peak_frequency` (cycles/degree), `frequency_bandwidth` (octaves),
-        `preferred_diameter`, `summation_field`, `surround_diameter` (degrees),
-        `suppression_index`, `c50`. Properties of a unit that does not respond are NaN; so are
-        those that its curve does not define, such as the bandwidth of an untuned unit.
+        `orthogonal_preferred_ratio`, `orientation_selective` (has a bandwidth),
+        `cv_bandwidth_ratio`, `opr_cv_difference` (orthogonal/preferred ratio less circular
+        variance, Ringach et al. 2002), `modulation_ratio`, `max_dc` (`max_f0` in spikes/s, see
+        `rates`), then where the set was given `peak_frequency` (cycles/degree),
+        `frequency_bandwidth` (octaves), `frequency_bandwidth_ratio` (100 low / high),
+        `frequency_selective` (has a bandwidth), `preferred_diameter`, `summation_field`,
+        `surround_diameter` (degrees), `suppression_index`, `c50`. Properties of a unit that does
+        not respond are NaN; so are those that its curve does not define, such as the bandwidth of
+        an untuned unit.
 
     Raises:
         InputError: sets of other units, or whose phases or orientations are not evenly spaced.
@@ -268,12 +293,19 @@ def tuning_table(
     table["orientation_bandwidth"] = orientation_bandwidth(curves, angles)
     table["orthogonal_preferred_ratio"] = orthogonal_preferred_ratio(curves, angles)
     table["orientation_selective"] = table["orientation_bandwidth"].notna()
+    variance = table["circular_variance"].to_numpy()
+    table["cv_bandwidth_ratio"] = cv_bandwidth_ratio(
+        variance, table["orientation_bandwidth"].to_numpy()
+    )
+    table["opr_cv_difference"] = table["orthogonal_preferred_ratio"] - variance
     table["modulation_ratio"] = modulation_ratio(*at_best)
     if frequency is not None:
         f = frequency["spatial_frequency"].to_numpy()
         f0, _, larger = _components(frequency)
         table["peak_frequency"] = frequency_tuning(_through_best(larger, 1), f)[0]
         table["frequency_bandwidth"] = frequency_tuning(_through_best(f0, 1), f)[1]
+        table["frequency_bandwidth_ratio"] = low_high_ratio(table["frequency_bandwidth"].to_numpy())
+        table["frequency_selective"] = table["frequency_bandwidth"].notna()
     if size is not None:
         found = size_tuning(_through_best(_components(size)[2], 2), size["diameter"].to_numpy())
         for name in vars(found):
@@ -281,10 +313,12 @@ def tuning_table(
     if contrast is not None:
         curves = _through_best(_components(contrast)[2], 3)
         table["c50"] = half_contrast(curves, contrast["contrast"].to_numpy())
+    scale = rate_scale(*(table.loc[table["responds"], c] for c in ("max_f0", "blank")))
+    table["max_dc"] = scale(table["max_f0"].to_numpy())
     properties = table.columns[list(table.columns).index("preferred_orientation") :]
-    numbers = [c for c in properties if c != "orientation_selective"]
-    table.loc[~table["responds"], numbers] = np.nan
-    table.loc[~table["responds"], "orientation_selective"] = False
+    flags = [c for c in properties if c in FLAGS]
+    table.loc[~table["responds"], [c for c in properties if c not in flags]] = np.nan
+    table.loc[~table["responds"], flags] = False
     return table
 
 

@@ -30,6 +30,7 @@ from striate.report.page import (
     table,
     text,
 )
+from striate.report.probe import build_probe, is_probe
 
 ALPHA = 0.05
 TABLES = ("rois", "group", "taps", "null")
@@ -39,7 +40,8 @@ def build(run: str | Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
     Args:
-        run: a folder that `striate compare`, `encode`, `predict`, `demo`, `grow` or `behave` wrote.
+        run: a folder that `striate compare`, `encode`, `predict`, `demo`, `grow`, `probe` or
+            `behave` wrote.
 
     Raises:
         InputError: no run there, or one that has not got as far as its scores.
@@ -54,6 +56,8 @@ def build(run: str | Path) -> Path:
         return build_behavior(run, config)
     if is_prediction(run):
         return build_neurons(run)
+    if is_probe(config):
+        return build_probe(run)
     needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     missing = [name for name in needed if not (run / name).exists()]

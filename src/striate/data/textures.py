@@ -1,0 +1,346 @@
+"""Naturalistic textures and noise of their spectrum: made once, kept, drawn in degrees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from pydantic import Field
+
+from striate.core.cache import Cache
+from striate.core.config import Config
+from striate.core.draws import generator_at
+from striate.core.files import read_json, write_json
+from striate.core.hashing import hash_array
+from striate.data.seeds import Seed, find_seeds
+from striate.data.synthesis import Statistics, require_plenoptic, synthesize
+
+GREY = 128
+"""Pixel value of the background and the mean of every texture (papers/lcl-v2 5.1)."""
+TYPES = ("texture", "noise", "control")
+"""`control`: a second draw of noise with the spectrum of the same texture."""
+FAMILIES, SAMPLES = 15, 15
+"""Of Freeman & Ziemba's stimuli."""
+CONVERGED = 0.1
+"""Share of the first error above which a synthesis is called poor (ours)."""
+START, PHASES, CONTROL = 0, 1, 2
+"""Kinds of draws (see `core.draws`)."""
+_VERSION = 1
+
+
+class TextureConfig(Config):
+    """Which textures are made. Sizes follow Freeman & Ziemba 2013; the rest is ours."""
+
+    seeds: str | None = None
+    """Folder of pictures, one a family; None: those that installed packages ship."""
+    families: tuple[str, ...] | None = Field(None, min_length=1)
+    """Names of those to take, which are those of the files; None: the first by name."""
+    n_families: int = Field(FAMILIES, gt=0)
+    """Families at most."""
+    samples: int = Field(SAMPLES, gt=0)
+    """Textures of each family."""
+    side: int = Field(128, gt=0)
+    """Of a synthesised texture in pixels. The stimuli of the recordings have 320; a model with 28
+    pixels per degree sees 112 of them, so that more only costs time."""
+    shrink: float = Field(2.0, ge=1)
+    """By how much the middle of a picture is shrunk at most to make its seed."""
+    degrees: float = Field(4.0, gt=0)
+    """Of a texture, and the diameter of its aperture."""
+    contrast: float = Field(0.2, gt=0, le=1)
+    """Standard deviation of textures and noise over grey, the same for all."""
+    evaluations: int = Field(100, gt=0)
+    """Of the statistics and their gradient in one synthesis, at most."""
+    seed: int = Field(0, ge=0)
+
+
+def spectrally_matched_noise(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Noise with exactly the power spectrum of an image and random phases.
+
+    The phases are those of white Gaussian noise, and so Hermitian: the result is real. The mean
+    stays.
+
+    Args:
+        image: float (H, W), taken as periodic.
+        generator: of the phases.
+
+    Returns:
+        float64 (H, W).
+
+    >>> image = np.arange(16.0).reshape(4, 4)
+    >>> noise = spectrally_matched_noise(image, np.random.default_rng(0))
+    >>> np.allclose(np.abs(np.fft.fft2(noise)), np.abs(np.fft.fft2(image)))
+    True
+    """
+    spectrum = np.fft.fft2(np.asarray(image, dtype=np.float64))
+    white = np.fft.fft2(generator.standard_normal(spectrum.shape))
+    phases = np.divide(white, np.abs(white), out=np.ones_like(white), where=np.abs(white) > 0)
+    mixed = np.abs(spectrum) * phases
+    mixed[0, 0] = spectrum[0, 0]
+    return np.asarray(np.fft.ifft2(mixed).real)
+
+
+def aperture(side: int, pixels_per_degree: float, degrees: float) -> np.ndarray:
+    """A raised cosine, 1 in the centre and 0 from `degrees` / 2 on, float64 (side, side)."""
+    place = (np.arange(side) - (side - 1) / 2) / pixels_per_degree
+    radius = np.hypot(place[:, None], place) / (degrees / 2)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * radius.clip(0, 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Textures:
+    """Textures, their spectrally matched noise and a second draw of it.
+
+    Attributes:
+        images: float32 (3, n_families, n_samples, side, side), in the order of `TYPES`: contrast
+            around a mean of 0, so that a pixel value is 128 + 128 x.
+        families: their names.
+        synthesis: one row a texture: family, sample, start, end, remaining, evaluations, seconds,
+            clipped (share of pixels of it or its noise outside of what 0..255 can show).
+        degrees: of visual angle that the side spans.
+        wanted: families that were asked for.
+        notes: what a reader has to know.
+    """
+
+    images: np.ndarray
+    families: tuple[str, ...]
+    synthesis: pd.DataFrame
+    degrees: float
+    wanted: int = FAMILIES
+    notes: tuple[str, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(np.prod(self.images.shape[:3]))
+
+    def describe(self) -> str:
+        """Say what there is, and how long the synthesis took."""
+        seconds = self.synthesis["seconds"].sum() / 60
+        return (
+            f"{len(self.families)} of {self.wanted} texture families ({', '.join(self.families)}) "
+            f"x {self.images.shape[2]} samples, {self.images.shape[-1]} pixels for "
+            f"{self.degrees:g} degrees; {seconds:.1f} minutes of synthesis"
+        )
+
+    def poor(self, limit: float = CONVERGED) -> list[str]:
+        """Families whose median texture kept more than `limit` of its first error."""
+        median = self.synthesis.groupby("family", sort=False)["remaining"].median()
+        return [str(name) for name, value in median.items() if not value <= limit]
+
+    def key(self) -> dict[str, Any]:
+        """What decides the stimuli, for caches."""
+        return {"images": hash_array(self.images), "degrees": self.degrees}
+
+    def blocks(
+        self,
+        size: int,
+        pixels_per_degree: float,
+        centre: tuple[float, float] | None = None,
+        block: int = 64,
+    ) -> Iterator[np.ndarray]:
+        """Yield uint8 images (up to `block`, size, size, 3), types, families, samples in order.
+
+        Each is brought to the model's pixels per degree, seen through the aperture, and put on
+        grey with its centre on the nearest pixel to `centre`; what is outside is cut off.
+
+        Args:
+            size: side of the images in pixels.
+            pixels_per_degree: of the images.
+            centre: row and column in pixels; default the image's.
+            block: images at once, which bounds memory.
+        """
+        row, column = centre or ((size - 1) / 2, (size - 1) / 2)
+        side = max(1, round(self.degrees * pixels_per_degree))
+        window = aperture(side, pixels_per_degree, self.degrees)
+        top, left = (int(np.floor(c - (side - 1) / 2 + 0.5)) for c in (row, column))
+        inside = [slice(max(0, a), min(size, a + side)) for a in (top, left)]
+        seen = tuple(
+            slice(s.start - a, s.stop - a) for s, a in zip(inside, (top, left), strict=True)
+        )
+        flat = self.images.reshape(-1, *self.images.shape[-2:])
+        for start in range(0, len(flat), block):
+            part = flat[start : start + block]
+            out = np.full((len(part), size, size), GREY, dtype=np.uint8)
+            for i, image in enumerate(part):
+                levels = GREY * (1 + resample(image, side) * window)
+                shown = np.rint(levels[seen]).clip(0, 255).astype(np.uint8)
+                out[i, inside[0], inside[1]] = shown
+            yield np.repeat(out[..., None], 3, axis=-1)
+
+
+def resample(image: np.ndarray, side: int) -> np.ndarray:
+    """Bring a float image to (side, side), antialiased where it shrinks."""
+    if len(image) == side:
+        return image
+    picture = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
+    return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def make_textures(
+    config: TextureConfig,
+    *,
+    cache: Cache | None = None,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> Textures:
+    """Synthesise the textures that the cache does not hold yet, and make their noise.
+
+    The same settings, seeds and versions give the same textures on one kind of machine; each is
+    kept on its own as soon as it is done, so a stopped run goes on, and more samples add to those
+    there are.
+
+    Args:
+        config: which textures.
+        cache: where they are kept. Default: the user's cache.
+        device: where statistics are computed.
+        say: called with a line before a long synthesis, and after each family.
+
+    Raises:
+        InputError: seeds that cannot serve (`find_seeds`), a side that is too small, plenoptic is
+            not installed and something is to be synthesised.
+    """
+    cache = cache or Cache()
+    most = None if config.families else config.n_families
+    seeds, notes = find_seeds(config.side, config.seeds, config.families, most, config.shrink)
+    wanted = len(config.families) if config.families else config.n_families
+    if len(seeds) < wanted:
+        notes.append(
+            f"{len(seeds)} of {wanted} texture families: intervals over families are wide. Name a "
+            "folder of more seed textures: textures.seeds=FOLDER."
+        )
+    maker = _Maker(config, cache, device, say)
+    maker.announce(seeds)
+    images = np.empty(
+        (len(TYPES), len(seeds), config.samples, config.side, config.side), dtype=np.float32
+    )
+    rows = []
+    for k, seed in enumerate(seeds):
+        for i in range(config.samples):
+            texture, facts = maker.texture(seed, i)
+            trio = [texture, *(maker.noise(seed, i, texture, kind) for kind in (PHASES, CONTROL))]
+            images[:, k, i] = trio
+            clipped = float(np.mean(np.abs(trio) > 1))
+            rows.append({"family": seed.name, "sample": i, **facts, "clipped": clipped})
+        say(f"texture family {seed.name}: {maker.told(rows[-config.samples :])}")
+    table = pd.DataFrame(rows)
+    made = Textures(
+        images,
+        tuple(s.name for s in seeds),
+        table,
+        config.degrees,
+        wanted,
+        sources={s.name: s.source for s in seeds},
+    )
+    notes += _judged(made)
+    return Textures(**{**vars(made), "notes": tuple(notes)})
+
+
+def _judged(made: Textures) -> list[str]:
+    """What to know of the quality of textures."""
+    notes = []
+    for name in made.poor():
+        own = made.synthesis[made.synthesis["family"] == name]["remaining"].median()
+        notes.append(
+            f"texture family {name} converged poorly: {own:.0%} of the first error of its "
+            f"statistics remains (limit {CONVERGED:.0%}). Raise textures.evaluations or leave "
+            "it out."
+        )
+    clipped = made.synthesis.groupby("family", sort=False)["clipped"].mean()
+    for family, share in clipped.items():
+        if share > 0.001:
+            notes.append(
+                f"texture family {family}: {share:.1%} of pixels are cut off at black or white, so "
+                "texture and noise do not have quite the same spectrum. Lower textures.contrast."
+            )
+    return notes
+
+
+class _Maker:
+    """Makes single textures, or finds them."""
+
+    def __init__(
+        self, config: TextureConfig, cache: Cache, device: str, say: Callable[[str], None]
+    ) -> None:
+        self.config, self.cache, self.device, self.say = config, cache, device, say
+        self._statistics: Statistics | None = None
+
+    def _key(self, seed: Seed, sample: int) -> dict[str, Any]:
+        c = self.config
+        return {
+            "seed_texture": hash_array(seed.pixels),
+            "sample": sample,
+            "seed": c.seed,
+            "evaluations": c.evaluations,
+            "device": self.device.partition(":")[0],
+            "version": _VERSION,
+        }
+
+    def _stream(self, seed: Seed) -> int:
+        """A family's own random numbers, whichever others there are."""
+        return int(seed.hash[:8], 16)
+
+    @property
+    def statistics(self) -> Statistics:
+        if self._statistics is None:
+            self._statistics = Statistics(self.config.side, self.device)
+        return self._statistics
+
+    def announce(self, seeds: list[Seed]) -> None:
+        """Say how many textures are to be made and about how long it takes."""
+        places = [
+            self.cache.path("textures", self._key(s, i))
+            for s in seeds
+            for i in range(self.config.samples)
+        ]
+        missing = sum(not place.is_dir() for place in places)
+        if not missing:
+            return
+        require_plenoptic()
+        image = torch.rand(self.config.side, self.config.side, device=self.statistics.device)
+        took = []
+        for _ in range(3):
+            started = time.perf_counter()
+            self.statistics(image.requires_grad_(True)).sum().backward()
+            took.append(time.perf_counter() - started)
+        minutes = 1.3 * min(took) * self.config.evaluations * missing / 60
+        self.say(
+            f"{missing} of {len(places)} textures are to be synthesised: about {minutes:.1f} "
+            f"minutes on {self.device} (they are kept for all later runs)"
+        )
+
+    def texture(self, seed: Seed, sample: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """One texture as contrast around 0, and the facts of its synthesis."""
+        c = self.config
+
+        def build(place: Path) -> None:
+            found = synthesize(
+                seed.pixels,
+                generator_at(c.seed, sample, START, self._stream(seed)),
+                c.evaluations,
+                self.statistics,
+            )
+            np.save(place / "texture.npy", found.pixels)
+            names = ("start", "end", "remaining", "evaluations", "seconds")
+            write_json(place / "facts.json", {name: getattr(found, name) for name in names})
+
+        place = self.cache.get("textures", self._key(seed, sample), build)
+        pixels = np.load(place / "texture.npy").astype(np.float64)
+        facts: dict[str, Any] = read_json(place / "facts.json")
+        return c.contrast * (pixels - pixels.mean()) / pixels.std(), facts
+
+    def noise(self, seed: Seed, sample: int, texture: np.ndarray, kind: int) -> np.ndarray:
+        """Noise with the spectrum of this texture."""
+        generator = generator_at(self.config.seed, sample, kind, self._stream(seed))
+        return spectrally_matched_noise(texture, generator)
+
+    def told(self, rows: list[dict[str, Any]]) -> str:
+        """Say how well a family's synthesis went."""
+        left = float(np.median([row["remaining"] for row in rows]))
+        seconds = float(np.median([row["seconds"] for row in rows]))
+        return f"{left:.1%} of the first error remains, {seconds:.1f} s a texture (medians)"

@@ -1,0 +1,271 @@
+"""`striate probe`: in-silico physiology of models with gratings and textures, as a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from striate.core.device import device_name
+from striate.core.errors import InputError
+from striate.core.files import atomic_path, locked, write_json
+from striate.core.run import Cells, RunFolder, check_run_folder
+from striate.data.textures import TYPES, Textures, make_textures
+from striate.evaluate.distributions import Histogram, read_histograms
+from striate.evaluate.probe_config import ProbeConfig
+from striate.evaluate.probe_tables import assemble
+from striate.evaluate.properties import PROPERTIES
+from striate.evaluate.story import Options
+from striate.evaluate.texture_tuning import DIMS, texture_responses
+from striate.evaluate.tuning import Protocol, physiology, protocol, record, window
+from striate.models import Model
+
+VERSION = 1
+"""Raised when the meaning of a kept table changes, so that older ones are made again."""
+BLOCK = 64
+"""Images a forward pass."""
+COPIES = 3
+"""Times the maps of a block are held at most (ours)."""
+SPARE = 600 * 2**20
+"""Bytes that the libraries take beside that."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """One model, ready to be probed.
+
+    Attributes:
+        name: yours.
+        model: on its device.
+        taps: maps, shallow to deep.
+        fingerprint: of the model.
+    """
+
+    name: str
+    model: Model
+    taps: tuple[str, ...]
+    fingerprint: str
+
+
+def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) -> Path:
+    """Probe the units of models and write a run folder; returns it.
+
+    The folder gets `tables/tuning.parquet` and `tables/textures.parquet` (one row a unit),
+    `texture_modulation`, `texture_differences`, `texture_families`, `synthesis` and `similarity`
+    (each .parquet and .csv), `examples.npz` (textures for the report), `cells/` (finished pieces,
+    from which a stopped run goes on) and, last, `probe.json`.
+
+    Raises:
+        InputError: models, taps, seeds, settings or a folder that do not fit; what can be told
+            before anything is computed is told then.
+    """
+    options, out = options or Options(), Path(out)
+    check_run_folder(out, config, overwrite=options.overwrite)
+    published = read_histograms(config.histograms, PROPERTIES) if config.histograms else {}
+    device = device_name(config.device)
+    probed = [ready(config, name, device) for name in config.models]
+    shown = protocol(config.pixels_per_degree, config.contrast)
+    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    with locked(run.path / ".lock"):
+        (run / "probe.json").unlink(missing_ok=True)
+        started = time.monotonic()
+        cells = Cells(run / "cells")
+        for line in describe(config, probed, shown, cells):
+            options.say(line)
+        textures = None
+        if "textures" in config.stimuli:
+            textures = make_textures(
+                config.textures, cache=options.cache, device=device, say=options.say
+            )
+            options.say(textures.describe())
+        tuning, responses = _measure(config, probed, shown, textures, cells, options)
+        notes = _write(config, run, tuning, responses, textures, published)
+        facts = {
+            "models": {
+                p.name: {"id": p.model.id, "taps": p.taps, "fingerprint": p.fingerprint}
+                for p in probed
+            },
+            "notes": notes,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        write_json(run / "probe.json", facts)
+    return run.path
+
+
+def ready(config: ProbeConfig, name: str, device: str) -> Probed:
+    """Load a model and find its taps that are maps.
+
+    Raises:
+        InputError: naming the model: one that cannot be loaded, an unknown tap, no map.
+    """
+    own = config.models[name]
+    try:
+        model = own.build().to(device)
+        shapes = model.tap_shapes(own.taps)
+    except InputError as error:
+        raise InputError(f"models.{name}: {error}") from error
+    flat = [tap for tap, shape in shapes.items() if len(shape) != 3]
+    if own.taps and flat:
+        raise InputError(
+            f"models.{name}: tap {flat[0]!r} gives {shapes[flat[0]]} for an image, not a map "
+            "(C, H, W). Name taps that are maps."
+        )
+    taps = tuple(tap for tap in shapes if tap not in flat)
+    if not taps:
+        raise InputError(f"models.{name}: none of its taps is a map. Name some: models.{name}.taps")
+    return Probed(name, model, taps, model.fingerprint())
+
+
+def describe(config: ProbeConfig, probed: list[Probed], shown: Protocol, cells: Cells) -> list[str]:
+    """Say what will be done, with memory and time as far as they can be predicted."""
+    lines = [f"{p.name}: {p.model.id}, taps {', '.join(p.taps)}" for p in probed]
+    if "gratings" not in config.stimuli:
+        return lines
+    sets = (shown.orientation, shown.frequency, shown.size, shown.contrast)
+    n = sum(len(g) for g in sets if g is not None)
+    seconds, memory, missing = 0.0, 0, 0
+    for own in probed:
+        for tap in own.taps:
+            if cells.load(_grating_key(own, tap, shown)) is None:
+                missing += 1
+                took, values = _trial(own, tap)
+                seconds += took * n / BLOCK
+                memory = max(memory, COPIES * 4 * values * BLOCK)
+    if missing:
+        lines.append(
+            f"{n:,} gratings for each of {missing} taps: about {seconds / 60:.1f} minutes, at most "
+            f"{(memory + SPARE) / 1e9:.1f} GB of memory"
+        )
+    return lines
+
+
+def _trial(own: Probed, tap: str) -> tuple[float, int]:
+    """Seconds of a block of images, from a few of them, and values of its maps for one image."""
+    where = window(own.model, tap)
+    some = 8
+    grey = np.full((some, where.size, where.size, 3), 128, dtype=np.uint8)
+    values = 0
+
+    def count(module: torch.nn.Module, inputs: object, output: object) -> None:
+        nonlocal values
+        values += output.numel() if isinstance(output, torch.Tensor) else 0
+
+    leaves = [m for m in own.model.network.modules() if not any(m.children())]
+    handles = [m.register_forward_hook(count) for m in leaves]
+    try:
+        record(own.model, tap, where, [grey])
+    finally:
+        for handle in handles:
+            handle.remove()
+    started = time.perf_counter()
+    record(own.model, tap, where, [grey])
+    drawing = 2.5e-8 * BLOCK * where.size**2  # of the gratings
+    return (time.perf_counter() - started) * BLOCK / some + drawing, values // some
+
+
+def _grating_key(own: Probed, tap: str, shown: Protocol) -> dict[str, object]:
+    return {
+        "what": "gratings",
+        "model": own.fingerprint,
+        "tap": tap,
+        "protocol": repr(shown),
+        "version": VERSION,
+    }
+
+
+def _measure(
+    config: ProbeConfig,
+    probed: list[Probed],
+    shown: Protocol,
+    textures: Textures | None,
+    cells: Cells,
+    options: Options,
+) -> tuple[dict[tuple[str, str], pd.DataFrame], dict[tuple[str, str], xr.DataArray]]:
+    """Tuning tables and responses to textures by (model, tap), kept ones from `cells`."""
+    tuning, responses = {}, {}
+    for own in probed:
+        for tap in own.taps:
+            place = (own.name, tap)
+            if "gratings" in config.stimuli:
+                key = _grating_key(own, tap, shown)
+                path = cells.path(key) / "tuning.parquet"
+                if cells.load(key) is None:
+                    options.say(f"{own.name}, {tap}: gratings")
+                    with atomic_path(path) as temporary:
+                        physiology(own.model, tap, shown).to_parquet(temporary)
+                    cells.store(key, {"name": own.name})
+                tuning[place] = pd.read_parquet(path)
+            if textures is not None:
+                key = {
+                    "what": "textures",
+                    "model": own.fingerprint,
+                    "tap": tap,
+                    "textures": textures.key(),
+                    "pixels_per_degree": config.pixels_per_degree,
+                    "version": VERSION,
+                }
+                path = cells.path(key) / "responses.npz"
+                if cells.load(key) is None:
+                    options.say(f"{own.name}, {tap}: textures")
+                    found = texture_responses(
+                        own.model,
+                        tap,
+                        textures,
+                        pixels_per_degree=config.pixels_per_degree,
+                        block=BLOCK,
+                    )
+                    _save(path, {"values": found.to_numpy(), "blank": found["blank"].to_numpy()})
+                    cells.store(key, {"name": own.name})
+                responses[place] = _load(path, textures, tap)
+    return tuning, responses
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **dict(arrays))
+
+
+def _load(path: Path, textures: Textures, tap: str) -> xr.DataArray:
+    with np.load(path) as kept:
+        values, blank = kept["values"], kept["blank"]
+    coords = {
+        "type": list(TYPES),
+        "family": list(textures.families),
+        "unit": np.arange(len(blank)),
+        "blank": ("unit", blank),
+    }
+    return xr.DataArray(values, dims=DIMS, coords=coords, attrs={"tap": tap})
+
+
+def _write(
+    config: ProbeConfig,
+    run: RunFolder,
+    tuning: Mapping[tuple[str, str], pd.DataFrame],
+    responses: Mapping[tuple[str, str], xr.DataArray],
+    textures: Textures | None,
+    published: Mapping[str, Histogram],
+) -> list[str]:
+    """Write tables, examples and return what a reader has to know."""
+    tables, notes = assemble(config, tuning, responses, published)
+    if textures is not None:
+        tables["synthesis"] = textures.synthesis
+        notes = [*textures.notes, *notes]
+        _save(
+            run / "examples.npz",
+            {"images": textures.images[:, :, 0], "families": np.array(textures.families)},
+        )
+    for old in (run / "tables").glob("*.*"):  # of a run with other settings
+        old.unlink()
+    for name, table in tables.items():
+        with atomic_path(run / f"tables/{name}.parquet") as temporary:
+            table.to_parquet(temporary, index=False)
+        if name not in ("tuning", "textures"):
+            with atomic_path(run / f"tables/{name}.csv") as temporary:
+                table.to_csv(temporary, index=False)
+    return notes

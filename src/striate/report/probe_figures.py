@@ -1,0 +1,138 @@
+"""Figures of a probing run: texture modulation by stage, distributions, example textures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from striate.evaluate.distributions import Histogram, binned
+from striate.evaluate.properties import PROPERTIES
+from striate.report.filter_figures import GREY, LINES
+
+
+def modulation_by_tap(taps: pd.DataFrame) -> Figure:
+    """Mean texture modulation of each tap, shallow to deep, a panel a model.
+
+    The thick line is the 95 % interval over families, the thin one over units; grey is the control
+    of noise against noise.
+    """
+    models = list(dict.fromkeys(taps["model"]))
+    figure = Figure(figsize=(2.6 * len(models) + 0.8, 3.0), layout="constrained")
+    panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    for axes, model in zip(panels, models, strict=True):
+        own = taps[taps["model"] == model].reset_index(drop=True)
+        for name, colour, shift in (("mean", LINES[0], -0.08), ("control", GREY, 0.14)):
+            x = np.arange(len(own)) + shift
+            for kind, width in (("units", 1.0), ("families", 3.0)):
+                low, high = own[f"{name}_{kind}_low"], own[f"{name}_{kind}_high"]
+                axes.vlines(x, low, high, color=colour, lw=width, alpha=0.8)
+            axes.plot(x, own[name], "o", color=colour, ms=5, label=_NAMES[name])
+        axes.axhline(0, color="#999999", lw=0.7, zorder=0)
+        axes.set_xticks(range(len(own)), own["tap"], rotation=30, ha="right")
+        axes.set_xlim(-0.5, len(own) - 0.5)
+        axes.set_title(model, fontsize=9)
+        _bare(axes)
+    panels[0].set_ylabel("texture modulation index", fontsize=8)
+    panels[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+_NAMES = {"mean": "texture against noise", "control": "noise against noise"}
+
+
+def modulation_by_family(families: pd.DataFrame) -> Figure:
+    """Mean index of each family at each tap, a panel a model; a line is a family."""
+    models = list(dict.fromkeys(families["model"]))
+    figure = Figure(figsize=(2.6 * len(models) + 1.6, 3.0), layout="constrained")
+    panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    names = list(dict.fromkeys(families["family"]))
+    for axes, model in zip(panels, models, strict=True):
+        own = families[families["model"] == model]
+        taps = list(dict.fromkeys(own["tap"]))
+        for i, name in enumerate(names):
+            line = own[own["family"] == name].set_index("tap").reindex(taps)["index"]
+            axes.plot(range(len(taps)), line, "o-", ms=3, lw=1, color=_colour(i), label=name)
+        axes.axhline(0, color="#999999", lw=0.7, zorder=0)
+        axes.set_xticks(range(len(taps)), taps, rotation=30, ha="right")
+        axes.set_title(model, fontsize=9)
+        _bare(axes)
+    panels[0].set_ylabel("texture modulation index", fontsize=8)
+    panels[-1].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def distributions(
+    units: pd.DataFrame,
+    names: list[str],
+    there: str,
+    published: Mapping[str, Histogram] | None = None,
+) -> Figure:
+    """How properties are spread over the units of each tap of one model, a panel a property.
+
+    Args:
+        units: one row a unit, with a column `tap`.
+        names: the properties.
+        there: the column that says which units count.
+        published: histograms of neurons, drawn as grey bars, whose bins are then used.
+    """
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(2.3 * columns, 1.75 * rows), layout="constrained")
+    taps = list(dict.fromkeys(units["tap"]))
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        known = PROPERTIES[name]
+        histogram = (published or {}).get(name)
+        edges = np.array(known.edges) if histogram is None else histogram.edges
+        if histogram is not None:
+            shares = histogram.counts / histogram.counts.sum()
+            axes.stairs(shares, edges, fill=True, color="#d0d0d0", label="neurons")
+        for k, tap in enumerate(taps):
+            own = units[(units["tap"] == tap) & units[there]][name].to_numpy(dtype=float)
+            counts = binned(own, edges)
+            if counts.sum() > 0:
+                axes.stairs(counts / counts.sum(), edges, color=_colour(k), lw=1.2, label=tap)
+        if known.log and edges[0] > 0:
+            axes.set_xscale("log")
+        axes.set_xlabel(known.label, fontsize=6.5)
+        _bare(axes)
+        axes.tick_params(labelsize=6)
+        if i == 0:
+            axes.legend(fontsize=6, frameon=False)
+    return figure
+
+
+def example_textures(images: np.ndarray, families: list[str], most: int = 15) -> Figure:
+    """A texture of each family above its spectrally matched noise.
+
+    Args:
+        images: (types, n_families, side, side), contrast around 0.
+        families: their names.
+        most: families shown at most.
+    """
+    n = min(len(families), most)
+    figure = Figure(figsize=(1.15 * n + 0.2, 2.6), layout="constrained")
+    panels = figure.subplots(2, n, squeeze=False)
+    for row, kind in enumerate(("texture", "noise")):
+        for k in range(n):
+            axes = panels[row, k]
+            axes.imshow(images[row, k], cmap="gray", vmin=-0.6, vmax=0.6)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if row == 0:
+                axes.set_title(families[k], fontsize=7)
+        panels[row, 0].set_ylabel(kind, fontsize=7)
+    return figure
+
+
+def _colour(i: int) -> str:
+    return LINES[i % len(LINES)]
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=7)
