@@ -20,6 +20,7 @@ from striate.data.trials import CATEGORIES
 from striate.evaluate import BehaveConfig, Options, behave
 from striate.models import load, save
 from striate.report import build
+from striate.report.scorecard import as_table, make_scorecard
 
 # papers/lcl-v2 5.5: observers, conditions, trials an observer, accuracy, accuracy difference,
 # observed and error consistency, as printed
@@ -162,6 +163,16 @@ def test_the_page(run: Path) -> None:
     assert page.count("data:image/png;base64,") == 2
     assert "not measured" in page and "no classifier" in page
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]+"', page)
+
+
+def test_a_scorecard_shows_it(run: Path) -> None:
+    card = make_scorecard([run])
+    assert {"untuned", "outside"} <= {c.label for c in card.columns}
+    table = as_table(card)
+    shown = table[(table["status"] == "measured") & (table["model"] == "untuned")]
+    assert set(shown["measure"]) >= {"OOD accuracy", "error consistency"}
+    assert shown["ceiling_is"].eq("humans").all() and shown["ceiling"].notna().all()
+    assert any("no weights of outside" in note for note in card.notes)
 
 
 def test_again_is_the_same_without_deciding_and_other_settings_are_refused(

@@ -25,6 +25,7 @@ from striate.evaluate import (
     tune_models,
 )
 from striate.models import load
+from striate.report.scorecard import as_table, make_scorecard
 
 from .conftest import TUNING, settings, write_world
 
@@ -71,6 +72,16 @@ def test_tables_say_the_same_as_the_units(run):
     np.testing.assert_allclose(
         group.set_index(by_roi.index.names)["r"].sort_index(), by_roi.sort_index()
     )
+
+
+def test_a_scorecard_shows_a_column_a_method(run):
+    card = as_table(make_scorecard([run])).set_index(["measure", "row", "model"])
+    assert set(card.index.get_level_values("model")) == set(settings(run)["methods"])
+    group = pd.read_parquet(run / "tables" / "group.parquet")
+    for row in group[group["roi"] == "V2"].to_dict("records"):
+        cell = card.loc["V2", f"folder lh V2: r, ridge, {row['generalization']}", row["model"]]
+        assert (cell["value"], cell["low"]) == pytest.approx((row["r"], row["r_low"]), nan_ok=True)
+        assert cell["ceiling"] == pytest.approx(0.8) and cell["null_is"] == "stimuli shuffled"
 
 
 def test_netcdf_holds_the_scores(run):

@@ -14,6 +14,7 @@ from striate.cli.main import app
 from striate.core.errors import InputError
 from striate.evaluate import PredictRunConfig, predict_neurons
 from striate.report import build
+from striate.report.scorecard import as_table, make_scorecard
 from tests.data.layouts import write_freeman_ziemba
 from tests.evaluate.conftest import write_world
 
@@ -84,6 +85,13 @@ def test_from_a_config_to_a_page(place, monkeypatch):
         assert words in html
     assert not (run / "cache").exists()
     assert {"config.yaml", "provenance.json", "notes.json"} <= {p.name for p in run.iterdir()}
+    card = as_table(make_scorecard([run])).set_index(["measure", "row", "model"])
+    shown = card[card["status"] == "measured"]
+    for area in ("V1", "V2", "toy"):
+        assert set(shown.loc[area].index.get_level_values("model")) == {"net", "fixed"}
+    texture = shown.loc["V2", "FreemanZiemba2013: r, PLS", "net"]
+    assert texture["simulated"] and texture["random"] < 1 and texture["ceiling"] > 0
+    assert pd.isna(shown.loc["toy", "toy: r, ridge, best tap", "fixed"]["random"])
 
 
 def test_configs_that_cannot_be():
@@ -128,3 +136,7 @@ def test_it_of_92_images(shared_data, tmp_path):
     assert human["null"].abs().max() < 0.03
     assert np.isnan(table[table["data"] == "monkey IT"]["ceiling_low"]).all()
     assert "IT of 92 images" in build(run).read_text()
+    card = as_table(make_scorecard([run])).set_index(["row", "model"])
+    own = card.loc["human IT, 92 images: RDM spearman, deepest tap", "net"]
+    assert own["value"] == human.loc["net/stage2", "similarity"] and own["detail"] == "stage2"
+    assert own["random"] == human.loc["net@random/stage2", "similarity"]

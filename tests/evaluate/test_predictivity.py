@@ -240,7 +240,7 @@ def test_resamples_leave_out_one_movie_or_are_drawn(run, monkeypatch):
     left = load_scored(own)[place]
     assert left.jackknife
     assert left.draws.shape == (12,)
-    monkeypatch.setattr("striate.evaluate.predictivity_tables.FEW", 2)
+    monkeypatch.setattr("striate.evaluate.predictivity_scored.FEW", 2)
     drawn = load_scored(own, samples=400)[place]
     assert not drawn.jackknife
     ratio = (left.interval.high - left.interval.low) / (drawn.interval.high - drawn.interval.low)

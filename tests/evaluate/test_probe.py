@@ -21,6 +21,7 @@ from striate.evaluate.tuning import Protocol
 from striate.models import load
 from striate.models.store import save
 from striate.report import build
+from striate.report.scorecard import as_table, make_scorecard
 from tests.data.test_textures import write_seeds
 
 STAGES = [
@@ -119,6 +120,12 @@ def test_tables_and_page(run: Path) -> None:
     for heading in ("Texture modulation by stage", "Units: gratings", "Comparison with neurons"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count("data:image/png;base64,") >= 5
+    card = as_table(make_scorecard([run])).set_index("row")
+    stage = tables["texture_modulation"].iloc[1]
+    shown = card.loc["mean index, tap 2 of those probed"]
+    assert (shown["value"], shown["null"]) == (stage["mean"], stage["control"])
+    assert "mean index, tap 2 less tap 1" in card.index
+    assert "circular variance, tap 1 of those probed" in card.index
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]+"', page)
 
 

@@ -131,7 +131,7 @@ def _unknown(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> li
     """Name each unknown key, and where that key is known, or else what looks like it."""
     here = _fields_at(cls, loc[:-1])
     lines = []
-    for typed in _flat(value, ".".join(map(str, loc))):
+    for typed in flat(value, ".".join(map(str, loc))):
         leaf = typed.rpartition(".")[2]
         paths = [p for p in _paths(cls) if p.rpartition(".")[2] == leaf]
         # The nearest by the whole path first: of a mistyped section, the right one.
@@ -180,7 +180,7 @@ def differing(old: Any, new: Any) -> list[str]:
     >>> differing({"a": {"b": 1, "c": [1]}}, {"a": {"b": 2, "c": [1]}})
     ['a.b: there 1, asked for 2']
     """
-    before, after = _flat(old), _flat(new)
+    before, after = flat(old), flat(new)
     return [
         f"{key}: there {before.get(key)!r}, asked for {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())
@@ -188,7 +188,7 @@ def differing(old: Any, new: Any) -> list[str]:
     ]
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Flatten nested mappings, and lists that hold some, to dotted keys."""
     if isinstance(value, Mapping):
         pairs = [(str(k), v) for k, v in value.items()]
@@ -198,5 +198,5 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: value}
     out: dict[str, Any] = {}
     for key, inner in pairs:
-        out |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+        out |= flat(inner, f"{prefix}.{key}" if prefix else key)
     return out

@@ -22,6 +22,7 @@ from striate.evaluate.behavior_config import BehaveConfig
 from striate.evaluate.behavior_inputs import build_models, find_stimuli, predict, read_decisions
 from striate.evaluate.behavior_measures import Key, Measured, measure
 from striate.evaluate.decisions import Categories, decision_table, kept_decisions
+from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import Options
 from striate.models import Model
 
@@ -99,6 +100,9 @@ def behave(
             _parquet(every.reset_index(drop=True), run / "decisions.parquet")
         for name, table in result.tables.items():
             _parquet(table, run / "tables" / f"{name}.parquet")
+        write_models(
+            run.path, [model_record(n, m, config.models[n].group) for n, m in models.items()]
+        )
         write_json(run / "behavior.json", {"models": facts, "notes": result.notes})
     return result
 

@@ -13,8 +13,9 @@ def compare(config: CompareConfig, out: str | Path, options: Options | None = No
     """Tune and score every method of a config on one split, and write a run folder.
 
     The folder gets `config.yaml`, `provenance.json`, `splits.parquet`, `plan.json`,
-    `metrics.jsonl`, `models/`, `cells/` (kept pieces), `scores.parquet`, `scores.nc`, `tables/`,
-    `leaks.json` and `warnings.json`. A run that was stopped goes on when called again.
+    `metrics.jsonl`, `models/`, `models.json`, `cells/` (kept pieces), `scores.parquet`,
+    `scores.nc`, `tables/`, `leaks.json` and `warnings.json`. A run that was stopped goes on
+    when called again.
 
     Args:
         config: what to compare on which data.

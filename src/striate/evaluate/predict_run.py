@@ -27,6 +27,7 @@ from striate.evaluate.predictivity_tables import (
     seed_table,
 )
 from striate.evaluate.rsa_models import rsa_table, with_twins
+from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import Options
 from striate.evaluate.tables import write_table
 from striate.models import Model, load, random_twin
@@ -41,7 +42,8 @@ def predict_neurons(
 
     The folder gets `SET/MODEL-SEED/` (kept scores: a run that was stopped goes on), and
     `tables/`: `scores`, `seeds`, `differences` (each model less its random twin), `rsa` where a
-    set asks for it, `freeman_ziemba` and `freeman_ziemba_taps`, `rdms_92images`; `notes.json`.
+    set asks for it, `freeman_ziemba` and `freeman_ziemba_taps`, `rdms_92images`;
+    `models.json` and `notes.json`.
 
     Raises:
         InputError: data, models or settings that do not fit.
@@ -53,6 +55,7 @@ def predict_neurons(
     materials = {name: Material.read(name, own) for name, own in config.sets.items()}
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock", wait=False):
+        write_models(run.path, [model_record(name, model) for name, model in models.items()])
         cache = Cache(run / "cache")  # features of whole maps are large: they go with the run
         notes = [
             f"{name} has fixed filters, so it has no random-weight twin."

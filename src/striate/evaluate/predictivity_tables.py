@@ -16,152 +16,38 @@ estimate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from striate.core.errors import InputError
-from striate.core.files import read_json
-from striate.encoding import (
-    Interval,
-    compare_rdms,
-    fdr,
-    mean_interval,
-    mean_r,
-    noise_ceiling_rdms,
-    percentile_interval,
-    score_r,
-    sign_flip_p,
+from striate.encoding import fdr, mean_interval, sign_flip_p
+from striate.evaluate.predictivity_rsa import rsa_tables
+from striate.evaluate.predictivity_scored import (
+    BEST,
+    FEW,
+    Key,
+    Scored,
+    folders,
+    load_scored,
+    resampled_interval,
 )
-from striate.encoding.inference import bootstrap_counts, resampled_means
-from striate.encoding.ridge import group_numbers
-from striate.evaluate.rsa import bootstrap_p
 
-FEW = 30
-"""Images or groups below which one at a time is left out instead of a bootstrap (ours)."""
-BEST = "best tap"
-"""Name of the readout that chooses among all taps of a model."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One model's score of one readout and kind.
-
-    Attributes:
-        by_session: (S,) mean r over units.
-        draws: (samples,) mean over sessions in each resample.
-        jackknife: whether resample i is all but the i-th image or group.
-    """
-
-    by_session: np.ndarray
-    draws: np.ndarray
-    jackknife: bool = False
-
-    @property
-    def r(self) -> float:
-        """Mean over sessions."""
-        return mean_r(self.by_session)
-
-    @property
-    def interval(self) -> Interval:
-        """95 % over images or groups."""
-        return resampled_interval(self.r, self.draws, self.jackknife)[0]
-
-    def less(self, other: Scored) -> Scored:
-        """The paired difference."""
-        return Scored(self.by_session - other.by_session, self.draws - other.draws, self.jackknife)
-
-
-def resampled_interval(value: float, draws: np.ndarray, jackknife: bool) -> tuple[Interval, float]:
-    """95 % interval of a value from its resamples, and a two-sided p of zero.
-
-    >>> interval, p = resampled_interval(2.0, np.array([1.0, 2.0, 3.0]), True)
-    >>> round(interval.high, 3), round(p, 3)
-    (6.968, 0.225)
-    """
-    if not jackknife:
-        return percentile_interval(value, draws), bootstrap_p(draws)
-    known = draws[np.isfinite(draws)]
-    n = len(known)
-    if n < 2:
-        return Interval(value, float("nan"), float("nan")), float("nan")
-    error = float(np.sqrt((n - 1) / n * np.square(known - known.mean()).sum()))
-    reach = float(stats.t.ppf(0.975, n - 1)) * error
-    p = float(2 * stats.t.sf(abs(value) / error, n - 1)) if error > 0 else float(value == 0)
-    return Interval(value, value - reach, value + reach), p
-
-
-Key = tuple[str, int, str, str]
-"""Model, seed, readout, kind."""
-
-
-def folders(root: str | Path) -> list[Path]:
-    """Folders of finished scores below `root`, sorted; InputError if there are none."""
-    found = sorted(path.parent for path in Path(root).rglob("done.json"))
-    if not found:
-        raise InputError(f"{root} has no finished scores (no done.json).")
-    return found
-
-
-def load_scored(scored: Sequence[Path], samples: int = 1000, seed: int = 0) -> dict[Key, Scored]:
-    """Resample all models of one data set in the same way.
-
-    Args:
-        scored: their folders.
-        samples: number of resamples of the stimuli.
-        seed: of the draws.
-
-    Raises:
-        InputError: they were scored on other stimuli, or with other settings.
-    """
-    out: dict[Key, Scored] = {}
-    counts: dict[str, np.ndarray] = {}
-    tested: dict[str, np.ndarray] = {}
-    first: object = None
-    few = False
-    for folder in scored:
-        facts = read_json(folder / "done.json")
-        with np.load(folder / "predictions.npz") as file:
-            arrays = dict(file)
-        subjects = list(dict.fromkeys(name.split("/")[0] for name in arrays))
-        labels = {s: arrays[f"{s}/label"] for s in subjects}
-        settings = facts["key"]["config"]
-        if not tested:
-            tested, first = labels, settings
-            every = np.unique(np.concatenate(list(labels.values())))
-            few = len(every) < FEW
-            drawn = 1 - np.eye(len(every)) if few else bootstrap_counts(len(every), samples, seed)
-            counts = {s: drawn[:, np.searchsorted(every, own)] for s, own in labels.items()}
-        same = list(tested) == subjects and first == settings
-        if not same or any((tested[s].tolist() != labels[s].tolist()) for s in subjects):
-            raise InputError(
-                f"{folder} was scored on other stimuli or with other settings than {scored[0]}. "
-                "Score it again with this config, or delete it."
-            )
-        keys = [n.split("/", 1)[1] for n in arrays if n.startswith(f"{subjects[0]}/")]
-        for name in (k for k in keys if k not in ("label", "observed")):
-            readout, kind = name.rsplit("/", 1)
-            r, draws = [], []
-            for s in subjects:
-                y, x = arrays[f"{s}/observed"], arrays[f"{s}/{name}"]
-                r.append(mean_r(score_r(y, x)))
-                draws.append(_resampled(y, x, counts[s]))
-            key = (str(facts["model"]), int(facts["seed"]), readout, kind)
-            out[key] = Scored(np.array(r), np.nanmean(draws, axis=0), few)
-    return out
-
-
-def _resampled(y: np.ndarray, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean r over units in each resample; NaN in one that holds fewer than two of these stimuli."""
-    enough = (counts > 0).sum(axis=1) > 1
-    out = np.full(len(counts), np.nan)
-    out[enough] = resampled_means(y, x, counts[enough])
-    return out
+__all__ = [
+    "BEST",
+    "FEW",
+    "Key",
+    "Scored",
+    "difference_table",
+    "folders",
+    "load_scored",
+    "over_seeds",
+    "resampled_interval",
+    "rsa_tables",
+    "score_table",
+    "seed_table",
+]
 
 
 def over_seeds(scored: Mapping[Key, Scored], model: str, readout: str, kind: str) -> list[Scored]:
@@ -283,82 +169,3 @@ def difference_table(scored: Mapping[Key, Scored], reference: str, seed: int = 0
         groups = table.groupby(["readout", "kind"])["p"]
         table["q"] = groups.transform(lambda p: fdr(p.to_numpy()))
     return table
-
-
-def _part(rdms: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """RDMs of some of the stimuli, (k, n, n)."""
-    return rdms[:, rows][:, :, rows]
-
-
-def rsa_tables(
-    scored: Iterable[Path],
-    data: np.ndarray,
-    groups: Sequence[str],
-    reference: str,
-    methods: Sequence[str] = ("rho_a", "cosine"),
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """RSA of every stage's taps: similarities, and the reference's less another model's.
-
-    Intervals leave out one group of stimuli at a time.
-
-    Args:
-        scored: folders of models with `rdms.npz`.
-        data: (S, N, N) RDMs of the sessions.
-        groups: one label a stimulus (`StimulusSet.groups`).
-        reference: name of the model that others are compared with.
-        methods: `striate.encoding.rdm_compare`.
-
-    Returns:
-        One row a method x readout x model x tap with the noise ceiling; and one a method x readout
-        x other model x tap. Means over seeds.
-    """
-    rdms: list[np.ndarray] = []
-    places: dict[tuple[str, str, str], list[int]] = {}
-    for folder in scored:
-        facts = read_json(folder / "done.json")
-        with np.load(folder / "rdms.npz") as file:
-            for readout, taps in facts["readouts"].items():
-                for tap in taps if readout != BEST else ():
-                    places.setdefault((readout, str(facts["model"]), tap), []).append(len(rdms))
-                    rdms.append(file[tap])
-    models = np.array(rdms)
-    member = group_numbers(groups, models.shape[-1])
-    rows, apart = [], []
-    for method in methods:
-        whole = compare_rdms(models, data, method).mean(axis=1)
-        left = []
-        for number in range(int(member.max()) + 1):
-            kept = np.flatnonzero(member != number)
-            some = compare_rdms(_part(models, kept), _part(data, kept), method)
-            left.append(some.mean(axis=1))
-        draws = np.array(left)  # (groups, models)
-        ceiling = noise_ceiling_rdms(data, method)
-        for place, own in places.items():
-            value, _ = resampled_interval(float(whole[own].mean()), draws[:, own].mean(1), True)
-            row = {"method": method, **dict(zip(("readout", "model", "tap"), place, strict=True))}
-            rows.append(
-                {
-                    **row,
-                    "similarity": value.value,
-                    "low": value.low,
-                    "high": value.high,
-                    "seeds": len(own),
-                    "seed_low": whole[own].min(),
-                    "seed_high": whole[own].max(),
-                    "ceiling_low": ceiling[0],
-                    "ceiling_high": ceiling[1],
-                }
-            )
-            first = next((p for p in places if p[:2] == (place[0], reference)), None)
-            if first is None or place[1] == reference:
-                continue
-            gap = draws[:, places[first]].mean(1) - draws[:, own].mean(1)
-            delta = float(whole[places[first]].mean() - whole[own].mean())
-            found, p = resampled_interval(delta, gap, True)
-            values = {"delta": delta, "low": found.low, "high": found.high, "p": p}
-            apart.append({**row, "reference": reference, **values})
-    table = pd.DataFrame(apart)
-    if len(table):
-        by = table.groupby(["method", "readout"])["p"]
-        table["q"] = by.transform(lambda p: fdr(p.to_numpy()))
-    return pd.DataFrame(rows), table

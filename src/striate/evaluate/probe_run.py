@@ -21,6 +21,7 @@ from striate.evaluate.distributions import Histogram, read_histograms
 from striate.evaluate.probe_config import ProbeConfig
 from striate.evaluate.probe_tables import assemble
 from striate.evaluate.properties import PROPERTIES
+from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import Options
 from striate.evaluate.texture_tuning import DIMS, texture_responses
 from striate.evaluate.tuning import Protocol, physiology, protocol, record, window
@@ -86,6 +87,7 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
             options.say(textures.describe())
         tuning, responses = _measure(config, probed, shown, textures, cells, options)
         notes = _write(config, run, tuning, responses, textures, published)
+        write_models(run.path, [model_record(p.name, p.model) for p in probed])
         facts = {
             "models": {
                 p.name: {"id": p.model.id, "taps": p.taps, "fingerprint": p.fingerprint}

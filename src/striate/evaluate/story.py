@@ -30,6 +30,7 @@ from striate.evaluate.checks import (
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import Groups, Job
 from striate.evaluate.plan import make_plan
+from striate.evaluate.scored_models import model_record, write_models
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)
@@ -156,9 +157,12 @@ def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> R
     """
     scored: list[tables.Scored] = []
     untuned: dict[str, Path] = {}
+    known = []
     for number, job in enumerate(jobs, 1):
         options.say(f"[{number}/{len(jobs)}] {job.name}")
         model = make_model(bench, job, base)
+        group = job.method if job.name != job.method else None
+        known.append(model_record(job.name, model, group))
         for subject, targets in job.scored.items():
             chosen = None
             if bench.config.encode.protocol == "paper_a" and job.source != "untuned":
@@ -169,6 +173,7 @@ def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> R
             for target in targets:
                 kind = kind_of(model, target, bench.config.split.held_out)
                 scored.append(tables.Scored(job.method, kind, target, folder))
+    write_models(bench.folder, known)
     return _write(bench, with_controls(scored))
 
 

@@ -109,6 +109,22 @@ class Model(nn.Module):
         ]
         return hash_json(parts)
 
+    def weights_fingerprint(self) -> str:
+        """Hash of the network and its weights, by which a model is known again in another run.
+
+        Unlike `fingerprint` it leaves out the size and the cropping of images, and modules without
+        weights (some networks pad according to the size): the same model is shown images at one
+        size to decide on photographs and at another to predict neurons.
+        """
+        shape = self.preprocessing.to_dict()
+        parts = [
+            self.id.partition("@")[0],
+            hash_json(self.options),
+            hash_tensors({**dict(self.network.named_buffers()), **self.network.state_dict()}),
+            hash_json({k: v for k, v in shape.items() if k not in ("size", "resize")}),
+        ]
+        return hash_json(parts)
+
     def copy(self) -> Model:
         """Return an independent copy."""
         return copy.deepcopy(self)

@@ -83,10 +83,10 @@ def facts(values: Mapping[str, Any]) -> Raw:
     return table(["", ""], list(values.items()), names=2)
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """The whole document; it needs nothing from a network."""
+def page(title: str, parts: Iterable[str], style: str = "") -> str:
+    """The whole document, with further style; it needs nothing from a network."""
     body = "\n".join(parts)
-    style = files("striate.report").joinpath("page.css").read_text(encoding="utf-8")
+    style = files("striate.report").joinpath("page.css").read_text(encoding="utf-8") + style
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -1,0 +1,93 @@
+"""RSA of scored models: the RDMs that scoring kept, against those of the responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from striate.core.files import read_json
+from striate.encoding import compare_rdms, fdr, noise_ceiling_rdms
+from striate.encoding.ridge import group_numbers
+from striate.evaluate.predictivity_scored import BEST, resampled_interval
+
+
+def _part(rdms: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """RDMs of some of the stimuli, (k, n, n)."""
+    return rdms[:, rows][:, :, rows]
+
+
+def rsa_tables(
+    scored: Iterable[Path],
+    data: np.ndarray,
+    groups: Sequence[str],
+    reference: str,
+    methods: Sequence[str] = ("rho_a", "cosine"),
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """RSA of every stage's taps: similarities, and the reference's less another model's.
+
+    Intervals leave out one group of stimuli at a time.
+
+    Args:
+        scored: folders of models with `rdms.npz`.
+        data: (S, N, N) RDMs of the sessions.
+        groups: one label a stimulus (`StimulusSet.groups`).
+        reference: name of the model that others are compared with.
+        methods: `striate.encoding.rdm_compare`.
+
+    Returns:
+        One row a method x readout x model x tap with the noise ceiling; and one a method x readout
+        x other model x tap. Means over seeds.
+    """
+    rdms: list[np.ndarray] = []
+    places: dict[tuple[str, str, str], list[int]] = {}
+    for folder in scored:
+        facts = read_json(folder / "done.json")
+        with np.load(folder / "rdms.npz") as file:
+            for readout, taps in facts["readouts"].items():
+                for tap in taps if readout != BEST else ():
+                    places.setdefault((readout, str(facts["model"]), tap), []).append(len(rdms))
+                    rdms.append(file[tap])
+    models = np.array(rdms)
+    member = group_numbers(groups, models.shape[-1])
+    rows, apart = [], []
+    for method in methods:
+        whole = compare_rdms(models, data, method).mean(axis=1)
+        left = []
+        for number in range(int(member.max()) + 1):
+            kept = np.flatnonzero(member != number)
+            some = compare_rdms(_part(models, kept), _part(data, kept), method)
+            left.append(some.mean(axis=1))
+        draws = np.array(left)  # (groups, models)
+        ceiling = noise_ceiling_rdms(data, method)
+        for place, own in places.items():
+            value, _ = resampled_interval(float(whole[own].mean()), draws[:, own].mean(1), True)
+            row = {"method": method, **dict(zip(("readout", "model", "tap"), place, strict=True))}
+            rows.append(
+                {
+                    **row,
+                    "similarity": value.value,
+                    "low": value.low,
+                    "high": value.high,
+                    "seeds": len(own),
+                    "seed_low": whole[own].min(),
+                    "seed_high": whole[own].max(),
+                    "ceiling_low": ceiling[0],
+                    "ceiling_high": ceiling[1],
+                }
+            )
+            first = next((p for p in places if p[:2] == (place[0], reference)), None)
+            if first is None or place[1] == reference:
+                continue
+            gap = draws[:, places[first]].mean(1) - draws[:, own].mean(1)
+            delta = float(whole[places[first]].mean() - whole[own].mean())
+            found, p = resampled_interval(delta, gap, True)
+            values = {"delta": delta, "low": found.low, "high": found.high, "p": p}
+            apart.append({**row, "reference": reference, **values})
+    table = pd.DataFrame(apart)
+    if len(table):
+        by = table.groupby(["method", "readout"])["p"]
+        table["q"] = by.transform(lambda p: fdr(p.to_numpy()))
+    return pd.DataFrame(rows), table

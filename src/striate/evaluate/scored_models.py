@@ -1,0 +1,35 @@
+"""`models.json` of a run folder: which models were scored, so that other runs know them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from striate.core.files import write_json
+from striate.models import Model
+
+FILE = "models.json"
+
+
+def model_record(name: str, model: Model, group: str | None = None) -> dict[str, Any]:
+    """What a run tells of a model.
+
+    Args:
+        name: in the tables of the run.
+        model: on which scores are made.
+        group: name of the models that this is one of, such as one tuned network a session.
+    """
+    return {
+        "name": name,
+        "group": group,
+        "id": model.id,
+        "weights": model.weights_fingerprint(),
+        "fingerprint": model.fingerprint(),
+        "simulated": bool(model.provenance["simulated"]),
+    }
+
+
+def write_models(run: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write `models.json` into a run folder."""
+    write_json(run / FILE, {"models": list(records)})

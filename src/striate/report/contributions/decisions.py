@@ -1,0 +1,89 @@
+"""Decisions about objects: `striate behave`, and classifiers that were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from striate.core.errors import InputError
+from striate.core.files import read_json
+from striate.evaluate.measurement import NAN, Measurement
+from striate.report.contributions.tables import Config, rows_of, table_of
+
+HUMANS = "humans"
+BEHAVIOR = {
+    "accuracy": ("OOD accuracy", "accuracy", "higher"),
+    "error_consistency": ("error consistency", "Cohen's kappa of errors", "higher"),
+    "shape_bias": ("shape bias", "share of shape decisions", "neither"),
+}
+
+
+def behavior(run: Path, config: Config) -> Iterator[Measurement]:
+    """`striate behave`: accuracy, error consistency, shape bias; the ceiling are humans."""
+    means, every = table_of(run, "means"), table_of(run, "benchmark")
+    bias = every[every["measure"] == "shape_bias"].assign(experiments="cue-conflict")
+    human = bias.loc[bias["observer"] == HUMANS, "value"]
+    bias = bias.assign(humans=float(human.iloc[0]) if len(human) else NAN)
+    categories = table_of(run, "categories")["category"].nunique()
+    chance = {"accuracy": 1 / max(categories, 1), "error_consistency": 0.0}
+    sizes = {n: m["image_size"] for n, m in read_json(run / "behavior.json")["models"].items()}
+    for row in rows_of(pd.concat([means, bias], ignore_index=True)):
+        if row["observer"] == HUMANS or row["status"] != "measured" or pd.isna(row["value"]):
+            continue
+        if row["measure"] not in BEHAVIOR:
+            continue
+        measure, what, better = BEHAVIOR[row["measure"]]
+        yield Measurement(
+            measure=measure,
+            row=f"{what}: {_few(row['experiments'].split(', '))}",
+            model=row["observer"],
+            value=row["value"],
+            low=row["low"],
+            high=row["high"],
+            over="images and humans",
+            ceiling=row["humans"],
+            ceiling_is="humans",
+            null=chance.get(row["measure"], NAN),
+            null_is="chance",
+            better=better,
+            protocol={
+                "experiments": row["experiments"],
+                "exclude": config["exclude"],
+                "image_size": sizes.get(row["observer"]),
+            },
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names) if len(names) < 5 else f"mean of {len(names)} experiments"
+
+
+def classification(run: Path, config: Config) -> Iterator[Measurement]:
+    """`tables/accuracy.parquet`: columns `model`, `value`, and what else is known.
+
+    `data` and `measure` (such as `top-1`) name the row; `low`, `high`, `chance`, `simulated`.
+
+    Raises:
+        InputError: a needed column is missing.
+    """
+    path = run / "tables/accuracy.parquet"
+    table = pd.read_parquet(path)
+    missing = [c for c in ("model", "value") if c not in table]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]!r}; expected model and value at least.")
+    for row in rows_of(table):
+        what = [str(row[c]) for c in ("data", "measure") if c in row]
+        yield Measurement(
+            measure="classification",
+            row="accuracy" + (f": {', '.join(what)}" if what else ""),
+            model=str(row["model"]),
+            value=row["value"],
+            low=row.get("low", NAN),
+            high=row.get("high", NAN),
+            over="images",
+            null=row.get("chance", NAN),
+            null_is="chance",
+            simulated=bool(row.get("simulated", False)),
+        )

@@ -1,0 +1,239 @@
+"""One scorecard of many models: rows are measures, columns are models known by their weights.
+
+Models are matched across runs by `weights` of `models.json`, never by name. Values of settings that
+are not comparable stand in rows of their own. Where a model was measured twice in one row, the
+newer run counts and the other value is told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from striate.core.config import flat
+from striate.evaluate.measurement import MEASURES, NAN, Measurement
+from striate.report.runs import Known, Run, read_run
+
+NOT_MEASURED = "not measured"
+SAME = 1e-9
+"""Relative difference up to which two values are one (ours)."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model of a scorecard.
+
+    Attributes:
+        identity: of its weights.
+        label: unique.
+        names: in the runs.
+        id: of the network; models: how many a group holds; simulated: tuned to simulated data.
+        origin: the beginning of the weights' fingerprint, or the only run, where that is unknown.
+    """
+
+    identity: str
+    label: str
+    names: tuple[str, ...]
+    id: str
+    models: int
+    simulated: bool
+    origin: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A measurement, the run it is of, and other values of the same that do not count."""
+
+    found: Measurement
+    run: Run
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: what was measured, with the settings that set it apart from a row of its name."""
+
+    measure: str
+    what: str
+    apart: str = ""
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Everything that is shown; cells that a row lacks were not measured."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]
+
+
+def make_scorecard(folders: Sequence[str | Path]) -> Scorecard:
+    """Read run folders and model folders and line them up.
+
+    Model folders choose: where there are any, only these models are columns. Without them all
+    models of the runs are.
+
+    Raises:
+        InputError: a folder that is neither a run nor a model, or a run that is not finished.
+    """
+    places = {Path(f).resolve(): Path(f) for f in folders}
+    runs = [read_run(folder) for folder in places.values()]
+    columns, notes = _columns(runs)
+    rows, more = _rows([run for run in runs if not run.is_model], {c.identity for c in columns})
+    labels = {c.identity: c.label for c in columns}
+    return Scorecard(
+        tuple(columns),
+        tuple(rows),
+        tuple(runs),
+        (*notes, *more, *_conflicts(rows, labels), *(n for r in runs for n in r.notes)),
+    )
+
+
+def _columns(runs: Sequence[Run]) -> tuple[list[Column], list[str]]:
+    """Columns in the order in which models are met, and what to tell of their names."""
+    given = {k.identity for run in runs if run.is_model for k in run.models.values()}
+    known: dict[str, list[Known]] = {}
+    by_name: dict[str, dict[str, str]] = {}  # name, identity, origin
+    for run in runs:
+        for name, one in run.models.items():
+            known.setdefault(one.identity, []).append(one)
+            origin = one.identity[:8] if one.matched else run.folder.name
+            by_name.setdefault(name, {})[one.identity] = origin
+    shown = [i for i in known if not given or i in given]
+    columns, notes = [], []
+    for identity in shown:
+        own = known[identity]
+        names = tuple(dict.fromkeys(k.name for k in own))
+        origin = by_name[names[0]][identity]
+        label = names[0]
+        if any(len(by_name[n]) > 1 for n in names):
+            label = f"{label} ({own[0].id or 'network not told'}, {origin})"
+        simulated = any(k.simulated for k in own)
+        columns.append(Column(identity, label, names, own[0].id, own[0].models, simulated, origin))
+        if len(names) > 1:
+            notes.append(f"{', '.join(names)} are one model: their weights are the same.")
+    several = [n for n, own in by_name.items() if sum(i in shown for i in own) > 1]
+    if several:
+        verb = "are names" if len(several) > 1 else "is the name"
+        notes.append(
+            f"{', '.join(several)} {verb} of more models than one, by their weights or because a "
+            "run tells none; each has a column, with its network and where it is from."
+        )
+    left = len(known) - len(shown)
+    if left:
+        notes.append(
+            f"{left} more models of these runs are not shown, as model folders were named: leave "
+            "them out to see all."
+        )
+    return columns, notes
+
+
+def _rows(runs: Sequence[Run], shown: set[str]) -> tuple[list[Row], list[str]]:
+    """Rows in the order of `MEASURES`, then of the runs; and what to tell of their settings."""
+    places: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    cells: dict[tuple[str, str, str], dict[str, Cell]] = {}
+    for run in runs:
+        for found in run.measurements:
+            identity = run.models[found.model].identity
+            if identity not in shown or pd.isna(found.value):
+                continue
+            settings = flat({**found.protocol, "simulated": found.simulated})
+            settings = {k: v for k, v in settings.items() if v is not None}  # None: not set
+            key = json.dumps(settings, sort_keys=True, default=str)
+            places.setdefault((found.measure, found.row), {})[key] = settings
+            own = cells.setdefault((found.measure, found.row, key), {})
+            own[identity] = _newer(own.get(identity), Cell(found, run))
+    order = [*MEASURES, *(m for m, _ in places if m not in MEASURES)]
+    rows, notes = [], []
+    for measure in dict.fromkeys(order):
+        here = [place for place in places if place[0] == measure]
+        rows += [] if here else [Row(measure, "")]
+        for place in here:
+            apart = _apart(places[place])
+            if len(apart) > 1:
+                notes.append(
+                    f"{measure}, {place[1]}: measured with {len(apart)} settings that are not "
+                    f"comparable; a row each ({' | '.join(apart.values())})."
+                )
+            rows += [Row(measure, place[1], apart[key], cells[(*place, key)]) for key in apart]
+    return rows, [*_versions(runs), *notes]
+
+
+def _newer(there: Cell | None, new: Cell) -> Cell:
+    """The cell of the newer run; the other's value is kept in words where it differs."""
+    if there is None:
+        return new
+    first, last = (new, there) if new.run.started < there.run.started else (there, new)
+    a, b = first.found.value, last.found.value
+    same = abs(a - b) <= SAME * max(abs(a), abs(b), 1.0)
+    told = () if same else (f"{a:.3f} in {first.run.folder.name}",)
+    return Cell(last.found, last.run, (*first.others, *last.others, *told))
+
+
+def _apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """In words, by key, the settings in which some of them differ; '' where there is one."""
+    names = sorted({name for own in settings.values() for name in own})
+    differ = [n for n in names if len({str(own.get(n)) for own in settings.values()}) > 1]
+    return {
+        key: ", ".join(f"{n} {'–' if own.get(n) is None else own[n]}" for n in differ)
+        for key, own in settings.items()
+    }
+
+
+def _versions(runs: Sequence[Run]) -> list[str]:
+    notes = []
+    for library in ("striate", "torch"):
+        found: dict[str, list[str]] = {}
+        for run in runs:
+            found.setdefault(run.versions.get(library, "unknown"), []).append(run.folder.name)
+        if len(found) > 1:
+            told = "; ".join(f"{v}: {', '.join(own)}" for v, own in found.items())
+            notes.append(f"The runs are of different versions of {library} ({told}).")
+    return notes
+
+
+def _conflicts(rows: Sequence[Row], labels: Mapping[str, str]) -> list[str]:
+    return [
+        f"{labels[identity]}, {row.measure}, {row.what}: measured more than once with different "
+        f"values. The newest run ({cell.run.folder.name}) counts: {cell.found.value:.3f}; also "
+        f"{', '.join(cell.others)}."
+        for row in rows
+        for identity, cell in row.cells.items()
+        if cell.others
+    ]
+
+
+def as_table(card: Scorecard) -> pd.DataFrame:
+    """One row a cell: measure x model, also where nothing was measured (`status`)."""
+    out = []
+    for row in card.rows:
+        for column in card.columns:
+            cell = row.cells.get(column.identity)
+            found = cell.found if cell else None
+            numbers = ("value", "low", "high", "normalized", "ceiling", "random", "null")
+            words = ("over", "ceiling_is", "null_is", "better", "detail")
+            out.append(
+                {
+                    "measure": row.measure,
+                    "row": row.what,
+                    "settings": row.apart,
+                    "model": column.label,
+                    "names": ", ".join(column.names),
+                    "id": column.id,
+                    "weights": column.identity,
+                    "status": "measured" if found else NOT_MEASURED,
+                    **{n: getattr(found, n) if found else NAN for n in numbers},
+                    **{w: getattr(found, w) if found else "" for w in words},
+                    "simulated": bool(found and found.simulated) or column.simulated,
+                    "run": cell.run.folder.name if cell else "",
+                    "also": ", ".join(cell.others) if cell else "",
+                }
+            )
+    return pd.DataFrame(out)
