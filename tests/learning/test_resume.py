@@ -137,3 +137,27 @@ def test_growth_that_is_killed_ends_where_it_would_have(tmp_path: Path, order: s
     found = outcome(tmp_path / "whole")
     assert len(found["metrics"]) == (24 if order == "sequential" else 12)
     assert outcome(tmp_path / "killed") == found
+
+
+TRAIN = {"epochs": 4, "batch_size": 8, "learning_rate": 0.05, "checkpoint_every": 2}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},  # features of a frozen front, taken once
+        {"frozen": False, "optimizer": "adamw", "augment": {"flip": True, "shift": 1}},
+        {"frozen": False, "attack": {"eps": 0.3, "steps": 2}},
+    ],
+)
+def test_training_that_is_killed_ends_where_it_would_have(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    whole = {"verb": "train", "folder": str(tmp_path / "whole"), "config": {**TRAIN, **changes}}
+    killed = {**whole, "folder": str(tmp_path / "killed")}
+    places = [{"kill_step": 1}, {"kill_write": 1}, {"kill_step": 7}, {"term_step": 8}]
+    codes, said = run([whole, *({**killed, **place} for place in places), killed])
+    assert codes == [0, *3 * [-signal.SIGKILL], 143, 0], said
+    found = outcome(tmp_path / "whole")
+    assert [line["step"] for line in found["metrics"]] == list(range(1, 13))
+    assert outcome(tmp_path / "killed") == found

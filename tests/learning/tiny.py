@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.data.photographs import Photographs
 from striate.learning import TuneData
-from striate.models import Model, Preprocessing
+from striate.models import Model, Preprocessing, load, recognition_model
 
 SIZE = 12
 
@@ -79,3 +79,23 @@ def tiny_photographs(n: int = 12, size: int = 100) -> Photographs:
         coarse = Image.fromarray(draw.integers(0, 256, (6, 6, 3), dtype=np.uint8))
         pictures.append(np.array(coarse.resize((size + i, size))))
     return Photographs.from_images(pictures)
+
+
+def tiny_recogniser(frozen: bool = True, dropout: float = 0.2) -> Model:
+    """Two small stages and a small back-end, for 24 px and two classes."""
+    stages = [
+        {"channels": 6, "kernel": 5, "stride": 2, "pool": "none"},
+        {"channels": 8, "kernel": 3, "pool": "none"},
+    ]
+    front = load("lcl_v2@random", options={"stages": stages})
+    back = {"channels": (6, 6, 6), "hidden": 10, "grid": 2, "pool": False, "dropout": dropout}
+    return recognition_model(front, ["dark", "light"], frozen=frozen, image_size=24, back=back)
+
+
+def tiny_labelled(n: int = 30) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Noise around two greys: images, which is light, and content hashes."""
+    draw = np.random.default_rng(0)
+    labels = np.arange(n) % 2
+    centre = np.where(labels, 175, 80)[:, None, None, None]
+    images = (centre + draw.normal(0, 30, (n, 24, 24, 3))).clip(0, 255).astype(np.uint8)
+    return images, labels, [f"hash-{i}" for i in range(n)]

@@ -1,7 +1,8 @@
 """Runs learning jobs, each in a process of its own that may be killed; started by test_resume.
 
-A job: {"verb": "tune" or "grow", "folder", "config", and of "kill_step", "kill_write", "term_step",
-"hail", "twice" what shall happen}. Prints the exit codes as JSON ("hail": how often it was killed).
+A job: {"verb": "tune", "grow" or "train", "folder", "config", and of "kill_step", "kill_write",
+"term_step", "hail", "twice" what shall happen}. Prints the exit codes as JSON ("hail": how often it
+was killed).
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from typing import Any
 
 import torch
 
-from striate.learning import GrowConfig, TuneConfig, grow, tune
+from striate.learning import GrowConfig, TrainConfig, TuneConfig, grow, train, tune
 from striate.learning.grow_loop import GrowLoop
+from striate.learning.train_loop import TrainLoop
 from striate.learning.tune_loop import TuneLoop
-from tests.learning.tiny import tiny_data, tiny_model, tiny_photographs
+from tests.learning.tiny import (
+    tiny_data,
+    tiny_labelled,
+    tiny_model,
+    tiny_photographs,
+    tiny_recogniser,
+)
 
 
 def main(jobs: list[dict[str, Any]]) -> None:
@@ -76,9 +84,17 @@ def work_grow(config: dict[str, Any], folder: Path) -> None:
     grow(tiny_photographs(), GrowConfig.from_dict(config), folder, device="cpu", progress=False)
 
 
+def work_train(config: dict[str, Any], folder: Path) -> None:
+    settings = {k: v for k, v in config.items() if k not in ("frozen", "dropout")}
+    model = tiny_recogniser(config.get("frozen", True), config.get("dropout", 0.2))
+    how = TrainConfig.from_dict(settings)
+    train(model, *tiny_labelled(), how, folder, device="cpu", progress=False)
+
+
 VERBS: dict[str, tuple[type[Any], Callable[[dict[str, Any], Path], None]]] = {
     "tune": (TuneLoop, work_tune),
     "grow": (GrowLoop, work_grow),
+    "train": (TrainLoop, work_train),
 }
 
 

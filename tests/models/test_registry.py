@@ -20,6 +20,7 @@ PARAMETERS = {
     "squeezenet1_1": 1_235_496,
     "efficientnet_lite0": 4_652_008,
     "lcl_v2": 330_944,
+    "recognition": 61_101_992,
 }
 FIXED = {"gabor_energy", "scattering_v2"}
 

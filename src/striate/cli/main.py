@@ -25,6 +25,7 @@ from striate.cli import (
     probe,
     report,
     simulate,
+    train,
     tune,
 )
 from striate.core.allocator import keep_freed_memory
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-LEARNING, ASKING = (tune, grow), (encode, compare, predict, probe, behave)
+LEARNING, ASKING = (tune, grow, train), (encode, compare, predict, probe, behave)
 for verb in (demo, doctor, simulate, *LEARNING, *ASKING, report, models):
     app.command(name=verb.NAME)(verb.run)
 

@@ -23,8 +23,9 @@ from striate.data.lookalikes import SIDE, thumbnail
 T = TypeVar("T")
 _ARCHIVE = threading.Lock()
 """One thread reads an archive at a time (zipfile is not safe for more); decoding is outside."""
-Source = Path | tuple[Path, str] | np.ndarray
-"""Where an image lies: a file, a (zip file, member) pair, or uint8 RGB (H, W, 3) in memory."""
+Source = Path | tuple[Path, str] | bytes | np.ndarray
+"""Where an image lies: a file, a (zip file, member) pair, or in memory: the bytes of a file, or
+uint8 RGB (H, W, 3)."""
 
 # RuntimeError is what `zipfile` raises for a password and for an unknown compression.
 _ZIP_DAMAGE = (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -121,6 +122,8 @@ class StimulusSet:
     def _encoded(self, index: int) -> tuple[np.ndarray | Path | bytes, str]:
         """Return an image's pixels, file or bytes, and a name for messages."""
         source = self.sources[index]
+        if isinstance(source, bytes):
+            return source, f"image {self.ids[index]}"
         if not isinstance(source, tuple):
             return source, "" if isinstance(source, np.ndarray) else str(source)
         path, member = source

@@ -19,6 +19,8 @@ from striate.evaluate.probe_run import probe
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Options, Result
+from striate.evaluate.train import train_model
+from striate.evaluate.train_config import TrainRunConfig
 
 __all__ = [
     "BehaveConfig",
@@ -34,6 +36,7 @@ __all__ = [
     "Result",
     "RsaResult",
     "RunConfig",
+    "TrainRunConfig",
     "TuneRunConfig",
     "behave",
     "compare",
@@ -42,5 +45,6 @@ __all__ = [
     "probe",
     "rsa",
     "score_models",
+    "train_model",
     "tune_models",
 ]

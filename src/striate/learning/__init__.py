@@ -1,9 +1,21 @@
-"""Tuning networks to brain responses, and growing them layer by layer from photographs."""
+"""Tuning networks to brain responses, growing them from photographs, training them with labels."""
 
 from striate.learning.config import AugmentConfig, TuneConfig
 from striate.learning.grow import grow
 from striate.learning.grow_config import GrowConfig
 from striate.learning.targets import TuneData
+from striate.learning.train import train
+from striate.learning.train_config import AttackConfig, TrainConfig
 from striate.learning.tune import tune
 
-__all__ = ["AugmentConfig", "GrowConfig", "TuneConfig", "TuneData", "grow", "tune"]
+__all__ = [
+    "AttackConfig",
+    "AugmentConfig",
+    "GrowConfig",
+    "TrainConfig",
+    "TuneConfig",
+    "TuneData",
+    "grow",
+    "train",
+    "tune",
+]

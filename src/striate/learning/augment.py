@@ -26,10 +26,7 @@ def augment(
     if not config.on:
         return images
     total = len(images) if total is None else total
-    draws = torch.Generator().manual_seed(seed)
-    shift = torch.randint(-config.shift, config.shift + 1, (total, 2), generator=draws)
-    mirror = torch.rand(total, generator=draws) < 0.5
-    factor = 1 + config.brightness * (2 * torch.rand(total, generator=draws) - 1)
+    shift, mirror, factor = drawn(config, seed, total)
     mine = slice(first, first + len(images))
     out = images
     if config.shift or config.flip:
@@ -39,6 +36,15 @@ def augment(
         gain = factor[mine].to(out.device).view(-1, 1, 1, 1)
         out = (out.float() * gain).round_().clamp_(0, 255).to(torch.uint8)
     return out
+
+
+def drawn(config: AugmentConfig, seed: int, total: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw the shift (total, 2), whether to mirror (total,) and the factor (total,) of each."""
+    draws = torch.Generator().manual_seed(seed)
+    shift = torch.randint(-config.shift, config.shift + 1, (total, 2), generator=draws)
+    mirror = torch.rand(total, generator=draws) < 0.5
+    factor = 1 + config.brightness * (2 * torch.rand(total, generator=draws) - 1)
+    return shift, mirror, factor
 
 
 def _move(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:

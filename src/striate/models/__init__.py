@@ -8,6 +8,7 @@ from striate.models.receptive_field import (
     probe_receptive_field,
     receptive_field,
 )
+from striate.models.recognition import recognition_model
 from striate.models.registry import build_network, list_models, load, random_twin
 from striate.models.stages import check_stages
 from striate.models.store import is_model_folder, save
@@ -29,6 +30,7 @@ __all__ = [
     "probe_receptive_field",
     "random_twin",
     "receptive_field",
+    "recognition_model",
     "resolve_tap",
     "save",
 ]

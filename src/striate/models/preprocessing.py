@@ -54,7 +54,11 @@ class Preprocessing:
                 "images must be uint8 of shape (B, H, W, 3), found "
                 f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}."
             )
-        x = images.permute(0, 3, 1, 2).float()  # the permuted view is channels last already
+        # the permuted view is channels last already
+        return self.normalise(images.permute(0, 3, 1, 2).float())
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise RGB pixel values 0..255 (B, 3, H, W), float32; gradients flow."""
         if self.channels == "bgr":
             x = x.flip(1)
         gain = x.new_tensor([1 / (self.scale * s) for s in self.std]).view(1, 3, 1, 1)

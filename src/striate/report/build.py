@@ -31,6 +31,7 @@ from striate.report.page import (
     text,
 )
 from striate.report.probe import build_probe, is_probe
+from striate.report.training import build_training, is_training
 
 ALPHA = 0.05
 TABLES = ("rois", "group", "taps", "null")
@@ -40,8 +41,8 @@ def build(run: str | Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
     Args:
-        run: a folder that `striate compare`, `encode`, `predict`, `demo`, `grow`, `probe` or
-            `behave` wrote.
+        run: a folder that `striate compare`, `encode`, `predict`, `demo`, `grow`, `train`, `probe`
+            or `behave` wrote.
 
     Raises:
         InputError: no run there, or one that has not got as far as its scores.
@@ -51,6 +52,8 @@ def build(run: str | Path) -> Path:
         raise InputError(f"{run} is no run folder: it has no config.yaml.")
     if is_growth(run):
         return build_growth(run)
+    if is_training(run):
+        return build_training(run)
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     if is_behavior(config):
         return build_behavior(run, config)

@@ -1,0 +1,227 @@
+"""Training a recognition model as a run: labelled images in, model and generalisation out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from striate.core.device import device_name
+from striate.core.files import atomic_path, locked, read_json, write_json
+from striate.core.run import RunFolder, check_run_folder
+from striate.data import assert_unseen
+from striate.data.labelled import Labelled, check_apart
+from striate.evaluate.generalisation import CLEAN, means, score_conditions
+from striate.evaluate.story import Options
+from striate.evaluate.train_config import TrainRunConfig
+from striate.learning import TrainConfig, train
+from striate.learning.recogniser import Recogniser, cacheable
+from striate.models import Model, is_model_folder, recognition_model
+
+FEW = 16
+"""Images of the steps from which time and memory are predicted."""
+COPIES = 4
+"""Times a map's values are held at most while a step is computed (ours)."""
+SPARE = 500 * 2**20
+"""Bytes that the libraries take beside that."""
+DONE = "training.json"
+
+
+def train_model(config: TrainRunConfig, out: str | Path, options: Options | None = None) -> Path:
+    """Train a recognition model and test how it generalises; returns the run folder.
+
+    The folder gets `model/` (see `striate.learning.train`), `tables/accuracy.parquet` (one row a
+    condition), `tables/means.parquet` (one row a distortion), `decisions.npz` (the class given to
+    each test image in each condition) and, last, `training.json`.
+
+    Raises:
+        InputError: images, labels or settings that do not fit, before anything is computed.
+        LeakError: a training image, of this or of any earlier stage, is a test image.
+        DivergedError: the loss became not finite.
+    """
+    options, out = options or Options(), Path(out)
+    check_run_folder(out, config, overwrite=options.overwrite)
+    device = torch.device(device_name(config.device))
+    how = config.training
+    training, testing, notes = read_data(config)
+    model = make_model(config, training.classes)
+    assert_unseen(model.seen, testing.images.hashes, f"the front {config.front.id}")
+    plan = describe(model, training, testing, how)
+    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    with locked(run.path / ".lock"):
+        for line in (plan, *notes):
+            options.say(line)
+        if (run / DONE).exists():
+            return run.path
+        if not is_model_folder(run / "model"):
+            memory, seconds = predict_cost(model, len(training), how, device)
+            options.say(
+                f"about {memory / 1e9:.1f} GB of memory, {_about(seconds)} on {device} to train"
+            )
+        shape = model.preprocessing
+        model = train(
+            model,
+            training.images.decoded(shape.size, shape.resize, options.cache),
+            training.labels,
+            training.images.hashes,
+            how,
+            run / "model",
+            name=config.data.name or Path(config.data.train).parent.name,
+            device=str(device),
+            progress=options.progress,
+        )
+        assert_unseen(model.seen, testing.images.hashes, "the trained model")
+        table, decisions = score_conditions(
+            model,
+            np.asarray(testing.images.decoded(shape.size, shape.resize, options.cache)),
+            testing.labels,
+            config.distortions.experiments,
+            seed=config.distortions.seed,
+            cache=options.cache,
+            batch_size=config.batch_size,
+            device=str(device),
+            say=lambda name: options.say(f"testing: {name}"),
+        )
+        write_results(run.path, table, decisions, testing, model, notes)
+    return run.path
+
+
+def read_data(config: TrainRunConfig) -> tuple[Labelled, Labelled, list[str]]:
+    """Training and test images, apart from each other, and what a reader must be told."""
+    data = config.data
+    columns = {"image_column": data.image_column, "label_column": data.label_column}
+    training, testing = (Labelled.read(p, **columns) for p in (data.train, data.test))
+    if training.classes == testing.classes:  # else check_apart says how they differ
+        training = training.sample(data.train_images)
+        testing = testing.sample(data.test_images)
+    training, notes = check_apart(training, testing, data.leaks)
+    return training, testing, notes
+
+
+def make_model(config: TrainRunConfig, classes: tuple[str, ...]) -> Model:
+    """The front with an untrained back-end."""
+    seed = config.training.seed
+    return recognition_model(
+        config.front.build(seed),
+        classes,
+        tap=config.front.tap,
+        frozen=config.front.frozen,
+        image_size=config.image_size,
+        seed=seed,
+        back=config.back.to_dict(),
+    )
+
+
+def describe(model: Model, training: Labelled, testing: Labelled, config: TrainConfig) -> str:
+    """Say what will be trained."""
+    front: Any = model.network.config.front
+    size, shape = model.preprocessing.size, model.tap_shapes([f"front.{front.tap}"])
+    channels, rows, columns = next(iter(shape.values()))
+    attack = config.attack
+    learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return (
+        f"{front.id} up to {front.tap}, {'frozen' if front.frozen else 'trained too'} ({channels} "
+        f"x {rows} x {columns} at {size} px), {learns:,} parameters to learn from "
+        f"{training.describe()}; {config.epochs} epochs in batches of {config.batch_size}"
+        + (f", attacked (L2, eps {attack.eps:g}, {attack.steps} steps)" if attack.eps else "")
+        + f"; tested on {testing.describe()}"
+    )
+
+
+def predict_cost(
+    model: Model, images: int, config: TrainConfig, device: torch.device
+) -> tuple[int, float]:
+    """Predict peak memory (bytes) and time (s) of training from steps on a few grey images."""
+    recogniser = Recogniser(model.copy(), config).to(device).train()
+    size = model.preprocessing.size
+    grey = torch.full((FEW, size, size, 3), 128, dtype=torch.uint8, device=device)
+    labels = torch.zeros(FEW, dtype=torch.int64, device=device)
+    cached, values = cacheable(model, config, images), 0
+
+    def count(module: torch.nn.Module, inputs: object, output: object) -> None:
+        nonlocal values
+        values += output.numel() if isinstance(output, torch.Tensor) else 0
+
+    def step() -> None:
+        if cached:
+            recogniser(features, labels, "features")[0].backward()
+            return
+        attack = config.attack.eps
+        x = recogniser.attack(grey, labels) if attack else grey
+        recogniser(x, labels, "pixels" if attack else "images")[0].backward()
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with torch.no_grad():
+            taken = time.perf_counter()
+            features = recogniser.network.features(recogniser.model.preprocessing(grey))
+            taken = time.perf_counter() - taken
+        step()
+        handles = [m.register_forward_hook(count) for m in recogniser.modules() if not _inner(m)]
+        started = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+        for handle in handles:
+            handle.remove()
+    versions = (1 + config.augment.flip) * images if cached else 0
+    total = seconds * config.epochs * images / FEW + taken * versions / FEW
+    kept = 4 * versions * features[0].numel()
+    weights = 4 * 4 * sum(p.numel() for p in recogniser.parameters())
+    memory = COPIES * 4 * values * config.batch_size / FEW + kept + weights + SPARE
+    return int(memory), total
+
+
+def _inner(module: torch.nn.Module) -> bool:
+    return any(True for _ in module.children())
+
+
+def _about(seconds: float) -> str:
+    return "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} minutes"
+
+
+def write_results(
+    folder: Path,
+    table: pd.DataFrame,
+    decisions: np.ndarray,
+    testing: Labelled,
+    model: Model,
+    notes: list[str],
+) -> None:
+    """Write tables and decisions, and the summary last."""
+    summary = means(table)
+    for name, one in (("accuracy", table), ("means", summary)):
+        with atomic_path(folder / "tables" / f"{name}.parquet") as temporary:
+            one.to_parquet(temporary)
+    with atomic_path(folder / "decisions.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, allow_pickle=False, decisions=decisions.astype(np.int32), labels=testing.labels
+        )
+    overall = summary.loc[summary["experiment"] == "mean", "accuracy"]
+    clean = table.loc[table["experiment"] == CLEAN, ["accuracy", "low", "high"]].iloc[0]
+    network: Any = model.network
+    write_json(
+        folder / DONE,
+        {
+            "accuracy": clean.to_dict(),
+            "distorted": float(overall.iloc[0]) if len(overall) else None,
+            "front": network.config.front.to_dict(),
+            "classes": list(testing.classes),
+            "chance": 1 / len(testing.classes),
+            "test_images": len(testing),
+            "notes": notes,
+        },
+    )
+
+
+def read_results(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """The summary of a finished run, accuracy by condition, and means by distortion."""
+    folder = Path(folder)
+    accuracy, means_ = (
+        pd.read_parquet(folder / "tables" / f"{name}.parquet") for name in ("accuracy", "means")
+    )
+    return read_json(folder / DONE), accuracy, means_

@@ -1,0 +1,90 @@
+"""What `striate train` is asked for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from striate.core.config import Config
+from striate.data.distortions import SEVERITIES
+from striate.learning import TrainConfig
+from striate.models import Model, load
+
+
+class LabelledConfig(Config):
+    """Labelled images to train on and to test with."""
+
+    train: str
+    """A folder with a folder for each class, or a parquet file."""
+    test: str
+    """The same; no image of it may be among the training images."""
+    name: str = ""
+    """For the card and the report; empty: the name of the folder of `train`."""
+    image_column: str = "image"
+    label_column: str = "label"
+    train_images: int | None = Field(None, ge=2)
+    """Train on so many, as many of each class; None: on all. Chosen by content, not by a run."""
+    test_images: int | None = Field(None, ge=2)
+    leaks: Literal["error", "drop"] = "error"
+    """Training images that are test images: refuse, or leave them out of training."""
+
+
+class FrontChoice(Config):
+    """Which model's first taps come first."""
+
+    id: str = "lcl_v2"
+    """What `striate.models.load` takes: an id, `…@random`, or a model folder."""
+    weights: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    tap: str | None = None
+    """The last module taken; None: the last of the model's default taps."""
+    frozen: bool = True
+    """False: the front is trained too, with the labels."""
+
+    def build(self, seed: int) -> Model:
+        """Load the model; `seed` is that of random weights."""
+        return load(self.id, weights=self.weights, seed=seed, options=self.options)
+
+
+class BackConfig(Config):
+    """The AlexNet-shaped back-end (see `RecognitionConfig`)."""
+
+    channels: tuple[int, int, int] = (384, 256, 256)
+    norm: bool = True
+    pool: bool = True
+    grid: int = Field(6, ge=1)
+    hidden: int = Field(4096, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class DistortionConfig(Config):
+    """With which distortions generalisation is tested."""
+
+    experiments: tuple[str, ...] = tuple(SEVERITIES)
+    """Of `striate.data.distortions.SEVERITIES`; none: clean images alone."""
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        wrong = [e for e in self.experiments if e not in SEVERITIES]
+        if wrong:
+            raise ValueError(
+                f"distortions.experiments: {wrong[0]!r} is none of {', '.join(SEVERITIES)}"
+            )
+        return self
+
+
+class TrainRunConfig(Config):
+    """Data, front, back-end, training and tests of one run."""
+
+    data: LabelledConfig
+    front: FrontChoice = FrontChoice()
+    back: BackConfig = BackConfig()
+    image_size: int | None = Field(None, gt=0)
+    """Side of the images in pixels; None: the front's own. Smaller ones are enlarged."""
+    training: TrainConfig = TrainConfig()
+    distortions: DistortionConfig = DistortionConfig()
+    device: str = "auto"
+    batch_size: int = Field(256, ge=1)
+    """Images a forward pass of the tests."""

@@ -1,0 +1,154 @@
+"""The verb: train a recognition model with labels, in a folder that can be resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.core.errors import InputError
+from striate.core.hashing import hash_json
+from striate.learning.batchnorm import unshare_statistics
+from striate.learning.distributed import make_fabric
+from striate.learning.folder import claim, finished_model, folder_lock
+from striate.learning.recogniser import Recogniser, cacheable
+from striate.learning.train_config import TrainConfig
+from striate.learning.train_loop import TrainLoop
+from striate.models import Model, is_model_folder, save
+
+RECORD = "train.yaml"
+
+
+def train(
+    model: Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    hashes: Sequence[str],
+    config: TrainConfig,
+    folder: str | Path,
+    *,
+    name: str = "",
+    device: str = "auto",
+    progress: bool = True,
+) -> Model:
+    """Train a copy of a recognition model with labels.
+
+    Parthasarathy, Hénaff & Simoncelli 2024 put a deep network, trained for object recognition,
+    behind their fixed front-end (papers/lcl-v2 4); its layers and recipe are unknown to us, so
+    everything here is ours and a setting. The folder gets `network.safetensors`, `config.json` and
+    `card.md` (it can be given to `striate.models.load`), `train.yaml` (what was asked for),
+    `metrics.jsonl` (one line a step) and, while it runs, `checkpoints/`. The same call on a folder
+    that was stopped goes on from the last checkpoint (on the CPU to bitwise the same weights); on
+    a finished one it returns the model. Under torchrun the batch is shared by the processes, with
+    the statistics and the gradient of one.
+
+    Args:
+        model: a `striate.models.recognition_model`; not changed.
+        images: uint8 (N, S, S, 3) at the model's size, may be a memory map.
+        labels: (N,) places in the model's classes.
+        hashes: content hash of each image as it was given: the model must not be tested on them.
+        config: how.
+        folder: where to write.
+        name: of the data, for the card.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        progress: whether to draw a bar.
+
+    Returns:
+        The model on the CPU, in eval mode. `provenance["seen"]` has grown by `hashes`.
+
+    Raises:
+        InputError: images, labels or settings that do not fit, or a folder that holds something
+            else or was trained with other settings (the differences are listed).
+        DivergedError: the loss became not finite; the last good checkpoint is named.
+        StriateError: full disk; the last checkpoint is kept.
+        SystemExit: code 143 after SIGTERM, once a checkpoint is written.
+    """
+    folder = Path(folder)
+    model = model.copy()
+    recogniser = Recogniser(model, config)
+    labels = np.asarray(labels, np.int64)
+    _check(recogniser, images, labels, hashes)
+    fabric = make_fabric(device, config.precision)
+    record = {
+        "config": config.identity(),
+        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "data": {"images": len(images), "hash": hash_json([list(hashes), labels.tolist()])},
+    }
+    with folder_lock(folder, fabric):
+        claim(folder, RECORD, record, fabric)
+        if is_model_folder(folder):
+            return finished_model(model, folder)
+        loop = TrainLoop(fabric, recogniser, images, labels, config, folder, progress=progress)
+        loop.run()
+        recogniser.cpu()
+        unshare_statistics(recogniser)
+        for parameter in model.parameters():
+            parameter.grad = None
+        model.eval()
+        _note_provenance(model, hashes, config, name)
+        if fabric.is_global_zero:
+            save(model, folder, _facts(folder, recogniser, len(images), config, name))
+            if not config.keep_checkpoints:
+                loop.checkpoints.clear()
+        fabric.barrier()
+    return model.eval()
+
+
+def _check(
+    recogniser: Recogniser, images: np.ndarray, labels: np.ndarray, hashes: Sequence[str]
+) -> None:
+    size, classes = recogniser.model.preprocessing.size, recogniser.network.classes
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
+        raise InputError(
+            f"images must be uint8 (N, {size}, {size}, 3), as the model takes them, found "
+            f"{images.dtype} {images.shape}."
+        )
+    if not len(images) == len(labels) == len(hashes):
+        raise InputError(f"{len(images)} images, {len(labels)} labels, {len(hashes)} hashes.")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise InputError(
+            f"labels go from {labels.min()} to {labels.max()}, the model has {len(classes)} "
+            "classes, counted from 0."
+        )
+    if len(np.unique(labels)) < 2:
+        raise InputError("all training images are of one class; to tell classes apart needs two.")
+    recogniser.model.tap_shapes(["classifier"])  # the back-end finds a map that it can take
+
+
+def _note_provenance(model: Model, hashes: Sequence[str], config: TrainConfig, name: str) -> None:
+    network: Any = model.network
+    model.provenance["seen"] = sorted({*model.provenance["seen"], *hashes})
+    model.provenance["stages"].append(
+        {
+            "kind": "adversarial training" if config.attack.eps else "supervised training",
+            "data": name,
+            "images": len(hashes),
+            "classes": len(network.classes),
+            "front": "frozen" if network.frozen else "trained too",
+            "config": config.identity(),
+        }
+    )
+
+
+def _facts(
+    folder: Path, recogniser: Recogniser, images: int, config: TrainConfig, name: str
+) -> dict[str, Any]:
+    """Further lines of the card."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    front, attack = recogniser.network.config.front, config.attack
+    cached = cacheable(recogniser.model, config, images)
+    return {
+        "Front": f"{front.id} up to {front.tap}, {'frozen' if front.frozen else 'trained too'}",
+        "Classes": ", ".join(recogniser.network.classes[:12])
+        + (" …" if len(recogniser.network.classes) > 12 else ""),
+        "Trained on": f"{images:,} labelled images{f' ({name})' if name else ''}",
+        "Steps": f"{lines[-1]['step']:,} of {config.batch_size} images ({config.epochs} epochs)",
+        "Attack": f"PGD, L2, eps = {attack.eps:g}, {attack.steps} steps" if attack.eps else "none",
+        "Front's features": "taken once" if cached else "taken in every step",
+        "Time": f"{sum(line['seconds'] for line in lines) / 60:.1f} minutes",
+        "Seed": config.seed,
+        "Defaults": "Striate's own: the paper's back-end and recipe are not known to us",
+    }

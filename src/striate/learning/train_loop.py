@@ -1,0 +1,181 @@
+"""Training's own steps: shuffled batches of labelled images, attacked or not."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from striate.core.draws import share_of
+from striate.core.errors import InputError
+from striate.learning.augment import augment, drawn
+from striate.learning.batchnorm import share_statistics
+from striate.learning.distributed import all_sum
+from striate.learning.loop import Loop, draw_seed, prefetched, rate_factor
+from striate.learning.recogniser import Kind, Recogniser, cacheable, take_features
+from striate.learning.train_config import TrainConfig
+
+
+class TrainLoop(Loop):
+    """Trains a `Recogniser`.
+
+    Args:
+        fabric: launched; decides device, precision and processes.
+        recogniser: what learns, in place.
+        images: uint8 (N, H, W, 3), may be a memory map.
+        labels: int64 (N,).
+        config: how.
+        folder: where metrics.jsonl and checkpoints/ go.
+        progress: whether to draw a bar.
+
+    Raises:
+        InputError: fewer images than a batch, or fewer in a batch than two a process.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recogniser: Recogniser,
+        images: np.ndarray,
+        labels: np.ndarray,
+        config: TrainConfig,
+        folder: Path,
+        *,
+        progress: bool = True,
+    ) -> None:
+        _check_batch(config.batch_size, len(images), fabric.world_size)
+        if fabric.world_size > 1:
+            share_statistics(recogniser)
+        super().__init__(
+            fabric,
+            recogniser,
+            make_optimizer(recogniser, config),
+            folder,
+            progress=progress,
+            tensorboard=config.tensorboard,
+        )
+        self.recogniser, self.config = recogniser, config
+        self.images, self.labels = images, torch.from_numpy(labels)
+        self.features: Tensor | None = None
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch; images that do not fill a batch wait for another."""
+        return len(self.images) // self.config.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all epochs."""
+        return self.epoch_steps * self.config.epochs
+
+    def steps(self) -> Iterator[tuple[dict[str, Any], bool]]:
+        """See `Loop.steps`."""
+        at, config = self.standing, self.config
+        if at.step < self.total_steps and cacheable(
+            self.recogniser.model, config, len(self.images)
+        ):
+            self.features = take_features(self.recogniser, self.images, config.augment.flip)
+        warmup = round(config.warmup_epochs * self.epoch_steps)
+        started = time.perf_counter()
+        for step, batch in prefetched(range(at.step, self.total_steps), self._load):
+            rate = rate_factor(step, self.total_steps, warmup, config.schedule)
+            loss, right = self._step(*batch, rate)
+            at.step += 1
+            at.loss_sum, at.batch = at.loss_sum + loss, at.batch + 1
+            line: dict[str, Any] = {
+                "step": at.step,
+                "epoch": at.epoch + 1,
+                "loss": loss,
+                "accuracy": right,
+                "learning_rate": rate * config.learning_rate,
+            }
+            ended = at.batch == self.epoch_steps
+            if ended:
+                line["epoch_loss"] = at.loss_sum / at.batch
+                at.epoch, at.batch, at.loss_sum = at.epoch + 1, 0, 0.0
+            now = time.perf_counter()
+            line["seconds"], started = round(now - started, 4), now
+            every = config.checkpoint_every
+            due = at.step % every == 0 if every else ended
+            yield line, due or at.step == self.total_steps
+
+    def rows(self, step: int) -> np.ndarray:
+        """Which images a step is of, int (batch_size,); every epoch has an order of its own."""
+        epoch, place = divmod(step, self.epoch_steps)
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.images))
+        size = self.config.batch_size
+        return order[place * size : (place + 1) * size]
+
+    def _load(self, step: int) -> tuple[Tensor, Tensor, Kind]:
+        """Return what this process runs of a step: images or features, and labels."""
+        config, fabric = self.config, self.fabric
+        share = share_of(config.batch_size, fabric.global_rank, fabric.world_size)
+        rows = self.rows(step)[share]
+        labels, seed = self.labels[rows].to(fabric.device), draw_seed(config.seed, step, -1)
+        if self.features is not None:
+            mirror = drawn(config.augment, seed, config.batch_size)[1][share]
+            version = mirror.long() if config.augment.flip else torch.zeros(len(rows)).long()
+            own = torch.from_numpy(rows)
+            place = self.features.device
+            return self.features[version.to(place), own.to(place)], labels, "features"
+        images = torch.from_numpy(np.ascontiguousarray(self.images[rows])).to(fabric.device)
+        total, first = config.batch_size, share.start
+        return augment(images, config.augment, seed, total=total, first=first), labels, "images"
+
+    def _step(self, x: Tensor, labels: Tensor, kind: Kind, rate: float) -> tuple[float, float]:
+        """One optimizer step; returns mean loss and accuracy over the whole batch before it."""
+        config, fabric = self.config, self.fabric
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * rate
+        self.module.train()
+        self.recogniser.train()
+        if config.attack.eps:
+            with fabric.autocast():
+                x, kind = self.recogniser.attack(x, labels), "pixels"
+        torch.manual_seed(draw_seed(config.seed, self.standing.step, fabric.global_rank))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, right = self.module(x, labels, kind)
+        loss = loss / config.batch_size
+        totals = all_sum(torch.stack([loss.detach(), right / config.batch_size]))
+        value = float(totals[0])
+        if not math.isfinite(value):
+            raise self.diverged(
+                value,
+                f"epoch {self.standing.epoch + 1}",
+                "a lower learning_rate, warmup_epochs or precision: '32'",
+            )
+        # processes' gradients are averaged, and here they are parts of a sum
+        fabric.backward(loss * fabric.world_size)
+        self.optimizer.step()
+        return value, float(totals[1])
+
+
+def _check_batch(batch: int, images: int, processes: int) -> None:
+    if batch > images:
+        raise InputError(
+            f"a batch of {batch} images cannot be filled: there are {images}. Lower batch_size."
+        )
+    if batch < 2 * processes:
+        raise InputError(
+            f"a batch of {batch} images cannot be shared by {processes} processes: each needs two "
+            "or more. Raise batch_size or use fewer processes."
+        )
+
+
+def make_optimizer(recogniser: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW; only kernels and matrices decay (ours)."""
+    learning = [p for p in recogniser.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)

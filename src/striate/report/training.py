@@ -1,0 +1,130 @@
+"""The page of a trained recognition model: accuracy, and how it generalises. No science here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from striate.core.errors import InputError
+from striate.core.files import read_json, write_text
+from striate.report.figures import png
+from striate.report.page import (
+    Raw,
+    bullets,
+    code,
+    facts,
+    folded,
+    frame,
+    image,
+    page,
+    paragraph,
+    section,
+    text,
+)
+from striate.report.training_figures import learning_curves, severity_curves
+
+
+def is_training(run: Path) -> bool:
+    """Whether a run folder is that of `striate train`."""
+    return (run / "model" / "train.yaml").exists()
+
+
+def build_training(run: Path) -> Path:
+    """Write `report.html` into the folder of a training run and return its path.
+
+    Raises:
+        InputError: the run was stopped before its end.
+    """
+    if not (run / "training.json").exists():
+        raise InputError(
+            f"{run} has no training.json yet: the run was stopped before its end. Call the same "
+            "command again; it goes on where it was."
+        )
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    found = read_json(run / "training.json")
+    accuracy, means = (
+        pd.read_parquet(run / "tables" / f"{name}.parquet") for name in ("accuracy", "means")
+    )
+    lines = (run / "model" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    metrics = pd.DataFrame([json.loads(x) for x in lines])
+    front = found["front"]
+    title = f"Striate: recognition behind {front['id']}"
+    parts = [
+        Raw(f"<h1>{text(title)}</h1>"),
+        paragraph(_subtitle(config, found, metrics), "quiet"),
+        _answer(found),
+        bullets(found["notes"], "warn") if found["notes"] else Raw(""),
+        _distortions(accuracy, means, found["chance"]),
+        section("Training", image(png(learning_curves(metrics)), "loss and accuracy over steps")),
+        _provenance(run, config),
+    ]
+    write_text(run / "report.html", page(title, parts))
+    return run / "report.html"
+
+
+def _subtitle(config: dict[str, Any], found: dict[str, Any], metrics: pd.DataFrame) -> str:
+    front, attack = found["front"], config["training"]["attack"]
+    attacked = f", on images attacked with eps {attack['eps']:g}" if attack["eps"] else ""
+    return (
+        f"{front['id']} up to {front['tap']}, {'frozen' if front['frozen'] else 'trained too'}, "
+        f"and an AlexNet-shaped back-end{attacked}; {len(metrics):,} steps in "
+        f"{metrics['seconds'].sum() / 60:.1f} minutes. After LCL-V2Net of Parthasarathy, Hénaff & "
+        "Simoncelli 2024, whose back-end and recipe are not known to us: all settings are "
+        "Striate's own."
+    )
+
+
+def _answer(found: dict[str, Any]) -> Raw:
+    own = found["accuracy"]
+    lines = [
+        f"Accuracy on {found['test_images']:,} clean test images: {own['accuracy']:.3f} "
+        f"[{own['low']:.3f}, {own['high']:.3f}] (95 % over images); chance is "
+        f"{found['chance']:.3f}."
+    ]
+    if found["distorted"] is not None:
+        lines.append(
+            f"On distorted images: {found['distorted']:.3f} (mean over distortions, without the "
+            "conditions that the benchmark leaves out)."
+        )
+    return bullets(lines, "answer")
+
+
+def _distortions(accuracy: pd.DataFrame, means: pd.DataFrame, chance: float) -> Raw:
+    figure = severity_curves({"this model": accuracy}, chance)
+    if figure is None:
+        return Raw("")
+    shown = accuracy.drop(columns=["level"]).copy()
+    shown["excluded"] = shown["excluded"].map({True: "left out of means", False: ""})
+    note = (
+        "Accuracy over severity, mildest first; shaded: 95 % over images. Open marks are "
+        "controls, and conditions in which humans fail, which means leave out. Distortions were "
+        "made by Striate after Geirhos et al. 2018; lengths are scaled with the image."
+    )
+    return section(
+        "Generalisation",
+        paragraph(note, "quiet"),
+        image(png(figure), "accuracy over severity of each distortion"),
+        frame(means),
+        folded("Every condition", frame(shown, names=2)),
+    )
+
+
+def _provenance(run: Path, config: dict[str, Any]) -> Raw:
+    known = read_json(run / "provenance.json")
+    shown = {
+        "started": known["started"],
+        **{f"version of {k}": v for k, v in known["versions"].items()},
+        **known["machine"],
+    }
+    return section(
+        "Provenance",
+        paragraph("The command to repeat this run:"),
+        code(known["command"]),
+        facts(shown),
+        folded("Model card", code((run / "model" / "card.md").read_text(encoding="utf-8"))),
+        folded("All settings", code(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))),
+    )

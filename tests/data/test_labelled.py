@@ -1,0 +1,147 @@
+"""Labelled images from folders, parquet and data sets of torchvision's style."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from striate.core.errors import InputError, LeakError
+from striate.data.labelled import Labelled, check_apart
+
+
+def pictures(n: int, seed: int = 0) -> list[np.ndarray]:
+    draw = np.random.default_rng(seed)
+    coarse = draw.integers(0, 256, (n, 5, 5, 3), dtype=np.uint8)
+    return [np.array(Image.fromarray(c).resize((20, 20))) for c in coarse]
+
+
+def encoded(image: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+def folder(root: Path, n: int = 6, seed: int = 0) -> Path:
+    for i, image in enumerate(pictures(n, seed)):
+        place = root / ("cat", "dog")[i % 2] / "deep"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{i}.png")
+    return root
+
+
+def table(path: Path, n: int = 6, **changes: Any) -> Path:
+    values = {"image": [encoded(i) for i in pictures(n)], "label": ["cat", "dog"] * (n // 2)}
+    pd.DataFrame({**values, **changes}).to_parquet(path)
+    return path
+
+
+def test_three_sources_give_the_same(tmp_path: Path) -> None:
+    class Pets:
+        classes = ("cat", "dog")
+
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, i: int) -> tuple[Any, int]:
+            image = pictures(6)[i]
+            return (Image.fromarray(image) if i % 2 else image), i % 2
+
+    found = [
+        Labelled.read(folder(tmp_path / "f")),
+        Labelled.read(table(tmp_path / "t.parquet")),
+        Labelled.from_dataset(Pets()),
+    ]
+    content = [set(zip(x.images.hashes, x.labels.tolist(), strict=True)) for x in found]
+    assert content[0] == content[1] == content[2]
+    assert all(x.classes == ("cat", "dog") for x in found)
+    assert found[0].describe() == "6 images of 2 classes (3 a class)"
+    assert found[1].images.decoded(8).shape == (6, 8, 8, 3)
+
+
+def test_number_labels_go_by_number(tmp_path: Path) -> None:
+    one = Labelled.read(table(tmp_path / "t.parquet", label=[10, 9, 2, 10, 9, 2]))
+    assert one.classes == ("2", "9", "10") and one.labels.tolist() == [2, 1, 0, 2, 1, 0]
+    boxed = [{"bytes": encoded(i), "path": None} for i in pictures(6)]
+    assert len(Labelled.read(table(tmp_path / "u.parquet", image=boxed))) == 6
+
+
+def test_samples_are_even_and_nested(tmp_path: Path) -> None:
+    whole = Labelled.read(folder(tmp_path, 20))
+    few, more = whole.sample(6), whole.sample(10)
+    assert np.bincount(few.labels).tolist() == [3, 3]
+    assert set(few.images.ids) < set(more.images.ids)
+    assert whole.sample(6, seed=1).images.ids != few.images.ids
+    for number in (1, 21):
+        with pytest.raises(InputError, match=f"{number} images asked for, found 20"):
+            whole.sample(number)
+
+
+def test_bad_folders(tmp_path: Path) -> None:
+    one = folder(tmp_path / "a")
+    (one / "emu").mkdir()
+    with pytest.raises(InputError, match="class emu has no image"):
+        Labelled.read(one)
+    (tmp_path / "b" / "cat").mkdir(parents=True)
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "b" / "cat" / "x.png")
+    with pytest.raises(InputError, match=r"has 1 class \(cat\); to tell classes apart"):
+        Labelled.read(tmp_path / "b")
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "b" / "loose.png")
+    with pytest.raises(InputError, match=r"loose\.png lies in no class's folder"):
+        Labelled.read(tmp_path / "b")
+    broken = folder(tmp_path / "c")
+    (broken / "dog" / "deep" / "bad.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"bad\.png"):
+        _ = Labelled.read(broken).images.hashes
+    with pytest.raises(InputError, match="nowhere: does not exist"):
+        Labelled.read(tmp_path / "nowhere")
+
+
+def test_bad_tables(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"unknown column 'labels'\. Did you mean label"):
+        Labelled.read(path, label_column="labels")
+    with pytest.raises(InputError, match="row 2 has no label"):
+        Labelled.read(table(path, label=["a", "b", None, "a", "b", "a"]))
+    with pytest.raises(InputError, match="row 0 holds no encoded image, found str"):
+        Labelled.read(table(path, image=["x.png"] * 6))
+    damaged = [encoded(pictures(1)[0])[:60]] * 6
+    with pytest.raises(InputError, match="image row-0 is damaged"):
+        Labelled.read(table(path, image=damaged)).images.image(0)
+    path.write_bytes(b"no table")
+    with pytest.raises(InputError, match="cannot be read as parquet"):
+        Labelled.read(path)
+
+
+def test_bad_datasets() -> None:
+    with pytest.raises(InputError, match=r"item 0 is no image: .* found float"):
+        Labelled.from_dataset([(0.5, 1)])
+    pair = [(i, k) for k, i in enumerate(pictures(3))]
+    with pytest.raises(InputError, match="labels 0 to 2, 2 names"):
+        Labelled.from_dataset(pair, classes=["a", "b"])
+
+
+def test_train_and_test_must_be_apart(tmp_path: Path) -> None:
+    train = Labelled.read(folder(tmp_path / "train", 8))
+    test = Labelled.read(folder(tmp_path / "test", 6, seed=1))
+    assert check_apart(train, test) == (train, [])
+    source = next((tmp_path / "test" / "cat").rglob("*.png"))
+    (tmp_path / "train" / "cat" / "copy.png").write_bytes(source.read_bytes())
+    with Image.open(source) as image:
+        image.resize((40, 40)).save(tmp_path / "train" / "cat" / "larger.png")
+    leaky = Labelled.read(tmp_path / "train")
+    with pytest.raises(LeakError, match=r"1 images of .* \(first: cat/copy\.png\)"):
+        check_apart(leaky, test)
+    kept, notes = check_apart(leaky, test, "drop")
+    assert len(kept) == 9 and "cat/copy.png" not in kept.images.ids
+    assert notes[0].startswith("1 training images were left out")
+    assert "1 of 6 test images look like a training image" in notes[1]
+    (tmp_path / "test" / "emu").mkdir()
+    Image.fromarray(pictures(1, 5)[0]).save(tmp_path / "test" / "emu" / "e.png")
+    with pytest.raises(InputError, match=r"differ: emu \(2 and 3\)"):
+        check_apart(train, Labelled.read(tmp_path / "test"))
