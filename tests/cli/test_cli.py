@@ -106,8 +106,8 @@ def test_grow_ends_with_a_model_and_a_report(place):
     assert "striate grow" in (place / "grown" / "report.html").read_text()
     again = striate("report", "grown", cwd=place)
     assert again.returncode == 0 and "report: grown/report.html" in again.stdout
-    other = striate(*grow, "a=0.2", cwd=place)
-    assert other.returncode == 2 and "a: there 0.1, asked for 0.2" in other.stderr
+    other = striate(*grow, "a=0.3", cwd=place)
+    assert other.returncode == 2 and "a: there 0.2, asked for 0.3" in other.stderr
 
 
 def test_errors_are_json_too(place):
