@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -163,6 +163,7 @@ def test_clean_positions_are_those_that_more_image_around_does_not_change(
 
 @settings(max_examples=15, deadline=None)
 @given(networks(), number(1, 4))
+@example(nn.Sequential(nn.Conv2d(2, 2, 1, padding=(3, 0))), 1)  # rows and columns apart
 def test_patch_is_the_smallest_that_has_the_positions(network: nn.Sequential, n: int) -> None:
     field = receptive_field(network, "", 512, channels=2)
     assume(field.size <= 100)

@@ -107,8 +107,13 @@ class ReceptiveField(Field):
         if positions < 1:
             raise InputError(f"positions must be at least 1, found {positions}.")
         least = max(n + (positions - 1) * j for n, j in zip(self.shape, self.jumps, strict=True))
-        # the first clean position may start up to one jump inside the patch
-        for side in range(least, least + 3 * self.jump):
+        # The first clean position may start up to one jump inside the patch; where rows and columns
+        # are padded differently, those clean along one side may not be so along the other.
+        rows, columns = (
+            max(0, -(first // jump)) for first, jump in zip(self.start, self.jumps, strict=True)
+        )
+        most = least + (3 + abs(rows - columns)) * self.jump
+        for side in range(least, most):
             try:
                 clean = self.clean(side)
             except InputError:  # too small for the network as a whole
@@ -116,7 +121,7 @@ class ReceptiveField(Field):
             if clean.stop - clean.start >= positions:
                 return side
         raise InputError(
-            f"tap {self.tap!r}: no square input of {least} to {least + 3 * self.jump - 1} pixels "
+            f"tap {self.tap!r}: no square input of {least} to {most - 1} pixels "
             f"has {positions} x {positions} positions that no padding touches."
         )
 
