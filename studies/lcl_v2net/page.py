@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 from scipy.stats import t as student
 
-from striate.evaluate.train import read_results
+from striate.evaluate.train_results import read_results
 from striate.report.figures import label
 from striate.report.training_figures import severity_curves
 

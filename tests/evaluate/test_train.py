@@ -16,9 +16,10 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.evaluate import Options, TrainRunConfig, train_model
 from striate.evaluate.generalisation import means, score_conditions
-from striate.evaluate.train import read_results
+from striate.evaluate.train_results import read_results
 from striate.models import load, save
 from striate.report import build
+from striate.report.runs import read_run
 from tests.learning.tiny import tiny_labelled, tiny_recogniser
 
 
@@ -85,6 +86,9 @@ def test_what_a_run_holds(run: Path, world: Path) -> None:
     counted = accuracy[(accuracy["experiment"] == "contrast") & ~accuracy["excluded"]]
     assert mean["accuracy"].iloc[0] == pytest.approx(counted["accuracy"].mean())
     assert list(counted["severity"]) == ["c50", "c30", "c15", "c10", "c05"]
+    first, overall = read_run(run).measurements
+    assert first.value == accuracy["accuracy"].iloc[0] and first.null == 0.5
+    assert overall.value == mean["accuracy"].iloc[-1] and "2 distortions" in overall.row
     model = load(run / "model")
     assert len(model.seen) == 32 and model.preprocessing.size == 24
 

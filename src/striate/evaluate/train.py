@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from striate.core.device import device_name
-from striate.core.files import atomic_path, locked, read_json, write_json
+from striate.core.files import locked
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import assert_unseen
 from striate.data.labelled import Labelled, check_apart
-from striate.evaluate.generalisation import CLEAN, means, score_conditions
+from striate.evaluate.generalisation import score_conditions
 from striate.evaluate.story import Options
 from striate.evaluate.train_config import TrainRunConfig
+from striate.evaluate.train_results import DONE, write_results
 from striate.learning import TrainConfig, train
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.models import Model, is_model_folder, recognition_model
@@ -28,14 +28,13 @@ COPIES = 4
 """Times a map's values are held at most while a step is computed (ours)."""
 SPARE = 500 * 2**20
 """Bytes that the libraries take beside that."""
-DONE = "training.json"
 
 
 def train_model(config: TrainRunConfig, out: str | Path, options: Options | None = None) -> Path:
     """Train a recognition model and test how it generalises; returns the run folder.
 
-    The folder gets `model/` (see `striate.learning.train`), `tables/accuracy.parquet` (one row a
-    condition), `tables/means.parquet` (one row a distortion), `decisions.npz` (the class given to
+    The folder gets `model/` (see `striate.learning.train`), `tables/conditions.parquet` (accuracy
+    in each), `tables/distortions.parquet` (means of each), `decisions.npz` (the class given to
     each test image in each condition) and, last, `training.json`.
 
     Raises:
@@ -86,7 +85,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
             device=str(device),
             say=lambda name: options.say(f"testing: {name}"),
         )
-        write_results(run.path, table, decisions, testing, model, notes)
+        write_results(run.path, config, table, decisions, testing, model, notes)
     return run.path
 
 
@@ -182,46 +181,3 @@ def _inner(module: torch.nn.Module) -> bool:
 
 def _about(seconds: float) -> str:
     return "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} minutes"
-
-
-def write_results(
-    folder: Path,
-    table: pd.DataFrame,
-    decisions: np.ndarray,
-    testing: Labelled,
-    model: Model,
-    notes: list[str],
-) -> None:
-    """Write tables and decisions, and the summary last."""
-    summary = means(table)
-    for name, one in (("accuracy", table), ("means", summary)):
-        with atomic_path(folder / "tables" / f"{name}.parquet") as temporary:
-            one.to_parquet(temporary)
-    with atomic_path(folder / "decisions.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, allow_pickle=False, decisions=decisions.astype(np.int32), labels=testing.labels
-        )
-    overall = summary.loc[summary["experiment"] == "mean", "accuracy"]
-    clean = table.loc[table["experiment"] == CLEAN, ["accuracy", "low", "high"]].iloc[0]
-    network: Any = model.network
-    write_json(
-        folder / DONE,
-        {
-            "accuracy": clean.to_dict(),
-            "distorted": float(overall.iloc[0]) if len(overall) else None,
-            "front": network.config.front.to_dict(),
-            "classes": list(testing.classes),
-            "chance": 1 / len(testing.classes),
-            "test_images": len(testing),
-            "notes": notes,
-        },
-    )
-
-
-def read_results(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    """The summary of a finished run, accuracy by condition, and means by distortion."""
-    folder = Path(folder)
-    accuracy, means_ = (
-        pd.read_parquet(folder / "tables" / f"{name}.parquet") for name in ("accuracy", "means")
-    )
-    return read_json(folder / DONE), accuracy, means_

@@ -16,6 +16,7 @@ from striate.core.errors import InputError
 from striate.core.files import read_json
 from striate.core.hashing import hash_json
 from striate.encoding.inference import mean_interval
+from striate.evaluate.measurement import FILE as SCORED
 from striate.evaluate.measurement import Measurement
 from striate.evaluate.scored_models import FILE as MODELS
 from striate.evaluate.scored_models import model_record
@@ -89,9 +90,10 @@ def read_run(folder: str | Path) -> Run:
         what = "is no run or model folder: it has no config.yaml and no config.json"
         raise InputError(
             f"{folder} {what if folder.is_dir() else 'does not exist'}. Give folders that striate "
-            "predict, probe, behave, compare or encode wrote, or folders of models."
+            "predict, probe, behave, train, compare or encode wrote, or folders of models."
         )
-    if is_model_folder(folder / "model"):  # grown: a model, and nothing that is scored
+    scored = (folder / SCORED).exists()
+    if is_model_folder(folder / "model") and not scored:  # grown: nothing was measured
         return _model(folder / "model", folder.resolve().name)
     config = read_yaml(folder / "config.yaml")
     if any(config.keys() >= set(k) and not (folder / last).exists() for k, last in ENDS):

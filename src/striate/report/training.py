@@ -11,6 +11,7 @@ import yaml
 
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_text
+from striate.evaluate.train_results import read_results
 from striate.report.figures import png
 from striate.report.page import (
     Raw,
@@ -45,10 +46,7 @@ def build_training(run: Path) -> Path:
             "command again; it goes on where it was."
         )
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    found = read_json(run / "training.json")
-    accuracy, means = (
-        pd.read_parquet(run / "tables" / f"{name}.parquet") for name in ("accuracy", "means")
-    )
+    found, accuracy, means = read_results(run)
     lines = (run / "model" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     metrics = pd.DataFrame([json.loads(x) for x in lines])
     front = found["front"]

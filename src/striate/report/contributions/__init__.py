@@ -40,6 +40,5 @@ READERS: dict[str, Reader] = {
     "tables/similarity.parquet": units.properties,
     "tables/means.parquet": decisions.behavior,
     "tables/group.parquet": neurons.encoding,
-    "tables/accuracy.parquet": decisions.classification,
 }
 """By the table that says a run has something to tell."""

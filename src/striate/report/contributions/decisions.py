@@ -1,4 +1,4 @@
-"""Decisions about objects: `striate behave`, and classifiers that were trained."""
+"""Decisions about objects: `striate behave`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from striate.core.errors import InputError
 from striate.core.files import read_json
 from striate.evaluate.measurement import NAN, Measurement
 from striate.report.contributions.tables import Config, rows_of, table_of
@@ -58,32 +57,3 @@ def behavior(run: Path, config: Config) -> Iterator[Measurement]:
 
 def _few(names: list[str]) -> str:
     return ", ".join(names) if len(names) < 5 else f"mean of {len(names)} experiments"
-
-
-def classification(run: Path, config: Config) -> Iterator[Measurement]:
-    """`tables/accuracy.parquet`: columns `model`, `value`, and what else is known.
-
-    `data` and `measure` (such as `top-1`) name the row; `low`, `high`, `chance`, `simulated`.
-
-    Raises:
-        InputError: a needed column is missing.
-    """
-    path = run / "tables/accuracy.parquet"
-    table = pd.read_parquet(path)
-    missing = [c for c in ("model", "value") if c not in table]
-    if missing:
-        raise InputError(f"{path} has no column {missing[0]!r}; expected model and value at least.")
-    for row in rows_of(table):
-        what = [str(row[c]) for c in ("data", "measure") if c in row]
-        yield Measurement(
-            measure="classification",
-            row="accuracy" + (f": {', '.join(what)}" if what else ""),
-            model=str(row["model"]),
-            value=row["value"],
-            low=row.get("low", NAN),
-            high=row.get("high", NAN),
-            over="images",
-            null=row.get("chance", NAN),
-            null_is="chance",
-            simulated=bool(row.get("simulated", False)),
-        )

@@ -1,0 +1,111 @@
+"""What `striate train` writes of a model that was tested: tables, decisions, summary, scorecard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from striate.core.files import atomic_path, read_json, write_json
+from striate.core.hashing import hash_json
+from striate.data.labelled import Labelled
+from striate.evaluate.generalisation import CLEAN, means
+from striate.evaluate.measurement import FILE, NAN, Measurement, write_measurements
+from striate.evaluate.scored_models import model_record, write_models
+from striate.evaluate.train_config import TrainRunConfig
+from striate.models import Model
+
+DONE = "training.json"
+TABLES = ("conditions", "distortions")
+"""Accuracy in each condition of a distortion, and its mean over those that count."""
+
+
+def write_results(
+    folder: Path,
+    config: TrainRunConfig,
+    table: pd.DataFrame,
+    decisions: np.ndarray,
+    testing: Labelled,
+    model: Model,
+    notes: list[str],
+) -> None:
+    """Write tables, decisions and what a scorecard takes, and the summary last."""
+    summary = means(table)
+    for name, one in zip(TABLES, (table, summary), strict=True):
+        with atomic_path(folder / "tables" / f"{name}.parquet") as temporary:
+            one.to_parquet(temporary)
+    with atomic_path(folder / "decisions.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, allow_pickle=False, decisions=decisions.astype(np.int32), labels=testing.labels
+        )
+    name = f"classifier on {config.front.id}"
+    write_measurements(folder / FILE, _measurements(name, config, table, summary, testing))
+    write_models(folder, [model_record(name, model)])
+    overall = summary.loc[summary["experiment"] == "mean", "accuracy"]
+    clean = table.loc[table["experiment"] == CLEAN, ["accuracy", "low", "high"]].iloc[0]
+    network: Any = model.network
+    write_json(
+        folder / DONE,
+        {
+            "accuracy": clean.to_dict(),
+            "distorted": float(overall.iloc[0]) if len(overall) else None,
+            "front": network.config.front.to_dict(),
+            "classes": list(testing.classes),
+            "chance": 1 / len(testing.classes),
+            "test_images": len(testing),
+            "notes": notes,
+        },
+    )
+
+
+def _measurements(
+    name: str,
+    config: TrainRunConfig,
+    table: pd.DataFrame,
+    summary: pd.DataFrame,
+    testing: Labelled,
+) -> list[Measurement]:
+    """Accuracy on the test images as they are, and the mean over their distortions."""
+    data = config.data.name or Path(config.data.test).parent.name
+    protocol = {"test_images": hash_json(sorted(testing.images.hashes))}
+    facts: dict[str, Any] = {
+        "measure": "classification",
+        "model": name,
+        "null": 1 / len(testing.classes),
+        "null_is": "chance",
+    }
+    clean = table[table["experiment"] == CLEAN].iloc[0]
+    found = [
+        Measurement(
+            row=f"accuracy: {data}",
+            value=float(clean["accuracy"]),
+            low=float(clean["low"]),
+            high=float(clean["high"]),
+            over="images",
+            protocol=protocol,
+            **facts,
+        )
+    ]
+    overall = summary.loc[summary["experiment"] == "mean", "accuracy"]
+    if len(overall):
+        experiments = sorted(set(summary["experiment"]) - {"mean"})
+        found.append(
+            Measurement(
+                row=f"accuracy: {data}, mean of {len(experiments)} distortions",
+                value=float(overall.iloc[0]),
+                low=NAN,
+                high=NAN,
+                protocol={**protocol, "distortions": experiments},
+                **facts,
+            )
+        )
+    return found
+
+
+def read_results(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """The summary of a finished run, accuracy by condition, and means by distortion."""
+    folder = Path(folder)
+    accuracy, means_ = (pd.read_parquet(folder / "tables" / f"{name}.parquet") for name in TABLES)
+    return read_json(folder / DONE), accuracy, means_
