@@ -108,6 +108,11 @@ def test_grow_ends_with_a_model_and_a_report(place):
     assert again.returncode == 0 and "report: grown/report.html" in again.stdout
     other = striate(*grow, "a=0.3", cwd=place)
     assert other.returncode == 2 and "a: there 0.2, asked for 0.3" in other.stderr
+    # what was learned with one setting never goes on with another
+    before = (place / "grown" / "config.yaml").read_text()
+    other = striate(*grow, "a=0.3", "--overwrite", cwd=place)
+    assert other.returncode == 2 and "a: there 0.2, asked for 0.3" in other.stderr
+    assert (place / "grown" / "config.yaml").read_text() == before
 
 
 def test_errors_are_json_too(place):

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from striate.cli.common import ConfigFile, Json, Out, Overrides, Quiet, options, tell_json
+from striate.cli.common import (
+    ConfigFile,
+    Json,
+    Out,
+    Overrides,
+    Overwrite,
+    Quiet,
+    options,
+    tell_json,
+)
 
 NAME = "grow"
 
@@ -13,6 +22,7 @@ def run(
     overrides: Overrides = None,
     config: ConfigFile = None,
     out: Out = Path("striate-grow"),
+    overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -23,7 +33,7 @@ def run(
     from striate.evaluate import GrowRunConfig, grow_model
     from striate.report import build
 
-    how = options(as_json, quiet)
+    how = options(as_json, quiet, overwrite)
     folder = grow_model(GrowRunConfig.load(config, overrides or ()), out, how)
     page = build(folder)
     how.say(f"model: {folder}")

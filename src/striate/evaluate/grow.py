@@ -22,7 +22,7 @@ from striate.evaluate.pooling import pooling_maps
 from striate.evaluate.story import Options
 from striate.evaluate.tuning import physiology
 from striate.learning import GrowConfig, grow
-from striate.learning.grow import make_learner
+from striate.learning.grow import check_growth, make_learner
 from striate.learning.padding import without_padding
 from striate.models import Model, is_model_folder, load, receptive_field
 from striate.models.receptive_field import ReceptiveField
@@ -76,6 +76,7 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         in_memory=how.patches.in_memory,
         cache=options.cache,
     )
+    check_growth(photographs, how, out / "model")  # before the config there is written anew
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         options.say(photographs.describe())

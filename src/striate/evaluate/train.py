@@ -20,6 +20,7 @@ from striate.evaluate.train_config import TrainRunConfig
 from striate.evaluate.train_results import DONE, write_results
 from striate.learning import TrainConfig, train
 from striate.learning.recogniser import Recogniser, cacheable
+from striate.learning.train import check_training
 from striate.models import Model, is_model_folder, recognition_model
 
 FEW = 16
@@ -50,6 +51,8 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     model = make_model(config, training.classes)
     assert_unseen(model.seen, testing.images.hashes, f"the front {config.front.id}")
     plan = describe(model, training, testing, how)
+    # before the config there is written anew
+    check_training(model, training.labels, training.images.hashes, how, out / "model")
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         for line in (plan, *notes):

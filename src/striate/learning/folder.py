@@ -46,6 +46,18 @@ def claim(folder: Path, name: str, record: Mapping[str, Any], fabric: Fabric) ->
             )
         write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))
     fabric.barrier()
+    check_claim(folder, name, record)
+
+
+def check_claim(folder: Path, name: str, record: Mapping[str, Any]) -> None:
+    """Refuse a folder that is for something else; writes nothing.
+
+    Raises:
+        InputError: the folder holds a run with other settings (they are listed).
+    """
+    path = folder / name
+    if not path.exists():
+        return
     try:
         known = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -18,7 +18,7 @@ from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
 from striate.learning.batchnorm import calibrate, unshare_statistics
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import claim, finished_model, folder_lock
+from striate.learning.folder import check_claim, claim, finished_model, folder_lock
 from striate.learning.grow_config import GrowConfig
 from striate.learning.grow_loop import GrowLoop
 from striate.learning.layerwise import Layerwise
@@ -76,11 +76,7 @@ def grow(
     fabric = make_fabric(device, config.precision)
     _check_batch(config, fabric.world_size)
     train, held = photographs.hold_out(config.patches.held_out, config.seed)
-    record = {
-        "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
-        "photographs": {"number": len(train), "hash": hash_json(sorted(train.hashes))},
-    }
+    record = _record(model, train, config)
     with folder_lock(folder, fabric):
         claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
@@ -109,6 +105,26 @@ def grow(
                 loop.checkpoints.clear()
         fabric.barrier()
     return model.eval()
+
+
+def check_growth(photographs: Photographs, config: GrowConfig, folder: str | Path) -> None:
+    """Refuse a folder that holds a model grown otherwise; writes nothing.
+
+    Raises:
+        InputError: other photographs or settings were used there (the differences are listed).
+    """
+    model = load("lcl_v2@random", seed=config.seed, options=config.network.to_dict())
+    train, _ = photographs.hold_out(config.patches.held_out, config.seed)
+    check_claim(Path(folder), RECORD, _record(model, train, config))
+
+
+def _record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, Any]:
+    """What a folder is claimed for."""
+    return {
+        "config": config.identity(),
+        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "photographs": {"number": len(train), "hash": hash_json(sorted(train.hashes))},
+    }
 
 
 def _at_least(photographs: Photographs, side: int) -> Photographs:

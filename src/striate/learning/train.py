@@ -13,7 +13,7 @@ from striate.core.errors import InputError
 from striate.core.hashing import hash_json
 from striate.learning.batchnorm import unshare_statistics
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import claim, finished_model, folder_lock
+from striate.learning.folder import check_claim, claim, finished_model, folder_lock
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train_config import TrainConfig
 from striate.learning.train_loop import TrainLoop
@@ -72,11 +72,7 @@ def train(
     labels = np.asarray(labels, np.int64)
     _check(recogniser, images, labels, hashes)
     fabric = make_fabric(device, config.precision)
-    record = {
-        "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
-        "data": {"images": len(images), "hash": hash_json([list(hashes), labels.tolist()])},
-    }
+    record = _record(model, labels, hashes, config)
     with folder_lock(folder, fabric):
         claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
@@ -95,6 +91,33 @@ def train(
                 loop.checkpoints.clear()
         fabric.barrier()
     return model.eval()
+
+
+def check_training(
+    model: Model,
+    labels: Sequence[int] | np.ndarray,
+    hashes: Sequence[str],
+    config: TrainConfig,
+    folder: str | Path,
+) -> None:
+    """Refuse a folder that holds a model trained otherwise; writes nothing.
+
+    Raises:
+        InputError: another model, other images or settings were used there (they are listed).
+    """
+    labels = np.asarray(labels, np.int64)
+    check_claim(Path(folder), RECORD, _record(model, labels, hashes, config))
+
+
+def _record(
+    model: Model, labels: np.ndarray, hashes: Sequence[str], config: TrainConfig
+) -> dict[str, Any]:
+    """What a folder is claimed for."""
+    return {
+        "config": config.identity(),
+        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "data": {"images": len(hashes), "hash": hash_json([list(hashes), labels.tolist()])},
+    }
 
 
 def _check(
