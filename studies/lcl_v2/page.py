@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -444,7 +445,7 @@ def repeat_part(scores: Scores) -> str:
     grown = []
     for model in scores.grown:
         known = json.loads((_run(model) / "provenance.json").read_text(encoding="utf-8"))
-        grown.append(f"    {known['command']}")
+        grown.append(f"    {_places(known['command'])}")
     checks = [(facts["model"], one) for _, facts in scores.done for one in facts["leaks"]]
     seen = max((one["seen"] for _, one in checks), default=0)
     seconds = pd.Series([facts["seconds"] for _, facts in scores.done])
@@ -463,6 +464,11 @@ def repeat_part(scores: Scores) -> str:
         "\n".join("    " + x for x in yaml.safe_dump(scores.config, sort_keys=False).splitlines()),
     ]
     return "\n\n".join(parts)
+
+
+def _places(command: str) -> str:
+    """A command with the folders of one machine by their names alone."""
+    return re.sub(r"(?<![^\s,\[=])/[^\s,\]=]+/(?=[^\s,\]/]+)", "", command)
 
 
 def _fixed(model: dict[str, Any]) -> bool:
