@@ -17,6 +17,7 @@ from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, write_json
 from striate.core.run import RunFolder, check_run_folder
 from striate.data.photographs import Photographs
+from striate.evaluate.cost import counting_outputs, duration
 from striate.evaluate.filters import MIN_SIDE, fit_gabors, share_of_gabors
 from striate.evaluate.pooling import pooling_maps
 from striate.evaluate.story import Options
@@ -83,17 +84,13 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         options.say(plan)
         if not is_model_folder(run / "model"):
             options.say(
-                f"at most {memory / 1e9:.1f} GB of memory, {_about(seconds)} on {device} for "
+                f"at most {memory / 1e9:.1f} GB of memory, {duration(seconds)} on {device} for "
                 "all steps"
             )
         model = grow(photographs, how, run / "model", device=str(device), progress=options.progress)
         options.say("looking at the units: Gabor fits and gratings")
         look_at(model, run.path)
     return run.path
-
-
-def _about(seconds: float) -> str:
-    return "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} minutes"
 
 
 def describe(fields: Sequence[ReceptiveField], config: GrowConfig) -> str:
@@ -122,25 +119,17 @@ def predict_cost(
         views[k] = torch.randn(2, some, 3, side, side, generator=draw).to(device)
     if config.credit == "end_to_end":
         views = {k: views[k] for k in list(views)[-1:]}
-    values = 0
-
-    def count(module: nn.Module, inputs: object, output: object) -> None:
-        nonlocal values
-        values += output.numel() if isinstance(output, torch.Tensor) else 0
-
-    for module in learner.modules():
-        if not any(module.children()):
-            module.register_forward_hook(count)
     took = []
-    for _ in range(STEPS):
-        started = time.perf_counter()
-        outcomes = learner(views)
-        torch.stack([o.correlation.loss for o in outcomes.values()]).sum().backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        took.append(time.perf_counter() - started)
+    with counting_outputs(learner) as counted:
+        for _ in range(STEPS):
+            started = time.perf_counter()
+            outcomes = learner(views)
+            torch.stack([o.correlation.loss for o in outcomes.values()]).sum().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            took.append(time.perf_counter() - started)
     whole = config.batch_size / some
-    memory = COPIES * 4 * values / STEPS * whole + SPARE
+    memory = COPIES * 4 * counted.values / STEPS * whole + SPARE
     return int(memory), min(took) * whole * config.steps
 
 

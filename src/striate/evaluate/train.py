@@ -14,6 +14,7 @@ from striate.core.files import locked
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import assert_unseen
 from striate.data.labelled import Labelled, check_apart
+from striate.evaluate.cost import counting_outputs, duration
 from striate.evaluate.generalisation import score_conditions
 from striate.evaluate.story import Options
 from striate.evaluate.train_config import TrainRunConfig
@@ -62,7 +63,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
         if not is_model_folder(run / "model"):
             memory, seconds = predict_cost(model, len(training), how, device)
             options.say(
-                f"about {memory / 1e9:.1f} GB of memory, {_about(seconds)} on {device} to train"
+                f"about {memory / 1e9:.1f} GB of memory, {duration(seconds)} on {device} to train"
             )
         shape = model.preprocessing
         model = train(
@@ -142,11 +143,7 @@ def predict_cost(
     size = model.preprocessing.size
     grey = torch.full((FEW, size, size, 3), 128, dtype=torch.uint8, device=device)
     labels = torch.zeros(FEW, dtype=torch.int64, device=device)
-    cached, values = cacheable(model, config, images), 0
-
-    def count(module: torch.nn.Module, inputs: object, output: object) -> None:
-        nonlocal values
-        values += output.numel() if isinstance(output, torch.Tensor) else 0
+    cached = cacheable(model, config, images)
 
     def step() -> None:
         if cached:
@@ -162,25 +159,15 @@ def predict_cost(
             features = recogniser.network.features(recogniser.model.preprocessing(grey))
             taken = time.perf_counter() - taken
         step()
-        handles = [m.register_forward_hook(count) for m in recogniser.modules() if not _inner(m)]
-        started = time.perf_counter()
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - started
-        for handle in handles:
-            handle.remove()
+        with counting_outputs(recogniser) as counted:
+            started = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - started
     versions = (1 + config.augment.flip) * images if cached else 0
     total = seconds * config.epochs * images / FEW + taken * versions / FEW
     kept = 4 * versions * features[0].numel()
     weights = 4 * 4 * sum(p.numel() for p in recogniser.parameters())
-    memory = COPIES * 4 * values * config.batch_size / FEW + kept + weights + SPARE
+    memory = COPIES * 4 * counted.values * config.batch_size / FEW + kept + weights + SPARE
     return int(memory), total
-
-
-def _inner(module: torch.nn.Module) -> bool:
-    return any(True for _ in module.children())
-
-
-def _about(seconds: float) -> str:
-    return "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} minutes"

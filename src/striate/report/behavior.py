@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from striate.core.errors import InputError
 from striate.core.files import read_json, write_text
 from striate.report import behavior_figures as draw
 from striate.report.figures import label, png
 from striate.report.page import (
     Raw,
     bullets,
-    code,
-    facts,
     folded,
     frame,
     image,
@@ -25,6 +21,7 @@ from striate.report.page import (
     section,
     table,
 )
+from striate.report.run_page import assert_finished, provenance_section
 
 HUMANS = "humans"
 MEASURES = {
@@ -56,11 +53,7 @@ def build_behavior(run: Path, config: dict[str, Any]) -> Path:
     Raises:
         InputError: the run was stopped before its end.
     """
-    if not (run / "behavior.json").exists():
-        raise InputError(
-            f"{run} has no behavior.json yet: the run was stopped before its end. Call the same "
-            "command again; it goes on where it was."
-        )
+    assert_finished(run, "behavior.json")
     known = read_json(run / "behavior.json")
     data = {name: pd.read_parquet(run / "tables" / f"{name}.parquet") for name in TABLES}
     models = [o for o in dict.fromkeys(data["means"]["observer"]) if o != HUMANS]
@@ -78,7 +71,7 @@ def build_behavior(run: Path, config: dict[str, Any]) -> Path:
         _categories(data["categories"], models),
         _humans(data["humans"]),
         _models(known["models"]),
-        _provenance(run, config),
+        provenance_section(run, config),
     ]
     write_text(run / "report.html", page("Striate: behaviour", [str(p) for p in parts]))
     return run / "report.html"
@@ -269,19 +262,3 @@ def _models(models: dict[str, dict[str, Any]]) -> Raw:
     ]
     columns = ["model", "network", "weights", "image size", "tuned", "status"]
     return section("Models", table(columns, rows, names=6)) if rows else Raw("")
-
-
-def _provenance(run: Path, config: dict[str, Any]) -> Raw:
-    known = read_json(run / "provenance.json")
-    shown = {
-        "started": known["started"],
-        **{f"version of {k}": v for k, v in known["versions"].items()},
-        **known["machine"],
-    }
-    return section(
-        "Provenance",
-        paragraph("The command to repeat this run:"),
-        code(known["command"]),
-        facts(shown),
-        folded("All settings", code(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))),
-    )

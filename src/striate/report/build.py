@@ -31,6 +31,7 @@ from striate.report.page import (
     text,
 )
 from striate.report.probe import build_probe, is_probe
+from striate.report.run_page import assert_finished
 from striate.report.training import build_training, is_training
 
 ALPHA = 0.05
@@ -57,18 +58,13 @@ def build(run: str | Path) -> Path:
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     if is_behavior(config):
         return build_behavior(run, config)
-    if is_prediction(run):
+    if is_prediction(config):
         return build_neurons(run)
     if is_probe(config):
         return build_probe(run)
     needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
-    missing = [name for name in needed if not (run / name).exists()]
-    if missing:
-        raise InputError(
-            f"{run} has no {missing[0]} yet: the run was stopped before its end. Call the same "
-            "command again; it goes on where it was."
-        )
+    assert_finished(run, *needed)
     scores = pd.read_parquet(run / "scores.parquet")
     rois, group, taps, null = (pd.read_parquet(run / f"tables/{n}.parquet") for n in TABLES)
     simulated = bool(scores["simulated"].any())

@@ -11,16 +11,12 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from striate.core.errors import InputError
 from striate.core.files import read_json, write_text
 from striate.report import filter_figures as draw
 from striate.report.figures import png
 from striate.report.page import (
     Raw,
     bullets,
-    code,
-    facts,
-    folded,
     frame,
     image,
     page,
@@ -28,6 +24,7 @@ from striate.report.page import (
     section,
     text,
 )
+from striate.report.run_page import assert_finished, provenance_section
 
 QUANTITIES = {
     "loss": "loss",
@@ -57,11 +54,7 @@ def build_growth(run: Path) -> Path:
     Raises:
         InputError: the run was stopped before its end.
     """
-    if not (run / "units.json").exists():
-        raise InputError(
-            f"{run} has no units.json yet: the run was stopped before its end. Call the same "
-            "command again; it goes on where it was."
-        )
+    assert_finished(run, "units.json")
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     metrics = pd.DataFrame(
         [json.loads(x) for x in (run / "model" / "metrics.jsonl").read_text().splitlines()]
@@ -80,7 +73,7 @@ def build_growth(run: Path) -> Path:
         _second_stage(kept),
         _learning(metrics, units["taps"]),
         _pairs(run),
-        _provenance(run, config),
+        provenance_section(run, config),
     ]
     write_text(run / "report.html", page(title, parts))
     return run / "report.html"
@@ -200,21 +193,4 @@ def _pairs(run: Path) -> Raw:
         ),
         _figure(draw.pairs_gallery(plain), "deformed pairs"),
         _figure(draw.pairs_gallery(lit), "pairs with changes of light"),
-    )
-
-
-def _provenance(run: Path, config: dict[str, Any]) -> Raw:
-    known = read_json(run / "provenance.json")
-    shown = {
-        "started": known["started"],
-        **{f"version of {k}": v for k, v in known["versions"].items()},
-        **known["machine"],
-    }
-    return section(
-        "Provenance",
-        paragraph("The command to repeat this run:"),
-        code(known["command"]),
-        facts(shown),
-        folded("Model card", code((run / "model" / "card.md").read_text(encoding="utf-8"))),
-        folded("All settings", code(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))),
     )

@@ -9,18 +9,17 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from striate.core.errors import InputError
 from striate.core.files import read_json, write_text
 from striate.report.page import Raw, bullets, code, facts, folded, frame, page, paragraph, section
+from striate.report.run_page import assert_finished
 
 SHOWN = 3
 """Digits of an interval."""
 
 
-def is_prediction(run: Path) -> bool:
-    """Whether a run folder is that of `striate predict`."""
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    return isinstance(config, dict) and {"sets", "freeman_ziemba", "models"} <= set(config)
+def is_prediction(config: dict[str, Any]) -> bool:
+    """Whether a run's config is that of `striate predict`."""
+    return {"sets", "freeman_ziemba", "models"} <= set(config)
 
 
 def build_neurons(run: Path) -> Path:
@@ -29,11 +28,7 @@ def build_neurons(run: Path) -> Path:
     Raises:
         InputError: the run was stopped before its end.
     """
-    if not (run / "notes.json").exists():
-        raise InputError(
-            f"{run} has no notes.json yet: the run was stopped before its end. Call the same "
-            "command again; it goes on where it was."
-        )
+    assert_finished(run, "notes.json")
     text = (run / "config.yaml").read_text(encoding="utf-8")
     tables = {f.stem: pd.read_parquet(f) for f in sorted((run / "tables").glob("*.parquet"))}
     simulated = any(bool(t["simulated"].any()) for t in tables.values() if "simulated" in t)

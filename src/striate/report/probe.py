@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from striate.core.errors import InputError
 from striate.core.files import read_json, write_text
 from striate.evaluate.distributions import Histogram, read_histograms
 from striate.evaluate.properties import PROPERTIES, of
@@ -18,8 +17,6 @@ from striate.report.figures import png
 from striate.report.page import (
     Raw,
     bullets,
-    code,
-    facts,
     folded,
     frame,
     image,
@@ -29,6 +26,7 @@ from striate.report.page import (
     table,
     text,
 )
+from striate.report.run_page import assert_finished, provenance_section
 
 ALPHA = 0.05
 TABLES = (
@@ -48,11 +46,7 @@ def build_probe(run: Path) -> Path:
     Raises:
         InputError: the run was stopped before its end.
     """
-    if not (run / "probe.json").exists():
-        raise InputError(
-            f"{run} has no probe.json yet: the run was stopped before its end. Call the same "
-            "command again; it goes on where it was."
-        )
+    assert_finished(run, "probe.json")
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     done = read_json(run / "probe.json")
     there = {
@@ -228,22 +222,13 @@ def _similarity(there: dict[str, pd.DataFrame], asked: bool) -> Raw:
 
 
 def _provenance(run: Path, config: dict[str, Any], done: dict[str, Any]) -> Raw:
-    known = read_json(run / "provenance.json")
-    shown = {
-        "started": known["started"],
-        "seconds": done["seconds"],
-        **{f"version of {k}": v for k, v in known["versions"].items()},
-        **known["machine"],
-    }
     models = [
         [name, own["id"], ", ".join(own["taps"]), own["fingerprint"][:12]]
         for name, own in done["models"].items()
     ]
-    return section(
-        "Provenance",
-        paragraph("The command to repeat this run:"),
-        code(known["command"]),
+    return provenance_section(
+        run,
+        config,
         table(["model", "id", "taps", "fingerprint"], models, names=4),
-        facts(shown),
-        folded("All settings", code(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))),
+        further={"seconds": done["seconds"]},
     )

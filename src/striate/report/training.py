@@ -9,15 +9,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from striate.core.errors import InputError
-from striate.core.files import read_json, write_text
+from striate.core.files import write_text
 from striate.evaluate.train_results import read_results
 from striate.report.figures import png
 from striate.report.page import (
     Raw,
     bullets,
-    code,
-    facts,
     folded,
     frame,
     image,
@@ -26,6 +23,7 @@ from striate.report.page import (
     section,
     text,
 )
+from striate.report.run_page import assert_finished, provenance_section
 from striate.report.training_figures import learning_curves, severity_curves
 
 
@@ -40,11 +38,7 @@ def build_training(run: Path) -> Path:
     Raises:
         InputError: the run was stopped before its end.
     """
-    if not (run / "training.json").exists():
-        raise InputError(
-            f"{run} has no training.json yet: the run was stopped before its end. Call the same "
-            "command again; it goes on where it was."
-        )
+    assert_finished(run, "training.json")
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     found, accuracy, means = read_results(run)
     lines = (run / "model" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -58,7 +52,7 @@ def build_training(run: Path) -> Path:
         bullets(found["notes"], "warn") if found["notes"] else Raw(""),
         _distortions(accuracy, means, found["chance"]),
         section("Training", image(png(learning_curves(metrics)), "loss and accuracy over steps")),
-        _provenance(run, config),
+        provenance_section(run, config),
     ]
     write_text(run / "report.html", page(title, parts))
     return run / "report.html"
@@ -108,21 +102,4 @@ def _distortions(accuracy: pd.DataFrame, means: pd.DataFrame, chance: float) -> 
         image(png(figure), "accuracy over severity of each distortion"),
         frame(means),
         folded("Every condition", frame(shown, names=2)),
-    )
-
-
-def _provenance(run: Path, config: dict[str, Any]) -> Raw:
-    known = read_json(run / "provenance.json")
-    shown = {
-        "started": known["started"],
-        **{f"version of {k}": v for k, v in known["versions"].items()},
-        **known["machine"],
-    }
-    return section(
-        "Provenance",
-        paragraph("The command to repeat this run:"),
-        code(known["command"]),
-        facts(shown),
-        folded("Model card", code((run / "model" / "card.md").read_text(encoding="utf-8"))),
-        folded("All settings", code(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))),
     )
