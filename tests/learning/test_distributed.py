@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,23 +13,13 @@ from striate.learning import tune
 from striate.learning.distributed import gather
 from tests.learning.ddp_worker import BATCHES, CONFIGS, gradients
 from tests.learning.tiny import tiny_data, tiny_model
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.learning.torchrun import in_two_processes
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ddp")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.learning.ddp_worker", str(out)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes("ddp_worker", str(out))
     return out
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,8 +18,7 @@ from striate.learning.grow_loop import GrowLoop
 from striate.models import load
 from tests.learning.test_resume import GROW
 from tests.learning.tiny import tiny_photographs
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.learning.torchrun import in_two_processes
 
 
 def settings(**changes: Any) -> GrowConfig:
@@ -165,17 +161,8 @@ def test_another_seed_is_another_model(grown: Path, tmp_path: Path) -> None:
 
 
 def test_two_processes_grow_what_one_does(grown: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     job = {"verb": "grow", "folder": str(tmp_path / "two"), "config": GROW}
-    done = subprocess.run(
-        [*command, "-m", "tests.learning.grow_worker", json.dumps(job)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes("grow_worker", json.dumps(job))
     assert lines(tmp_path / "two")[0]["loss"] == pytest.approx(lines(grown)[0]["loss"], rel=1e-5)
     for line, alone in zip(lines(tmp_path / "two"), lines(grown), strict=True):
         assert line["loss"] == pytest.approx(alone["loss"], rel=2e-2)  # Adam scales up rounding

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +20,9 @@ from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train_loop import TrainLoop
 from striate.models import Model, load
 from tests.learning.tiny import tiny_labelled, tiny_model, tiny_recogniser
+from tests.learning.torchrun import in_two_processes
 from tests.learning.train_worker import CASES, RUN, gradients
 from tests.learning.worker import work_train
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(**changes: Any) -> TrainConfig:
@@ -148,16 +144,7 @@ def test_attack_on_a_linear_loss_goes_straight() -> None:
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ddp")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.learning.train_worker", str(out)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes("train_worker", str(out))
     return out
 
 
