@@ -17,15 +17,10 @@ import yaml
 from striate.report.behavior import BIAS, HUMANS, MEASURES, cell
 from striate.report.behavior_figures import consistency_plot, shape_bias_plot
 from striate.report.figures import label
+from striate.report.markdown import markdown
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    """A table in markdown."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def human_table(run: Path) -> str:

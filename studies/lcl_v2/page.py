@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 from striate.report.figures import label
 from striate.report.filter_figures import own_scale
+from striate.report.markdown import markdown
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -53,12 +54,6 @@ def seed_range(row: Any, seeds: int, sign: bool = False) -> str:
     if seeds < 2:
         return "–"
     return f"{number(row['seed_low'], sign=sign)} to {number(row['seed_high'], sign=sign)}"
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    """A table in markdown."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 class Scores:

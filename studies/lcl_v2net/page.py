@@ -18,17 +18,12 @@ from scipy.stats import t as student
 
 from striate.evaluate.train_results import read_results
 from striate.report.figures import label
+from striate.report.markdown import markdown
 from striate.report.training_figures import severity_curves
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
 REFERENCE = "lcl"
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    """A table in markdown."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -17,6 +17,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from striate.report.figures import colours, label
+from striate.report.markdown import markdown
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -32,12 +33,6 @@ def interval(row: pd.Series, name: str, digits: int = 3) -> str:
     if pd.isna(row[f"{name}_low"]):
         return "–"
     return f"[{row[f'{name}_low']:+.{digits}f}, {row[f'{name}_high']:+.{digits}f}]"
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    """A table in markdown."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def group_table(run: Path) -> str:

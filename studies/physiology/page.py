@@ -1,37 +1,134 @@
-"""Write docs/results/physiology.md from run folders; no number is typed by hand.
+"""Write docs/results/physiology.md and its figure from a run; no number is typed by hand.
 
-    python studies/physiology/page.py RUN [RUN …]
+    python studies/physiology/page.py RUN
 
-Each RUN is a folder that `striate probe` finished.
+RUN is a folder that `striate probe` finished with gratings and textures. A model whose name ends in
+`-0`, `-1` … is a seed of one that was grown several times; `matched` is the reference. The words
+between the tables are in notes.md beside this file.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 
 from striate.core.files import read_json, write_text
+from striate.encoding import percentile_interval, sign_flip_p
+from striate.encoding.inference import bootstrap_counts
 from striate.evaluate.properties import PROPERTIES, of
+from striate.report.figures import label
+from striate.report.filter_figures import LINES
+from striate.report.markdown import markdown
 from striate.report.probe import span
 
-OUT = Path(__file__).parents[2] / "docs" / "results" / "physiology.md"
+HERE = Path(__file__).parent
+OUT = HERE.parents[1] / "docs" / "results"
+REFERENCE = "matched"
+ALPHA = 0.05
+SEEDS = re.compile(r"-\d+$")
 
 
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+def base(name: str) -> str:
+    """A model's name without its seed."""
+    return SEEDS.sub("", name)
 
 
-def modulation(run: Path) -> str:
-    taps = pd.read_parquet(run / "tables" / "texture_modulation.parquet")
+class Run:
+    """The tables of a probing run.
+
+    Attributes:
+        rises: (families, models) later less earlier tap, a column a model, by family.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+        self.facts = read_json(root / "probe.json")
+        self.known = read_json(root / "provenance.json")
+        names = ("texture_modulation", "texture_differences", "texture_families", "synthesis",
+                 "tuning")  # fmt: skip
+        self.tables = {n: pd.read_parquet(root / "tables" / f"{n}.parquet") for n in names}
+        families, rises = self.tables["texture_families"], {}
+        for _, row in self.tables["texture_differences"].iterrows():
+            own = families[families["model"] == row["model"]]
+            by_tap = own.pivot(index="family", columns="tap", values="index")
+            rises[row["model"]] = by_tap[row["later"]] - by_tap[row["earlier"]]
+        self.rises = pd.DataFrame(rises)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Models without their seeds, the reference first, then by how much they rise."""
+        means = self.rises.mean().groupby(base).mean().sort_values(ascending=False)
+        return [REFERENCE, *(name for name in means.index if name != REFERENCE)]
+
+    def seeds(self, kind: str) -> pd.DataFrame:
+        """Rises of each seed of a model, (families, seeds)."""
+        return self.rises[[name for name in self.rises if base(str(name)) == kind]]
+
+
+def estimate(values: pd.Series) -> dict[str, Any]:
+    """Mean over families, its 95 % interval by bootstrap and the sign-flip p."""
+    known = values.dropna().to_numpy(dtype=float)
+    draws = bootstrap_counts(len(known)) @ known / len(known)
+    found = percentile_interval(float(known.mean()), draws)
+    return {"value": found.value, "low": found.low, "high": found.high, "p": sign_flip_p(known),
+            "larger": int((known > 0).sum()), "families": len(known)}  # fmt: skip
+
+
+def shown(found: dict[str, Any]) -> str:
+    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """Whether a difference is sure: by its interval and by the test, as few families bound both."""
+    if found["p"] >= ALPHA:
+        return "neither"
+    return "more" if found["low"] > 0 else "less" if found["high"] < 0 else "neither"
+
+
+def against(run: Run) -> dict[str, dict[str, Any]]:
+    """The reference's rise less that of every other model, paired over families."""
+    own = run.seeds(REFERENCE).mean(axis=1)
+    return {k: estimate(own - run.seeds(k).mean(axis=1)) for k in run.kinds if k != REFERENCE}
+
+
+def answer(run: Run) -> str:
+    """What rises, and whether the reference does so more than others, in words."""
+    rises: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
+    for kind in run.kinds:
+        found = estimate(run.seeds(kind).mean(axis=1))
+        rises[verdict(found)].append(f"{label(kind)} ({shown(found)})")
+    told: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
+    for kind, found in against(run).items():
+        told[verdict(found)].append(f"{label(kind)} ({shown(found)})")
+    words = {
+        "more": "Texture modulation **rises** from the earlier to the later stage in",
+        "neither": "Neither can be said of",
+        "less": "It **falls** in",
+    }
+    lines = [f"- {words[k]} {', '.join(rises[k])}." for k in words if rises[k]]
+    pairs = {
+        "more": "more than in",
+        "less": "less than in",
+        "neither": "and cannot be told apart from",
+    }
+    said = [f"{pairs[k]} {', '.join(told[k])}" for k in pairs if told[k]]
+    return "\n".join([*lines, f"- In {REFERENCE} it rises {'; '.join(said)}."])
+
+
+def modulation(run: Run) -> str:
     rows = [
         [r["model"], r["tap"], f"{r['active']} of {r['units']}", f"{r['mean']:+.3f}",
          span(r, "mean_families"), span(r, "mean_units"),
          f"{r['control']:+.3f} {span(r, 'control_families')}", f"{r['positive']:.0%}"]
-        for _, r in taps.iterrows()
+        for _, r in run.tables["texture_modulation"].iterrows()
     ]  # fmt: skip
     return markdown(
         ["model", "tap", "active units", "mean index", "95 % over families", "95 % over units",
@@ -40,13 +137,12 @@ def modulation(run: Path) -> str:
     )  # fmt: skip
 
 
-def differences(run: Path) -> str:
-    path = run / "tables" / "texture_differences.parquet"
+def differences(run: Run) -> str:
     rows = [
         [r["model"], f"{r['later']} - {r['earlier']}", f"{r['difference']:+.3f}",
          span(r, "difference_families"), span(r, "difference_units"),
          f"{r['larger_families']} of {r['families']}", f"{r['p_families']:.3f}"]
-        for _, r in pd.read_parquet(path).iterrows()
+        for _, r in run.tables["texture_differences"].iterrows()
     ]  # fmt: skip
     return markdown(
         ["model", "taps", "difference", "95 % over families", "95 % over units",
@@ -55,49 +151,99 @@ def differences(run: Path) -> str:
     )  # fmt: skip
 
 
-def synthesis(run: Path) -> str:
-    own = pd.read_parquet(run / "tables" / "synthesis.parquet").groupby("family", sort=False)
+def against_table(run: Run) -> str:
+    rows = []
+    for kind, found in against(run).items():
+        means = run.seeds(kind).mean()
+        seeds = f"{means.min():+.3f} to {means.max():+.3f}" if len(means) > 1 else "–"
+        rows.append([label(kind), shown(estimate(run.seeds(kind).mean(axis=1))), seeds,
+                     shown(found), f"{found['larger']} of {found['families']}",
+                     f"{found['p']:.3f}"])  # fmt: skip
+    return markdown(
+        ["model", "rise, 95 % over families", "over seeds", f"{REFERENCE} less this",
+         "families in which it is larger", "p over families"],
+        rows,
+    )  # fmt: skip
+
+
+def synthesis(run: Run) -> str:
     rows = [
         [str(name), f"{len(part)}", f"{part['start'].median():.3f}", f"{part['end'].median():.4f}",
          f"{part['remaining'].median():.1%}", f"{part['seconds'].median():.1f}"]
-        for name, part in own
+        for name, part in run.tables["synthesis"].groupby("family", sort=False)
     ]  # fmt: skip
     return markdown(
         ["family", "samples", "first error", "last error", "remains", "seconds a texture"], rows
     )
 
 
-def tuning(run: Path) -> str:
-    units = pd.read_parquet(run / "tables" / "tuning.parquet")
+def gratings(run: Run) -> str:
+    """A row a tap, a column a property; of several seeds the first."""
+    units = run.tables["tuning"]
     names = of("gratings", units.columns)
-    places = list(units[units["responds"]].groupby(["model", "tap"], sort=False))
-    rows = [
-        [
-            PROPERTIES[name].label,
-            *(f"{part[name].astype(float).median():.3g}" for _, part in places),
-        ]
-        for name in names
-    ]
-    return markdown(["median of units that respond", *(f"{m}, {t}" for (m, t), _ in places)], rows)
+    rows = []
+    for (model, tap), part in units.groupby(["model", "tap"], sort=False):
+        if SEEDS.search(model) and not model.endswith("-0"):
+            continue
+        there = part[part["responds"]]
+        medians = there[names].astype(float).median()
+        shown = ["–" if pd.isna(m) else f"{m:.3g}" for m in medians]
+        rows.append([label(base(model)), tap, f"{len(there)} of {len(part)}", *shown])
+    return markdown(["model", "tap", "respond", *(PROPERTIES[n].label for n in names)], rows)
 
 
-def page(run: Path) -> str:
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    parts = []
-    if "textures" in config["stimuli"]:
-        parts += ["## Texture modulation by stage", modulation(run), differences(run)]
-        parts += ["## Synthesis of the textures", synthesis(run)]
-    if "gratings" in config["stimuli"]:
-        parts += ["## Gratings", tuning(run)]
-    notes = read_json(run / "probe.json")["notes"]
-    return "\n\n".join([*parts, "Notes:", "\n".join(f"- {note}" for note in notes)])
+def figure(run: Run) -> None:
+    kinds = run.kinds[::-1]
+    drawn = Figure(figsize=(6.4, 0.34 * len(kinds) + 0.9), layout="constrained")
+    axes = drawn.subplots()
+    for y, kind in enumerate(kinds):
+        found = estimate(run.seeds(kind).mean(axis=1))
+        colour = LINES[0] if kind == REFERENCE else "#555555"
+        axes.plot([found["low"], found["high"]], [y, y], color=colour, lw=2)
+        axes.plot(found["value"], y, "o", color=colour, ms=6)
+        means = run.seeds(kind).mean()
+        if len(means) > 1:
+            axes.plot(means, np.full(len(means), y), "|", color=colour, ms=9)
+    axes.axvline(0, color="#999999", lw=0.8, zorder=0)
+    axes.set_yticks(range(len(kinds)), [label(k) for k in kinds], fontsize=8)
+    axes.set_xlabel("texture modulation, later stage less earlier stage", fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("dots: mean; bars: 95 % over families; ticks: seeds", fontsize=8, loc="left")
+    drawn.savefig(OUT / "physiology.png", dpi=130, facecolor="white")
 
 
-def main(runs: list[str]) -> None:
-    head = "# Physiology of models\n\nWritten by `studies/physiology/page.py` from `striate probe`."
-    write_text(OUT, "\n\n".join([head, *(page(Path(run)) for run in runs)]) + "\n")
-    print(OUT)
+def setup(run: Run) -> str:
+    own, machine = run.config["textures"], run.known["machine"]
+    families = run.tables["synthesis"]["family"].nunique()
+    return (
+        f"- {families} families x {own['samples']} textures of {own['side']} pixels for "
+        f"{own['degrees']:g} degrees, standard deviation {own['contrast']:g} of grey, at "
+        f"{run.config['pixels_per_degree']:g} pixels per degree. {machine['processor']}, "
+        f"{machine['cores']} cores, {', '.join(machine['gpus']) or 'no GPU'}; "
+        f"{run.facts['seconds'] / 60:.0f} minutes beside the synthesis that was kept."
+    )
+
+
+def main(root: Path) -> None:
+    run = Run(root)
+    text = (HERE / "notes.md").read_text(encoding="utf-8")
+    parts = {
+        "answer": answer(run),
+        "setup": setup(run),
+        "modulation": modulation(run),
+        "differences": differences(run),
+        "against": against_table(run),
+        "gratings": gratings(run),
+        "synthesis": synthesis(run),
+        "notes": "\n".join(f"- {note}" for note in run.facts["notes"]),
+    }
+    for name, part in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", part)
+    figure(run)
+    write_text(OUT / "physiology.md", text)
+    print(OUT / "physiology.md")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]))

@@ -77,7 +77,7 @@ def find_seeds(
         InputError: no seed; a file that is no image, is smaller than the texture, has no contrast
             or repeats another; an unknown family.
     """
-    files, notes = _packaged() if folder is None else (_in_folder(folder), [])
+    files, notes = packaged() if folder is None else (_in_folder(folder), [])
     if families is not None:
         for name in families:
             if name not in files:
@@ -117,8 +117,8 @@ def find_seeds(
     return seeds, notes
 
 
-def _packaged() -> tuple[dict[str, tuple[str, Path]], list[str]]:
-    """The packaged pictures that are there, as (source, file), and those that are not."""
+def packaged() -> tuple[dict[str, tuple[str, Path]], list[str]]:
+    """The pictures of `PACKAGED` that are there, as (source, file), and a note on those absent."""
     found: dict[str, tuple[str, Path]] = {}
     absent = []
     for name, (package, place) in PACKAGED.items():

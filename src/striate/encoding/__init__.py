@@ -13,11 +13,11 @@ from striate.encoding.inference import percentile_interval as percentile_interva
 from striate.encoding.inference import permutation_p as permutation_p
 from striate.encoding.inference import shuffled_means as shuffled_means
 from striate.encoding.inference import sign_flip_p as sign_flip_p
+from striate.encoding.job import Choice as Choice
+from striate.encoding.job import EncodeConfig as EncodeConfig
+from striate.encoding.job import RoiEncoding as RoiEncoding
 from striate.encoding.pls import PLSRegression as PLSRegression
 from striate.encoding.projection import ProjectionConfig as ProjectionConfig
-from striate.encoding.protocols import Choice as Choice
-from striate.encoding.protocols import EncodeConfig as EncodeConfig
-from striate.encoding.protocols import RoiEncoding as RoiEncoding
 from striate.encoding.rdm import fold_means as fold_means
 from striate.encoding.rdm import noise_whitener as noise_whitener
 from striate.encoding.rdm import rdm_correlation as rdm_correlation

@@ -15,15 +15,8 @@ import pandas as pd
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.files import atomic_path
 from striate.core.hashing import hash_array
-from striate.encoding.protocols import (
-    PROTOCOLS,
-    Choice,
-    EncodeConfig,
-    Job,
-    RoiEncoding,
-    take,
-    unit_factor,
-)
+from striate.encoding.job import Choice, EncodeConfig, Job, RoiEncoding, take, unit_factor
+from striate.encoding.protocols import PROTOCOLS
 from striate.encoding.ridge import group_numbers, unusable_units, warn_unusable
 
 TAP_COLUMNS = ["roi", "tap", "score", "chosen"]

@@ -31,8 +31,8 @@ from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
 from striate.data.ceilings import noise_ceiling
 from striate.encoding.inference import shuffled_means
+from striate.encoding.job import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.pls import components_of
-from striate.encoding.protocols import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.ridge import (
     check_alphas,
     choose_alpha,
@@ -69,7 +69,7 @@ class ReadoutConfig(Config):
 
     kinds: tuple[Kind, ...] = ("ridge", "pls")
     alphas: tuple[float, ...] = UNIT_ALPHAS
-    """Penalties of ridge, for features of unit size (`encoding.protocols.EncodeConfig.scale`)."""
+    """Penalties of ridge, for features of unit size (`encoding.job.EncodeConfig.scale`)."""
     components: int = Field(25, gt=0)
     """Of PLS; Brain-Score's number (papers/lcl-v2 5.1)."""
     folds: int = Field(5, ge=2)

@@ -25,7 +25,7 @@ from striate.encoding import (
     share_improved,
     sign_flip_p,
 )
-from striate.encoding.protocols import RoiEncoding
+from striate.encoding.job import RoiEncoding
 from striate.evaluate.cells import roi_key
 
 BASELINE = "untuned"

@@ -164,8 +164,8 @@ def _records(run: Path, found: Sequence[Measurement]) -> tuple[list[dict[str, An
         unknown += f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     notes = [
         f"{unknown}: they are matched with no model of another run. For a run of an earlier "
-        "version, call its command again; what is kept is not computed again. Decisions made "
-        "elsewhere have no weights."
+        "version, call its command again; what that version kept may be computed anew. Decisions "
+        "made elsewhere have no weights."
     ]
     return records, notes if missing else []
 
