@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from striate.core.files import read_json, write_text
 from striate.encoding import percentile_interval, sign_flip_p
 from striate.encoding.inference import bootstrap_counts
-from striate.evaluate.properties import PROPERTIES, of
+from striate.evaluate.properties import PROPERTIES
 from striate.report.figures import label
 from striate.report.filter_figures import LINES
 from striate.report.markdown import markdown
@@ -32,6 +32,19 @@ HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
 REFERENCE = "matched"
 ALPHA = 0.05
+SHOWN = (
+    "circular_variance",
+    "orientation_bandwidth",
+    "orthogonal_preferred_ratio",
+    "modulation_ratio",
+    "peak_frequency",
+    "frequency_bandwidth",
+    "summation_field",
+    "suppression_index",
+)
+"""Properties whose medians tell something; the others are in the run's tables."""
+COUNTED = re.compile(r"units (do not|never) respond")
+"""Notes that the tables of the page tell too."""
 SEEDS = re.compile(r"-\d+$")
 
 
@@ -45,6 +58,7 @@ class Run:
 
     Attributes:
         rises: (families, models) later less earlier tap, a column a model, by family.
+        control: the same of noise against noise.
     """
 
     def __init__(self, root: Path) -> None:
@@ -55,12 +69,15 @@ class Run:
         names = ("texture_modulation", "texture_differences", "texture_families", "synthesis",
                  "tuning")  # fmt: skip
         self.tables = {n: pd.read_parquet(root / "tables" / f"{n}.parquet") for n in names}
+        self.rises, self.control = self._rises("index"), self._rises("control")
+
+    def _rises(self, values: str) -> pd.DataFrame:
         families, rises = self.tables["texture_families"], {}
         for _, row in self.tables["texture_differences"].iterrows():
             own = families[families["model"] == row["model"]]
-            by_tap = own.pivot(index="family", columns="tap", values="index")
+            by_tap = own.pivot(index="family", columns="tap", values=values)
             rises[row["model"]] = by_tap[row["later"]] - by_tap[row["earlier"]]
-        self.rises = pd.DataFrame(rises)
+        return pd.DataFrame(rises)
 
     @property
     def kinds(self) -> list[str]:
@@ -68,9 +85,10 @@ class Run:
         means = self.rises.mean().groupby(base).mean().sort_values(ascending=False)
         return [REFERENCE, *(name for name in means.index if name != REFERENCE)]
 
-    def seeds(self, kind: str) -> pd.DataFrame:
+    def seeds(self, kind: str, control: bool = False) -> pd.DataFrame:
         """Rises of each seed of a model, (families, seeds)."""
-        return self.rises[[name for name in self.rises if base(str(name)) == kind]]
+        rises = self.control if control else self.rises
+        return rises[[name for name in rises if base(str(name)) == kind]]
 
 
 def estimate(values: pd.Series) -> dict[str, Any]:
@@ -152,16 +170,19 @@ def differences(run: Run) -> str:
 
 
 def against_table(run: Run) -> str:
-    rows = []
-    for kind, found in against(run).items():
+    rows, found = [], against(run)
+    for kind in run.kinds:
         means = run.seeds(kind).mean()
         seeds = f"{means.min():+.3f} to {means.max():+.3f}" if len(means) > 1 else "–"
-        rows.append([label(kind), shown(estimate(run.seeds(kind).mean(axis=1))), seeds,
-                     shown(found), f"{found['larger']} of {found['families']}",
-                     f"{found['p']:.3f}"])  # fmt: skip
+        rise, control = (estimate(run.seeds(kind, c).mean(axis=1)) for c in (False, True))
+        less = ["", "", ""]
+        if kind in found:
+            own = found[kind]
+            less = [shown(own), f"{own['larger']} of {own['families']}", f"{own['p']:.3f}"]
+        rows.append([label(kind), shown(rise), seeds, shown(control), *less])
     return markdown(
-        ["model", "rise, 95 % over families", "over seeds", f"{REFERENCE} less this",
-         "families in which it is larger", "p over families"],
+        ["model", "rise, 95 % over families", "over seeds", "rise of the control",
+         f"{REFERENCE} less this", "families in which it is larger", "p over families"],
         rows,
     )  # fmt: skip
 
@@ -180,16 +201,18 @@ def synthesis(run: Run) -> str:
 def gratings(run: Run) -> str:
     """A row a tap, a column a property; of several seeds the first."""
     units = run.tables["tuning"]
-    names = of("gratings", units.columns)
     rows = []
     for (model, tap), part in units.groupby(["model", "tap"], sort=False):
         if SEEDS.search(model) and not model.endswith("-0"):
             continue
         there = part[part["responds"]]
-        medians = there[names].astype(float).median()
-        shown = ["–" if pd.isna(m) else f"{m:.3g}" for m in medians]
-        rows.append([label(base(model)), tap, f"{len(there)} of {len(part)}", *shown])
-    return markdown(["model", "tap", "respond", *(PROPERTIES[n].label for n in names)], rows)
+        medians = there[list(SHOWN)].astype(float).median()
+        selective = there["orientation_selective"].astype(float).mean()
+        cells = ["–" if pd.isna(m) else f"{m:.2g}" for m in medians]
+        rows.append([label(base(model)), tap, f"{len(there)} of {len(part)}", f"{selective:.0%}",
+                     *cells])  # fmt: skip
+    names = [PROPERTIES[n].label for n in SHOWN]
+    return markdown(["model", "tap", "respond", "orientation selective", *names], rows)
 
 
 def figure(run: Run) -> None:
@@ -236,7 +259,7 @@ def main(root: Path) -> None:
         "against": against_table(run),
         "gratings": gratings(run),
         "synthesis": synthesis(run),
-        "notes": "\n".join(f"- {note}" for note in run.facts["notes"]),
+        "notes": "\n".join(f"- {n}" for n in run.facts["notes"] if not COUNTED.search(n)),
     }
     for name, part in parts.items():
         text = text.replace(f"{{{{{name}}}}}", part)
