@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -83,6 +84,7 @@ def distributions(
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(2.3 * columns, 1.75 * rows), layout="constrained")
     taps = list(dict.fromkeys(units["tap"]))
+    handles: dict[str, Artist] = {}
     for i, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, i + 1)
         known = PROPERTIES[name]
@@ -101,8 +103,12 @@ def distributions(
         axes.set_xlabel(known.label, fontsize=6.5)
         _bare(axes)
         axes.tick_params(labelsize=6)
-        if i == 0:
-            axes.legend(fontsize=6, frameon=False)
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    if handles:  # no panel alone has all of them where a property is not defined for a tap
+        figure.legend(
+            handles.values(), handles, fontsize=6, frameon=False, ncols=4,
+            loc="outside upper left",
+        )  # fmt: skip
     return figure
 
 
