@@ -17,7 +17,7 @@ import yaml
 from striate.report.behavior import BIAS, HUMANS, MEASURES, cell
 from striate.report.behavior_figures import consistency_plot, shape_bias_plot
 from striate.report.figures import label
-from striate.report.markdown import markdown
+from striate.report.markdown import fill, markdown
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -157,9 +157,8 @@ def main() -> None:
     runs = [Path(a) for a in sys.argv[1:]]
     OUT.mkdir(parents=True, exist_ok=True)
     notes = (HERE / "notes.md").read_text(encoding="utf-8")
-    text = notes.replace("{{humans}}", human_table(runs[0]))
-    text = text.replace("{{runs}}", "\n\n".join(network(run) for run in runs))
-    (OUT / "behaviour.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    parts = {"humans": human_table(runs[0]), "runs": "\n\n".join(network(run) for run in runs)}
+    (OUT / "behaviour.md").write_text(fill(notes, parts), encoding="utf-8")
     print(OUT / "behaviour.md")
 
 

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from striate.report.figures import label
 from striate.report.filter_figures import own_scale
-from striate.report.markdown import markdown
+from striate.report.markdown import fill, markdown
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -514,9 +514,7 @@ def main() -> None:
         **facts(scores),
     }
     text = (HERE / "notes.md").read_text(encoding="utf-8")
-    for name, part in parts.items():
-        text = text.replace("{{" + name + "}}", part)
-    (given.out / "lcl-v2.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    (given.out / "lcl-v2.md").write_text(fill(text, parts), encoding="utf-8")
     print(given.out / "lcl-v2.md")
 
 

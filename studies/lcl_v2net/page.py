@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from striate.evaluate.train_results import read_results
 from striate.report.figures import label
-from striate.report.markdown import markdown
+from striate.report.markdown import fill, markdown
 from striate.report.training_figures import severity_curves
 
 HERE = Path(__file__).parent
@@ -184,9 +184,8 @@ def main() -> None:
     text = (HERE / "notes.md").read_text(encoding="utf-8")
     parts = {"answer": answer, "setup": setup, "table": accuracy_table, "figure": figure,
              "differences": difference_table, "runs": run_table}  # fmt: skip
-    for name, make in parts.items():
-        text = text.replace("{{" + name + "}}", make(runs))
-    (OUT / "lcl-v2net.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    page = fill(text, {name: make(runs) for name, make in parts.items()})
+    (OUT / "lcl-v2net.md").write_text(page, encoding="utf-8")
     print(OUT / "lcl-v2net.md")
 
 

@@ -17,7 +17,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from striate.report.figures import colours, label
-from striate.report.markdown import markdown
+from striate.report.markdown import fill, markdown
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -165,10 +165,9 @@ def tried(path: Path) -> str:
 def main() -> None:
     explore, *runs = (Path(a) for a in sys.argv[1:])
     notes = (HERE / "notes.md").read_text(encoding="utf-8")
-    text = notes.replace("{{runs}}", "\n\n".join(network(run) for run in runs))
-    text = text.replace("{{tried}}", tried(explore))
+    parts = {"runs": "\n\n".join(network(run) for run in runs), "tried": tried(explore)}
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "macaque-v4.md").write_text(text.rstrip() + "\n", encoding="utf-8")
+    (OUT / "macaque-v4.md").write_text(fill(notes, parts), encoding="utf-8")
     print(OUT / "macaque-v4.md")
 
 

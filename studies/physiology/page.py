@@ -25,7 +25,7 @@ from striate.encoding.inference import bootstrap_counts
 from striate.evaluate.properties import PROPERTIES
 from striate.report.figures import label
 from striate.report.filter_figures import LINES
-from striate.report.markdown import markdown
+from striate.report.markdown import fill, markdown
 from striate.report.probe import span
 
 HERE = Path(__file__).parent
@@ -261,10 +261,8 @@ def main(root: Path) -> None:
         "synthesis": synthesis(run),
         "notes": "\n".join(f"- {n}" for n in run.facts["notes"] if not COUNTED.search(n)),
     }
-    for name, part in parts.items():
-        text = text.replace(f"{{{{{name}}}}}", part)
     figure(run)
-    write_text(OUT / "physiology.md", text)
+    write_text(OUT / "physiology.md", fill(text, parts))
     print(OUT / "physiology.md")
 
 

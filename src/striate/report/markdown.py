@@ -1,11 +1,33 @@
-"""Tables in Markdown, for the pages that studies write."""
+"""Pages in Markdown that studies write from run folders: tables, and words with gaps to fill."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+
+from striate.core.errors import InputError
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Render a table in Markdown; every row has a cell for each column."""
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def fill(text: str, parts: Mapping[str, str]) -> str:
+    """Put parts where a text has their names in double braces.
+
+    Raises:
+        InputError: a gap that no part fills, or a part that has no gap.
+
+    >>> print(fill("{{n}} cells", {"n": "12"}), end="")
+    12 cells
+    """
+    gaps = set(re.findall(r"{{(\w+)}}", text))
+    if gaps != set(parts):
+        odd = sorted(gaps ^ set(parts))
+        raise InputError(
+            f"gaps {sorted(gaps)} of the text and parts {sorted(parts)} do not agree: {odd}. Name "
+            "each gap as the part that fills it."
+        )
+    return re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], text).rstrip() + "\n"
