@@ -63,6 +63,8 @@ def test_every_problem_is_told_at_once():
     [
         ({"epochs": "many"}, "config key epochs should be a whole number, found 'many'."),
         ({"epochs": 1.5}, "config key epochs should be a whole number, found 1.5."),
+        ({"learning_rate": "nan"}, "config key learning_rate should be a finite number, found"),
+        ({"learning_rate": float("inf")}, "config key learning_rate should be a finite number, f"),
         ({"learning_rate": "x"}, "config key learning_rate should be a number, found 'x'."),
         ({"freeze": "a"}, "config key freeze should be a list, such as [a, b], found 'a'."),
         ({"projection": 3}, "config key projection should be a section of key: value pairs, fo"),
@@ -95,6 +97,17 @@ def test_what_our_own_checks_say_stands_as_it_is():
     with pytest.raises(InputError) as error:
         Whole.from_dict({"section": {"low": 2}})
     assert str(error.value) == "config: config key section: low must not be above high."
+
+
+def test_a_list_that_is_too_short_is_told_in_plain_words():
+    class Needs(Config):
+        folders: tuple[str, ...] = Field(min_length=1)
+
+    with pytest.raises(InputError, match=r"folders should hold at least 1, found \[\]\.$"):
+        Needs.from_dict({"folders": []})
+    with pytest.raises(InputError) as error:  # what was refused is not said to be missing, too
+        Needs.from_dict({"folders": [3]})
+    assert str(error.value).count("config key folders") == 1
 
 
 def test_a_missing_key_is_named():

@@ -59,6 +59,17 @@ def test_overwrite_keeps_what_is_not_replaced(tmp_path):
     assert (run / "scores.parquet").exists()
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_run_of_another_kind_is_never_written_over(tmp_path, overwrite):
+    class Other(Config):
+        photographs: tuple[str, ...]
+
+    before = (RunFolder(tmp_path, Settings()) / "config.yaml").read_text()
+    with pytest.raises(InputError, match=r"run of another kind: its config\.yaml has no photogr"):
+        RunFolder(tmp_path, Other(photographs=("a",)), overwrite=overwrite)
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
 def test_a_key_that_an_older_version_did_not_have_is_a_difference(tmp_path):
     run = RunFolder(tmp_path, Settings())
     (run / "config.yaml").write_text(yaml.safe_dump({"seed": 0, "rois": ["V1v"], "old": 1}))

@@ -85,7 +85,7 @@ def test_the_cache_is_where_one_says(folder, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut off"])
 def test_an_unreadable_file_is_named_or_skipped(folder, content):
     (folder / "bad.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"bad\.png"):
+    with pytest.raises(InputError, match=r"bad\.png.*patches\.unreadable=skip"):
         Photographs.from_folders(folder)
     photos = Photographs.from_folders(folder, skip_unreadable=True)
     assert len(photos) == 3
@@ -171,3 +171,17 @@ def test_pixels_go_to_a_device_in_parts(monkeypatch):
     photos = Photographs.from_images([picture(0), picture(1, 9)])
     moved = photos.pixels_on(torch.device("cpu"))
     np.testing.assert_array_equal(moved.numpy(), photos.pixels)
+
+
+def test_what_is_no_list_of_images():
+    with pytest.raises(InputError, match=r"list of images, found one array of shape \(8, 9, 3\)"):
+        Photographs.from_images(np.zeros((8, 9, 3), np.uint8))
+    with pytest.raises(InputError, match=r"image 0: expected a uint8 array.*found a str"):
+        Photographs.from_images(["a.png"])
+    with pytest.raises(InputError, match="2 names for 1 images"):
+        Photographs.from_images([picture(0)], ["a", "b"])
+
+
+def test_the_home_folder_may_be_written_short(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(Photographs.from_folders([f"~/{folder.name}"])) == 3

@@ -17,6 +17,7 @@ from striate.core.errors import InputError
 from striate.evaluate import GrowRunConfig, Options, grow_model
 from striate.models import load
 from striate.report import build
+from striate.report.growth import _collapsed_at_end
 from tests.learning.test_resume import GROW
 from tests.learning.tiny import tiny_photographs
 
@@ -122,3 +123,36 @@ def test_an_unfinished_run_has_no_page(run: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((run / name).read_bytes())
     with pytest.raises(InputError, match="stopped before its end"):
         build(tmp_path)
+
+
+def test_a_folder_with_another_model_is_left_as_it_is(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "train.yaml").write_text("mine")
+    settings(world).save(tmp_path / "config.yaml")
+    before = (tmp_path / "config.yaml").read_text()
+    how = Options(progress=False, overwrite=True, say=lambda line: None)
+    with pytest.raises(InputError, match=r"holds no such run \(no grow\.yaml\): \['train\.yaml'\]"):
+        grow_model(settings(world, a=0.3), tmp_path, how)
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_stages_that_fit_no_image_are_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"network\.stages do not fit images of 224 px.*'stage1'"):
+        stages = [{"channels": 4, "kernel": 500}]
+        grow_model(settings(world, network={"stages": stages}), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_settings_as_a_shell_writes_them(world: Path) -> None:
+    overrides = [f"photographs={world}", "precision=32"]
+    config = GrowRunConfig.load(None, overrides)
+    assert config.photographs == (str(world),) and config.precision == "32"
+    with pytest.raises(InputError, match="seed should be less than"):
+        GrowRunConfig.load(None, [*overrides, "seed=99999999999999999999"])
+
+
+def test_a_collapse_is_in_the_page_whichever_stage_learned_last() -> None:
+    lines = [{"stage1_collapsed": True}, {}, {"stage2_collapsed": False}, {}]
+    found = [_collapsed_at_end(pd.DataFrame(lines), f"stage{k}") for k in (1, 2, 3)]
+    assert found == [True, False, False]
+    assert _collapsed_at_end(pd.DataFrame({"stage1_collapsed": [True, True]}), "stage1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -245,3 +246,49 @@ def test_held_out_photographs_that_are_too_small_are_left_out(tmp_path: Path) ->
 def test_sequential_end_to_end_is_refused() -> None:
     with pytest.raises(InputError, match="order: sequential needs credit: layerwise"):
         settings(credit="end_to_end", order="sequential")
+
+
+def test_what_cannot_be_done_claims_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"all 12 photographs fall into the share held out.*=0\."):
+        config = settings(patches={"held_out": 0.999})
+        grow(tiny_photographs(), config, tmp_path / "m", device="cpu", progress=False)
+    with pytest.raises(InputError, match=r"all \d+ photographs are too small"):
+        grow(tiny_photographs(), settings(clean=60), tmp_path / "m", device="cpu", progress=False)
+    assert not (tmp_path / "m").exists()  # so that the mended settings can go there
+    with pytest.raises(InputError, match=r"expected Photographs, found list.*from_images"):
+        grow([np.zeros((9, 9, 3), np.uint8)], settings(), tmp_path / "m")  # type: ignore[arg-type]
+
+
+def test_a_warmup_that_never_ends_is_refused() -> None:
+    with pytest.raises(InputError, match="warmup_steps: 12 must be less than steps: 12"):
+        settings(warmup_steps=12)
+
+
+@pytest.mark.parametrize("steps", [1, 12])
+def test_weights_that_the_last_step_broke_are_not_kept(tmp_path: Path, steps: int) -> None:
+    config = settings(steps=steps, learning_rate=1e38, weight_decay=1e38, checkpoint_every=1)
+    with pytest.raises(DivergedError, match=r"not finite after step 1\. No checkpoint exists yet"):
+        grow(tiny_photographs(), config, tmp_path / "m", device="cpu", progress=False)
+    assert not (tmp_path / "m" / "config.json").exists()
+
+
+def test_a_collapse_of_an_earlier_stage_is_written(tmp_path: Path) -> None:
+    even = [np.full((100, 100, 3), 10 * i, dtype=np.uint8) for i in range(12)]
+    plain = {"stages": [{**s, "norm": "none"} for s in GROW["network"]["stages"]]}
+    config = settings(
+        patches={"photometry": {"noise": 0.0}}, network=plain, order="sequential", steps=4
+    )
+    with pytest.warns(UserWarning, match="has collapsed"):
+        grow(Photographs.from_images(even), config, tmp_path / "m", device="cpu", progress=False)
+    assert "stage1_collapsed" not in lines(tmp_path / "m")[-1]
+    assert "Collapsed: stage1, stage2" in (tmp_path / "m" / "card.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]"])
+def test_a_damaged_config_of_a_finished_folder_is_named(
+    grown: Path, tmp_path: Path, text: str
+) -> None:
+    shutil.copytree(grown, tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json is no model config"):
+        grow(tiny_photographs(), settings(), tmp_path / "m", device="cpu", progress=False)

@@ -82,7 +82,8 @@ def test_grey_networks_see_the_luma_of_rgb_images() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stages": []}, "at least one is needed"),
+        ({"stages": []}, r"at least one is needed, found none\.$"),
+        ({"stages": [{"channels": 6, "kernel": 5, "blur": 2000}]}, "less than or equal to 255"),
         ({"channels": 2}, "config key channels"),
         ({"stages": [{"channels": 4, "kernel": 3, "poool": "max"}]}, "Did you mean pool"),
         ({"stages": [{"channels": 4, "kernel": 0}]}, r"stages\.0\.kernel.*greater than 0"),

@@ -314,7 +314,20 @@ def test_what_cannot_be_answered() -> None:
         receptive_field(net, "2", 40)
     with pytest.raises(InputError, match=r"16 x 16 pixels and 3 channels.*larger input_size"):
         receptive_field(net, "1", 16)
+    for size in (0, -5, 10.5):
+        with pytest.raises(InputError, match=f"input_size must be a whole number.*found {size}"):
+            receptive_field(net, "1", size)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="channels must be a whole number"):
+        receptive_field(net, "1", 40, channels=0)
+    with pytest.raises(InputError, match=r"torch\.nn\.Module, found str.*models\.load"):
+        receptive_field("lcl_v2", "stage1")  # type: ignore[arg-type]
     field = receptive_field(net, "1", 40)
+    with pytest.raises(InputError, match=r"-3 x -3 pixels and 3 channels: expected at least 1"):
+        field.clean(-3)
+    with pytest.raises(InputError, match="unknown tap 'None'"):
+        receptive_field(net, None, 40)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="or give the channels that the network takes"):
+        receptive_field(nn.Conv2d(1, 2, 3), "", 40)
     with pytest.raises(InputError, match="positions must be at least 1"):
         field.patch(0)
     with pytest.raises(InputError, match="pixels_per_degree must be positive"):

@@ -96,6 +96,15 @@ def test_unknown_id_is_answered_with_the_nearest(id: str, message: str) -> None:
         build_network("nothing")
 
 
+def test_a_folder_without_a_model_is_told_from_a_mistyped_id(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no model.*config\.json.*same command again"):
+        load(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"folder of a run\. Its model is in it: .*model\."):
+        load(tmp_path)
+
+
 def test_id_can_be_registered_once_and_must_be_plain() -> None:
     entry = registry._ENTRIES["alexnet"]
     for id in ("alexnet", "mine@random", "timm:mine"):

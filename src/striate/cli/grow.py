@@ -28,15 +28,21 @@ def run(
 ) -> None:
     """Grow a model layer by layer from deformed patches of photographs; no labels, no responses.
 
+    The method's parts are one setting each: deformation, a, lambda, credit, projector, order,
+    network.channels=1 for grey; config.yaml in the results shows all settings.
+
     For example: striate grow photographs=[BSDS500,MORE] steps=4000 --out runs/lcl
     """
     from striate.evaluate import GrowRunConfig, grow_model
+    from striate.learning.distributed import is_first_process
     from striate.report import build
 
     how = options(as_json, quiet, overwrite)
     folder = grow_model(GrowRunConfig.load(config, overrides or ()), out, how)
+    if not is_first_process():
+        return
     page = build(folder)
-    how.say(f"model: {folder}")
+    how.say(f"model: {folder / 'model'}")
     how.say(f"report: {page}")
     if as_json:
         tell_json({"folder": str(folder), "report": str(page)})

@@ -37,7 +37,11 @@ class Config(BaseModel):
     """Base of all configs: frozen, no unknown keys."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, populate_by_name=True
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        populate_by_name=True,
+        allow_inf_nan=False,  # no comparison with a limit holds NaN back
     )
 
     @classmethod
@@ -119,7 +123,13 @@ def _explain(cls: type[BaseModel], error: ValidationError, source: str) -> Input
             lines += _unknown(cls, problem["loc"], found)
         elif kind == "value_error":  # our own validators: a sentence already
             where = f"config key {place}: " if place else ""
-            lines.append(f"{where}{problem['ctx']['error']}.")
+            lines.append(f"{where}{str(problem['ctx']['error']).rstrip('.')}.")
+        elif kind == "too_short":
+            depth = len(problem["loc"])
+            inner = [p for p in problems if p["loc"][:depth] == problem["loc"] != p["loc"]]
+            if not inner:  # items that were refused are counted as missing
+                least = problem["ctx"]["min_length"]
+                lines.append(f"config key {place} should hold at least {least}, found {found!r}.")
         else:
             said = PLAIN.get(kind) or problem["msg"].replace("Input should", "should", 1)
             found = "" if kind == "missing" else f", found {found!r}"

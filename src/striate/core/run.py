@@ -31,8 +31,8 @@ class RunFolder:
             where the new run does not replace them.
 
     Raises:
-        InputError: when the folder holds something else than a run, or a run with another config
-            (the differences are listed), or cannot be written to.
+        InputError: when the folder holds something else than a run, a run of another kind, or one
+            with another config (the differences are listed), or cannot be written to.
     """
 
     def __init__(
@@ -66,7 +66,15 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
     except OSError as error:
         raise explain_os_error(error, path) from error
     if known.exists():
-        differences = differing(read_yaml(known), config.to_dict())
+        settings = read_yaml(known)
+        needed = [f.alias or n for n, f in type(config).model_fields.items() if f.is_required()]
+        missing = [name for name in needed if name not in settings]
+        if missing:  # going on would write over the only record of how that run was made
+            raise InputError(
+                f"{path} holds a run of another kind: its config.yaml has no {missing[0]}. Choose "
+                "another output folder (--out)."
+            )
+        differences = differing(settings, config.to_dict())
         if differences and not overwrite:
             raise InputError(
                 f"{path} holds a run with another config:\n  "

@@ -84,7 +84,7 @@ class Photographs:
         """
         folders = [folders] if isinstance(folders, (str, Path)) else list(folders)
         files: dict[Path, str] = {}
-        for folder in map(Path, folders):
+        for folder in (Path(f).expanduser() for f in folders):  # no shell does it inside a list
             for file in image_files(folder):
                 name = file.relative_to(folder if len(folders) == 1 else folder.parent)
                 files.setdefault(file, name.as_posix())
@@ -102,7 +102,7 @@ class Photographs:
 
         found = cls.load((cache or Cache()).get("photographs", key, build), in_memory=in_memory)
         if found.unreadable and not skip_unreadable:  # kept by a run that skipped them
-            raise InputError(found.unreadable[0][1])
+            raise _unreadable(found.unreadable[0][1])
         return found
 
     @classmethod
@@ -112,9 +112,21 @@ class Photographs:
         Raises:
             InputError: an image of another dtype or shape, by name; no image at all.
         """
+        if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[2] == 3:
+            raise InputError(
+                f"images: expected a list of images, found one array of shape {images.shape}. "
+                "Put a single image into a list."
+            )
         names = [str(i) for i in range(len(images))] if names is None else list(names)
+        if len(names) != len(images):
+            raise InputError(f"{len(names)} names for {len(images)} images. Give one an image.")
         kept: dict[str, tuple[str, np.ndarray]] = {}
         for name, image in zip(names, images, strict=True):
+            if not isinstance(image, np.ndarray):
+                raise InputError(
+                    f"image {name}: expected a uint8 array (H, W, 3) or (H, W), found a "
+                    f"{type(image).__name__}. Files are read by Photographs.from_folders."
+                )
             rgb = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
             if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
                 raise InputError(
@@ -161,7 +173,7 @@ class Photographs:
 
     def describe(self) -> str:
         """Say how many images there are, and what was left out."""
-        parts = [f"{len(self):,} images"]
+        parts = [f"{len(self):,} image{'' if len(self) == 1 else 's'}"]
         if self.duplicates:
             parts.append(f"{self.duplicates:,} duplicates left out")
         if self.unreadable:
@@ -226,6 +238,12 @@ class _Decoded:
     fault: str = ""
 
 
+def _unreadable(fault: str) -> InputError:
+    return InputError(
+        f"{fault} To leave such files out, set patches.unreadable=skip (skip_unreadable=True)."
+    )
+
+
 def _file_hashes(files: Sequence[Path], skip: bool) -> list[str]:
     def one(file: Path) -> str:
         try:
@@ -245,7 +263,7 @@ def _decoded(files: dict[Path, str], max_side: int | None, skip: bool) -> Iterat
             rgb = decode_image(file)
         except InputError as error:
             if not skip:
-                raise
+                raise _unreadable(str(error)) from error
             return _Decoded(files[file], fault=str(error))
         return _Decoded(files[file], hash_image(rgb), shrink(rgb, max_side))
 

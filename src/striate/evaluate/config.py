@@ -10,6 +10,7 @@ from striate.core.config import Config
 from striate.data import Dataset, SplitConfig, read
 from striate.encoding import EncodeConfig
 from striate.learning import TuneConfig
+from striate.learning.config import Precision
 from striate.models import Model, load
 
 Method = Literal[
@@ -63,7 +64,7 @@ class RunConfig(Config):
     seed: int = 0
     """Of the random weights (splits, tuning and scoring have their own)."""
     device: str = "auto"
-    precision: Literal["32", "bf16"] = "32"
+    precision: Precision = "32"
     batch_size: int = Field(64, gt=0)
     """Images a forward pass while features are taken (tuning has its own)."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import nn
 
 from striate.core.device import device_name
@@ -23,9 +24,10 @@ from striate.evaluate.pooling import pooling_maps
 from striate.evaluate.story import Options
 from striate.evaluate.tuning import physiology
 from striate.learning import GrowConfig, grow
-from striate.learning.grow import check_growth, make_learner
+from striate.learning.distributed import is_first_process
+from striate.learning.grow import check_growth, make_learner, stage_fields
 from striate.learning.padding import without_padding
-from striate.models import Model, is_model_folder, load, receptive_field
+from striate.models import Model, is_model_folder, load
 from striate.models.receptive_field import ReceptiveField
 
 COPIES = 6
@@ -44,6 +46,11 @@ class GrowRunConfig(GrowConfig):
     """Folders of images, searched with all that is below them."""
     device: str = "auto"
 
+    @field_validator("photographs", mode="before")
+    @classmethod
+    def _one_folder(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
     def growth(self) -> GrowConfig:
         """The settings of growing alone."""
         own = {k: v for k, v in self.to_dict().items() if k not in ("photographs", "device")}
@@ -55,7 +62,8 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
 
     The folder gets `model/` (see `striate.learning.grow`), `tables/gabors.parquet` (a fit to each
     kernel of the first stage), `tables/tuning.parquet` (gratings, one row a unit of each stage)
-    and `pooling.npz` (what the units of the second stage pool).
+    and `units.npz` (the kernels, and what the units of the second stage pool). Under torchrun all
+    processes learn and the first one writes.
 
     Raises:
         InputError: photographs or settings that do not fit, before anything is computed.
@@ -67,7 +75,7 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
     device = torch.device(device_name(config.device))
     model = load("lcl_v2@random", seed=how.seed, options=how.network.to_dict())
     with without_padding(model.network):  # as it will learn
-        fields = [receptive_field(model, tap) for tap in model.taps]
+        fields = stage_fields(model)
         plan = describe(fields, how)
         memory, seconds = predict_cost(model, fields, how, device)
     photographs = Photographs.from_folders(
@@ -78,6 +86,9 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         cache=options.cache,
     )
     check_growth(photographs, how, out / "model")  # before the config there is written anew
+    if not is_first_process():  # the first one writes, and waits for the others while it learns
+        grow(photographs, how, out / "model", device=config.device, progress=False)
+        return out
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         options.say(photographs.describe())
@@ -101,8 +112,9 @@ def describe(fields: Sequence[ReceptiveField], config: GrowConfig) -> str:
         for i, (f, side) in enumerate(zip(fields, sides, strict=True), 1)
     )
     total = config.steps * (len(fields) if config.order == "sequential" else 1)
+    number = f"{len(fields)} stage{'s' if len(fields) > 1 else ''}"
     return (
-        f"{len(fields)} stages, {config.credit.replace('_', ' ')}: {stages}; deformation "
+        f"{number}, {config.credit.replace('_', ' ')}: {stages}; deformation "
         f"{config.deformation}, a = {config.a:g}; {total:,} steps of {config.batch_size} patches"
     )
 

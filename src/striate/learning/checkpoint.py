@@ -126,5 +126,5 @@ def read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise InputError(
-            f"checkpoint {path} is damaged ({error}). Delete {path.parent} to tune from the start."
+            f"checkpoint {path} is damaged ({error}). Delete {path.parent} to start anew."
         ) from error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from striate.core.config import Config
 
@@ -13,6 +13,12 @@ REGRESSION_DEFAULTS = {"learning_rate": 2.5e-5, "epochs": 75}
 
 FREE_TO_CHANGE = ("checkpoint_every", "keep_checkpoints", "tensorboard")
 """Settings that do not change the result: a stopped run may go on with others."""
+
+
+Precision = Annotated[
+    Literal["32", "bf16"], BeforeValidator(lambda v: str(v) if type(v) is int else v)
+]
+"""Text, also where YAML reads a number: `precision=32` on the command line."""
 
 
 class AugmentConfig(Config):
@@ -91,7 +97,7 @@ class TuneConfig(Config):
     None: all epochs, the last one kept (the paper)."""
 
     seed: int = 0
-    precision: Literal["32", "bf16"] = "32"
+    precision: Precision = "32"
     checkpoint_every: int | None = Field(None, ge=1)
     """Steps between checkpoints; None: one at the end of each epoch."""
     keep_checkpoints: bool = False

@@ -18,6 +18,11 @@ from striate.core.device import device_name
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that writes files and speaks; known before `make_fabric`."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def make_fabric(device: str, precision: str) -> Fabric:
     """Set up devices, precision and, under torchrun, data-parallel processes.
 

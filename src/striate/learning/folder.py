@@ -38,12 +38,7 @@ def claim(folder: Path, name: str, record: Mapping[str, Any], fabric: Fabric) ->
     path = folder / name
     fabric.barrier()  # rank 0 holds the lock from here on
     if fabric.is_global_zero and not path.exists():
-        others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-        if others:
-            raise InputError(
-                f"{folder} is not empty and holds no such run (no {name}): {others[:5]}. "
-                "Choose an empty or new folder."
-            )
+        check_claim(folder, name, record)
         write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))
     fabric.barrier()
     check_claim(folder, name, record)
@@ -53,10 +48,17 @@ def check_claim(folder: Path, name: str, record: Mapping[str, Any]) -> None:
     """Refuse a folder that is for something else; writes nothing.
 
     Raises:
-        InputError: the folder holds a run with other settings (they are listed).
+        InputError: the folder holds something else, or a run with other settings (they are listed).
     """
     path = folder / name
     if not path.exists():
+        there = folder.iterdir() if folder.is_dir() else ()
+        others = sorted(p.name for p in there if not p.name.startswith("."))
+        if others:
+            raise InputError(
+                f"{folder} is not empty and holds no such run (no {name}): {others[:5]}. "
+                "Choose an empty or new folder."
+            )
         return
     try:
         known = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -74,6 +76,11 @@ def check_claim(folder: Path, name: str, record: Mapping[str, Any]) -> None:
 def finished_model(model: Model, folder: Path) -> Model:
     """Return the model of a finished folder; works for networks that are not registered."""
     saved = read_json(folder / "config.json")
+    if not isinstance(saved, dict) or not {"provenance", "fingerprint"} <= saved.keys():
+        raise InputError(
+            f"{folder / 'config.json'} is no model config: expected provenance and fingerprint in "
+            "it. Restore the file or delete the folder to learn again."
+        )
     fill(model.network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
     model.provenance = saved["provenance"]
     if model.fingerprint() != saved["fingerprint"]:

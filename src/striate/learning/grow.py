@@ -71,18 +71,26 @@ def grow(
         SystemExit: code 143 after SIGTERM, once a checkpoint is written.
     """
     folder = Path(folder)
+    if not isinstance(photographs, Photographs):
+        raise InputError(
+            f"photographs: expected Photographs, found {type(photographs).__name__}. Make them "
+            "with Photographs.from_folders(FOLDER) or Photographs.from_images([ARRAY, ...]) of "
+            "striate.data.photographs."
+        )
     options = config.network.to_dict()
     model = load("lcl_v2@random", seed=config.seed, options=options)
     fabric = make_fabric(device, config.precision)
-    _check_batch(config, fabric.world_size)
-    train, held = photographs.hold_out(config.patches.held_out, config.seed)
+    _check_batch(config, fabric.world_size, say=fabric.is_global_zero)
+    train, held = _divide(photographs, config)
     record = _record(model, train, config)
+    if not is_model_folder(folder):  # before the folder is claimed for what cannot be done
+        _check_patches(model, train, config)
     with folder_lock(folder, fabric):
         claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
             return finished_model(model, folder)
         with without_padding(model.network):
-            fields = [receptive_field(model, tap) for tap in model.taps]
+            fields = stage_fields(model)
             sources = make_sources(train, fields, config, fabric.device)
             for k, source in enumerate(sources, 1):
                 if source.small and fabric.is_global_zero:
@@ -111,11 +119,49 @@ def check_growth(photographs: Photographs, config: GrowConfig, folder: str | Pat
     """Refuse a folder that holds a model grown otherwise; writes nothing.
 
     Raises:
-        InputError: other photographs or settings were used there (the differences are listed).
+        InputError: other photographs or settings were used there (the differences are listed), or
+            a new folder is asked for and the photographs are too few or too small.
     """
     model = load("lcl_v2@random", seed=config.seed, options=config.network.to_dict())
-    train, _ = photographs.hold_out(config.patches.held_out, config.seed)
+    train, _ = _divide(photographs, config)
     check_claim(Path(folder), RECORD, _record(model, train, config))
+    if not is_model_folder(folder):
+        _check_patches(model, train, config)
+
+
+def _divide(photographs: Photographs, config: GrowConfig) -> tuple[Photographs, Photographs]:
+    """The photographs to learn from, at least one, and those held out."""
+    train, held = photographs.hold_out(config.patches.held_out, config.seed)
+    if not len(train):
+        raise InputError(
+            f"all {len(held)} photographs fall into the share held out (patches.held_out="
+            f"{config.patches.held_out:g}), and none is left to learn from. Add photographs, or "
+            "set patches.held_out=0."
+        )
+    return train, held
+
+
+def stage_fields(model: Model) -> list[ReceptiveField]:
+    """The receptive field of each stage.
+
+    Raises:
+        InputError: stages that leave nothing of the images that the model is shown in use.
+    """
+    try:
+        return [receptive_field(model, tap) for tap in model.taps]
+    except InputError as error:
+        why = str(error).partition(" Choose a larger input_size")[0]
+        raise InputError(
+            f"network.stages do not fit images of {model.preprocessing.size} px, which the model "
+            f"is shown in use: {why} Give the stages smaller kernels or strides, or leave some out."
+        ) from error
+
+
+def _check_patches(model: Model, train: Photographs, config: GrowConfig) -> None:
+    """Refuse photographs that patches of these stages cannot be cut from."""
+    with without_padding(model.network):
+        fields = stage_fields(model)
+    make_sources(train, fields, config, torch.device("cpu"))
 
 
 def _record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, Any]:
@@ -133,7 +179,7 @@ def _at_least(photographs: Photographs, side: int) -> Photographs:
     return photographs.subset(np.flatnonzero(shorter >= side))
 
 
-def _check_batch(config: GrowConfig, processes: int) -> None:
+def _check_batch(config: GrowConfig, processes: int, *, say: bool = True) -> None:
     if config.batch_size < 2 * processes:
         raise InputError(
             f"a batch of {config.batch_size} patches cannot be shared by {processes} processes: "
@@ -141,7 +187,7 @@ def _check_batch(config: GrowConfig, processes: int) -> None:
         )
     widths = [s.channels for s in config.network.stages]
     widest = config.projector or max(widths)
-    if config.redundancy and config.batch_size < widest:
+    if say and config.redundancy and config.batch_size < widest:
         warnings.warn(
             f"a batch of {config.batch_size} patches cannot decorrelate {widest} features: with "
             "fewer samples than features some always repeat others. Raise batch_size to "
@@ -241,7 +287,9 @@ def _facts(
     """Further lines of the card."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     hours = sum(line["seconds"] for line in lines) / 3600
-    gone = sorted({k.removesuffix("_collapsed") for k, v in lines[-1].items() if v is True})
+    # each stage's last measure: one after another, only the last stage has one in the last line
+    ends = {k: v for line in lines for k, v in line.items() if k.endswith("_collapsed")}
+    gone = sorted(k.removesuffix("_collapsed") for k, v in ends.items() if v)
     return {
         "Grown by": f"{config.credit.replace('_', ' ')} learning, {config.order}, deformation "
         f"{config.deformation}, a = {config.a:g}",

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.data.patches import PatchConfig
+from striate.learning.config import Precision
 from striate.models.networks.lcl import LclConfig
 
 FREE_TO_CHANGE = ("checkpoint_every", "keep_checkpoints", "tensorboard")
@@ -53,8 +54,8 @@ class GrowConfig(Config):
     warmup_steps: int = Field(0, ge=0)
     schedule: Literal["constant", "cosine"] = "cosine"
 
-    seed: int = Field(0, ge=0)
-    precision: Literal["32", "bf16"] = "32"
+    seed: int = Field(0, ge=0, lt=2**63)
+    precision: Precision = "32"
     measure_every: int = Field(50, ge=1)
     """Steps between measures of feature rank and dead channels."""
     checkpoint_every: int = Field(500, ge=1)
@@ -65,6 +66,11 @@ class GrowConfig(Config):
     def _consistent(self) -> Self:
         if self.credit == "end_to_end" and self.order == "sequential":
             raise ValueError("order: sequential needs credit: layerwise; end to end is one loss")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"warmup_steps: {self.warmup_steps} must be less than steps: {self.steps}, or the "
+                "learning rate is never reached"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -120,14 +120,25 @@ class Loop(ABC):
 
     def diverged(self, value: float, where: str, hint: str) -> DivergedError:
         """The error for a loss that is not finite."""
-        last = self.checkpoints.last
-        kept = (
-            f"The last good checkpoint is {last}" if last.exists() else "No checkpoint exists yet"
-        )
         return DivergedError(
-            f"the loss became {value} at step {self.standing.step + 1} ({where}). {kept}. "
+            f"the loss became {value} at step {self.standing.step + 1} ({where}). {self._kept()}. "
             f"Try {hint}, in a new folder."
         )
+
+    def _kept(self) -> str:
+        last = self.checkpoints.last
+        return (
+            f"The last good checkpoint is {last}" if last.exists() else "No checkpoint exists yet"
+        )
+
+    def _assert_finite(self) -> None:
+        """Refuse to keep weights that the last step broke: its loss was computed before it."""
+        for name, value in self.learner.named_parameters():
+            if not torch.isfinite(value.detach()).all():
+                raise DivergedError(
+                    f"the weights {name} are not finite after step {self.standing.step}. "
+                    f"{self._kept()}. Try a lower learning_rate, in a new folder."
+                )
 
     def _resume(self) -> None:
         state = self.checkpoints.load()
@@ -145,6 +156,7 @@ class Loop(ABC):
         return MetricsLog(self.folder / "metrics.jsonl", at.metrics_bytes, at.step, board)
 
     def _checkpoint(self, log: MetricsLog | None) -> None:
+        self._assert_finite()
         if log:
             self.standing.metrics_bytes = log.sync()
             self.checkpoints.save(

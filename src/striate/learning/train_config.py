@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.learning.config import AugmentConfig
+from striate.learning.config import AugmentConfig, Precision
 
 FREE_TO_CHANGE = ("checkpoint_every", "keep_checkpoints", "tensorboard")
 """Settings that do not change the result: a stopped run may go on with others."""
@@ -50,7 +50,7 @@ class TrainConfig(Config):
 
     seed: int = Field(0, ge=0)
     """Of order, augmentation and dropout; the weights to start with are the model's."""
-    precision: Literal["32", "bf16"] = "32"
+    precision: Precision = "32"
     checkpoint_every: int | None = Field(None, ge=1)
     """Steps between checkpoints; None: one at the end of each epoch."""
     keep_checkpoints: bool = False

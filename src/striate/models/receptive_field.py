@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -162,6 +163,14 @@ def receptive_field(
 
 
 def _open(model: nn.Module, size: int | None, channels: int) -> tuple[nn.Module, int, int]:
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"model: expected a Model or a torch.nn.Module, found {type(model).__name__}. Load one "
+            "with striate.models.load."
+        )
+    for name, value in (("input_size", 1 if size is None else size), ("channels", channels)):
+        if not isinstance(value, Integral) or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, found {value!r}.")
     if isinstance(model, Model):
         return model.network, size or model.preprocessing.size, 3
     if size is None:

@@ -279,6 +279,8 @@ def _load_registered(
             f"and weights cannot be given. Its id is {name}."
         )
     if name not in _ENTRIES or variant not in ("", "random"):
+        if name not in _ENTRIES and Path(id).is_dir():
+            raise _no_model_in(Path(id))
         known = [row["id"] for row in list_models()] + ["timm:…", "torchvision:…"]
         if name in _ENTRIES:
             name = id
@@ -309,6 +311,17 @@ def _load_registered(
     # how many stages there are is for the options to say
     taps = getattr(network, "default_taps", entry.taps)
     return Model(id, network, preprocessing, taps, facts, options)
+
+
+def _no_model_in(folder: Path) -> InputError:
+    """What to say of a folder that holds no model, such as that of a run."""
+    inner = folder / "model"
+    if is_model_folder(inner):
+        return InputError(f"{folder} is the folder of a run. Its model is in it: {inner}.")
+    return InputError(
+        f"{folder} holds no model: a model folder needs a config.json in it. It is written last: "
+        "if a run was stopped there, call the same command again to finish it."
+    )
 
 
 def random_twin(model: Model, seed: int = 0) -> Model:

@@ -92,7 +92,12 @@ def trace(
         InputError: unknown tap; one that sees the whole image (the module that makes it so is
             named); an image too small; a network whose path depends on the values of an image.
     """
-    if tap:
+    if min(height, width or height, channels) < 1:
+        raise InputError(
+            f"an image of {height} x {width or height} pixels and {channels} channels: expected at "
+            "least 1 of each."
+        )
+    if tap != "":
         resolve_tap(network, tap)
     image = torch.empty(1, channels, height, width or height, device="meta")
     blank = _Blank(network)
@@ -110,7 +115,8 @@ def trace(
                 ) from error
             raise InputError(  # a map shrank to nothing on its way
                 f"tap {tap!r} cannot be reached with an image of {height} x {width or height} "
-                f"pixels and {channels} channels ({error}). Choose a larger input_size."
+                f"pixels and {channels} channels ({error}). Choose a larger input_size, "
+                "or give the channels that the network takes."
             ) from error
         seen = followed.of(found[0])
     if seen is None:

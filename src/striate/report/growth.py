@@ -29,7 +29,7 @@ from striate.report.run_page import assert_finished, provenance_section
 QUANTITIES = {
     "loss": "loss",
     "held_out": "loss on photographs held out",
-    "off_diagonal": "mean square correlation of features",
+    "off_diagonal": "mean square correlation\nof features",
     "rank": "effective rank of features",
     "dead": "share of dead channels",
 }
@@ -63,7 +63,8 @@ def build_growth(run: Path) -> Path:
     tuning = pd.read_parquet(run / "tables" / "tuning.parquet")
     with np.load(run / "units.npz") as arrays:
         kept = dict(arrays)
-    title = f"Striate: a model of {len(units['taps'])} stages, grown"
+    stages = len(units["taps"])
+    title = f"Striate: a model of {stages} stage{'s' if stages > 1 else ''}, grown"
     parts = [
         Raw(f"<h1>{text(title)}</h1>"),
         paragraph(_subtitle(config, metrics), "quiet"),
@@ -83,7 +84,7 @@ def _subtitle(config: dict[str, Any], metrics: pd.DataFrame) -> str:
     return (
         f"{config['credit'].replace('_', ' ')} learning without labels, deformation "
         f"{config['deformation']}, a = {config['a']:g}, {len(metrics):,} steps of "
-        f"{config['batch_size']} patches in {metrics['seconds'].sum() / 60:.0f} minutes. "
+        f"{config['batch_size']} patches in {metrics['seconds'].sum() / 60:.1f} minutes. "
         "The method is that of Parthasarathy, Hénaff & Simoncelli 2024 as far as their abstract "
         "tells it; all settings are Striate's own."
     )
@@ -105,11 +106,17 @@ def _answer(run: Path, metrics: pd.DataFrame, units: dict[str, Any], tuning: pd.
             f"{selective:.0%} are selective for orientation; median circular variance "
             f"{own['circular_variance'].median():.2f}."
         )
-    last = metrics.iloc[-1].to_dict()
-    gone = [tap for tap in units["taps"] if last.get(f"{tap}_collapsed") is True]
+    gone = [tap for tap in units["taps"] if _collapsed_at_end(metrics, tap)]
     if gone:
         lines.append(f"COLLAPSED at the end: {', '.join(gone)}.")
     return bullets(lines, "answer")
+
+
+def _collapsed_at_end(metrics: pd.DataFrame, tap: str) -> bool:
+    """By its last measure: of stages that learn one after another, not all have one at the end."""
+    column = f"{tap}_collapsed"
+    measured = metrics[column].dropna() if column in metrics else pd.Series(dtype=bool)
+    return bool(len(measured) and measured.iloc[-1])
 
 
 def _figure(figure: Figure, describes: str) -> Raw:

@@ -25,7 +25,7 @@ class StageConfig(Config):
     """`blur`: anti-aliased, a maximum of stride 1, then a binomial blur that takes the stride."""
     pool_kernel: int = Field(3, gt=0)
     pool_stride: int = Field(2, gt=0)
-    blur: int = Field(3, gt=0)
+    blur: int = Field(3, gt=0, le=255)
     """Side of the kernel of `pool: blur`."""
 
 
