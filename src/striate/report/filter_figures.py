@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
+from matplotlib.ticker import MaxNLocator
 
 from striate.core.errors import InputError
 from striate.report.figures import FURTHER, bare
@@ -89,6 +90,7 @@ def preferences(
     polar.set_thetalim(0, np.pi)
     polar.set_thetagrids([0, 45, 90, 135, 180], fontsize=8)
     polar.tick_params(axis="y", labelsize=7)
+    polar.yaxis.set_major_locator(MaxNLocator(3, integer=weights is None))
     polar.set_title(f"preferred orientation (n = {int(known.sum())})", fontsize=8.5)
     axes = bare(figure.add_subplot(1, 3, 2))
     positive = f[np.isfinite(f) & (f > 0)]
