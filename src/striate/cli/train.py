@@ -33,10 +33,13 @@ def run(
     """
     from striate.evaluate import TrainRunConfig, train_model
     from striate.evaluate.train_results import read_results
+    from striate.learning.distributed import is_first_process
     from striate.report import build
 
     how = options(as_json, quiet, overwrite)
     folder = train_model(TrainRunConfig.load(config, overrides or ()), out, how)
+    if not is_first_process():
+        return
     page = build(folder)
     summary, accuracy, means = read_results(folder)
     found = summary["accuracy"]

@@ -20,6 +20,7 @@ from striate.evaluate.story import Options
 from striate.evaluate.train_config import TrainRunConfig
 from striate.evaluate.train_results import DONE, write_results
 from striate.learning import TrainConfig, train
+from striate.learning.distributed import is_first_process
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train import check_training
 from striate.models import Model, is_model_folder, recognition_model
@@ -37,7 +38,8 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
 
     The folder gets `model/` (see `striate.learning.train`), `tables/conditions.parquet` (accuracy
     in each), `tables/distortions.parquet` (means of each), `decisions.npz` (the class given to
-    each test image in each condition) and, last, `training.json`.
+    each test image in each condition) and, last, `training.json`. Under torchrun all processes
+    train, and the first one tests and writes.
 
     Raises:
         InputError: images, labels or settings that do not fit, before anything is computed.
@@ -54,6 +56,24 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     plan = describe(model, training, testing, how)
     # before the config there is written anew
     check_training(model, training.labels, training.images.hashes, how, out / "model")
+
+    def learn() -> Model:
+        shape = model.preprocessing
+        return train(
+            model,
+            training.images.decoded(shape.size, shape.resize, options.cache),
+            training.labels,
+            training.images.hashes,
+            how,
+            out / "model",
+            name=config.data.name or Path(config.data.train).parent.name,
+            device=str(device),
+            progress=options.progress and is_first_process(),
+        )
+
+    if not is_first_process():  # the first one writes, and waits for the others while it learns
+        learn()
+        return out
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         for line in (plan, *notes):
@@ -65,21 +85,10 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
             options.say(
                 f"about {memory / 1e9:.1f} GB of memory, {duration(seconds)} on {device} to train"
             )
-        shape = model.preprocessing
-        model = train(
-            model,
-            training.images.decoded(shape.size, shape.resize, options.cache),
-            training.labels,
-            training.images.hashes,
-            how,
-            run / "model",
-            name=config.data.name or Path(config.data.train).parent.name,
-            device=str(device),
-            progress=options.progress,
-        )
-        assert_unseen(model.seen, testing.images.hashes, "the trained model")
+        trained, shape = learn(), model.preprocessing
+        assert_unseen(trained.seen, testing.images.hashes, "the trained model")
         table, decisions = score_conditions(
-            model,
+            trained,
             np.asarray(testing.images.decoded(shape.size, shape.resize, options.cache)),
             testing.labels,
             config.distortions.experiments,
@@ -89,7 +98,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
             device=str(device),
             say=lambda name: options.say(f"testing: {name}"),
         )
-        write_results(run.path, config, table, decisions, testing, model, notes)
+        write_results(run.path, config, table, decisions, testing, trained, notes)
     return run.path
 
 
