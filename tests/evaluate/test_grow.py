@@ -20,6 +20,7 @@ from striate.report import build
 from striate.report.growth import _collapsed_at_end
 from tests.learning.test_resume import GROW
 from tests.learning.tiny import tiny_photographs
+from tests.learning.torchrun import in_two_processes
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +157,18 @@ def test_a_collapse_is_in_the_page_whichever_stage_learned_last() -> None:
     found = [_collapsed_at_end(pd.DataFrame(lines), f"stage{k}") for k in (1, 2, 3)]
     assert found == [True, False, False]
     assert _collapsed_at_end(pd.DataFrame({"stage1_collapsed": [True, True]}), "stage1")
+
+
+def test_the_verb_runs_in_two_processes(run: Path, world: Path, tmp_path: Path) -> None:
+    """The first process writes the run; the second learns with it and waits for no lock."""
+    config = tmp_path / "grow.yaml"
+    config.write_text(json.dumps(settings(world).to_dict()))
+    out = tmp_path / "two"
+    in_two_processes("verb_worker", "grow", "-q", "-c", str(config), "-o", str(out))
+    assert (out / "report.html").exists()
+    first, both = (
+        pd.read_json(folder / "model" / "metrics.jsonl", lines=True)["loss"]
+        for folder in (run, out)
+    )
+    assert both[0] == pytest.approx(first[0], rel=1e-4)
+    assert len(both) == len(first)

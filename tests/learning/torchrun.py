@@ -10,11 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def in_two_processes(worker: str, argument: str) -> None:
-    """Run the module `tests.learning.{worker}` with one argument; fail with what it said."""
+def in_two_processes(worker: str, *arguments: str) -> None:
+    """Run the module `tests.learning.{worker}` with arguments; fail with what it said."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [*command, "-m", f"tests.learning.{worker}", argument],
+        [*command, "-m", f"tests.learning.{worker}", *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
