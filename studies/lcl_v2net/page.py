@@ -1,8 +1,9 @@
 """Write docs/results/lcl-v2net.md and its figure from run folders; no number is typed by hand.
 
-    python studies/lcl_v2net/page.py RUNS
+    python studies/lcl_v2net/page.py RUNS LONGER
 
-RUNS is the folder that run_all.py filled. The words are in notes.md beside this file.
+RUNS is the folder that run_all.py filled, LONGER another one, with more epochs. The words are in
+notes.md beside this file.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from striate.report.training_figures import severity_curves
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
 REFERENCE = "lcl"
+LOST = "lost by distortion"
+"""Accuracy on clean images less the mean on distorted ones: little is good, whatever the first."""
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -58,6 +61,10 @@ class Runs:
                 summary, accuracy, mean = read_results(run)
                 clean = {"experiment": "clean", "accuracy": summary["accuracy"]["accuracy"]}
                 both = pd.concat([pd.DataFrame([clean]), mean], ignore_index=True)
+                wide = both.set_index("experiment")["accuracy"]
+                if "mean" in wide:
+                    lost = {"experiment": LOST, "accuracy": wide["clean"] - wide["mean"]}
+                    both = pd.concat([both, pd.DataFrame([lost])], ignore_index=True)
                 means.append(both.assign(front=name, seed=seed))
                 every.append(accuracy.assign(front=name, seed=seed))
                 known = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
@@ -107,21 +114,28 @@ def answer(runs: Runs) -> str:
     """Whether the LCL front-end generalises better, in words made from the numbers."""
     if REFERENCE not in runs.fronts or "mean" not in runs.experiments:
         return "The LCL front-end has not been tested yet."
+    asked = {
+        "clean": ("on clean images {}", "better", "worse"),
+        "mean": ("on distorted images {}", "better", "worse"),
+        LOST: ("it loses {} by distortion", "more", "less"),
+    }
     lines = []
     for front in (f for f in runs.fronts if f != REFERENCE):
-        found = {e: runs.gap(front, e) for e in ("clean", "mean")}
-        if not len(found["mean"]):
+        if not len(runs.gap(front, "mean")):
             continue
         words = []
-        for e, name in (("clean", "clean images"), ("mean", "distorted images")):
-            _, low, high = interval(found[e])
-            sure = "better" if low > 0 else "worse" if high < 0 else "not told apart"
-            sure = "no interval from one seed" if np.isnan(low) else sure
-            words.append(f"on {name} {sure} ({cell(found[e], sign=True)})")
-        seeds = len(found["mean"])
+        for e, (phrase, more, less) in asked.items():
+            found = runs.gap(front, e)
+            _, low, high = interval(found)
+            sure = more if low > 0 else less if high < 0 else "as far as can be told as much"
+            if sure not in (more, less) and e != LOST:
+                sure = "not told apart"
+            sure = "(no interval from one seed)" if np.isnan(low) else sure
+            words.append(f"{phrase.format(sure)} ({cell(found, sign=True)})")
+        seeds = len(runs.gap(front, "mean"))
         many = f"{seeds} seeds" if seeds > 1 else "1 seed"
         lines.append(f"- Against {label(front)} ({many}): {', '.join(words)}.")
-    return "Does the LCL front-end generalise better?\n\n" + "\n".join(lines)
+    return "\n".join(lines)
 
 
 def figure(runs: Runs) -> str:
@@ -178,13 +192,39 @@ def run_table(runs: Runs) -> str:
     return markdown(["run", "clean (95 % over images)", "distorted, mean", "minutes"], rows)
 
 
+def epochs(runs: Runs) -> str:
+    first = runs.facts[0]["run"]
+    assert isinstance(first, Path)
+    config = yaml.safe_load((first / "config.yaml").read_text(encoding="utf-8"))
+    return str(config["training"]["epochs"])
+
+
+def short_table(runs: Runs) -> str:
+    """Clean, distorted and what is lost, a row a front-end."""
+    rows = []
+    for front in runs.fronts:
+        row = [label(front)]
+        for e in ("clean", "mean", LOST):
+            row.append(cell(runs.values(front, e).to_numpy()))
+            row.append("" if front == REFERENCE else cell(runs.gap(front, e), sign=True))
+        rows.append(row)
+    names = ("clean", "distorted, mean", LOST)
+    return markdown(["", *(c for n in names for c in (n, "lcl less this"))], rows)
+
+
 def main() -> None:
-    runs = Runs(Path(sys.argv[1]))
+    runs, longer = (Runs(Path(a)) for a in sys.argv[1:])
     OUT.mkdir(parents=True, exist_ok=True)
     text = (HERE / "notes.md").read_text(encoding="utf-8")
     parts = {"answer": answer, "setup": setup, "table": accuracy_table, "figure": figure,
              "differences": difference_table, "runs": run_table}  # fmt: skip
-    page = fill(text, {name: make(runs) for name, make in parts.items()})
+    filled = {name: make(runs) for name, make in parts.items()}
+    filled |= {
+        "longer": short_table(longer),
+        "epochs": epochs(runs),
+        "longer_epochs": epochs(longer),
+    }
+    page = fill(text, filled)
     (OUT / "lcl-v2net.md").write_text(page, encoding="utf-8")
     print(OUT / "lcl-v2net.md")
 
