@@ -23,6 +23,11 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def n_processes() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def make_fabric(device: str, precision: str) -> Fabric:
     """Set up devices, precision and, under torchrun, data-parallel processes.
 
@@ -30,7 +35,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
         InputError: a device that is not known or not there.
     """
     kind, _, index = device_name(device).partition(":")
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = n_processes()
     arguments: dict[str, Any] = {"devices": [int(index)] if index else 1}
     if processes > 1:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
