@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from striate.core.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -50,6 +52,12 @@ def options(as_json: bool, quiet: bool, overwrite: bool = False) -> Options:
 
     from striate.evaluate import Options
 
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":  # each would wait for the lock of the run folder that the first one holds
+        raise InputError(
+            f"the commands run as one process, and torchrun started {processes}. For several, call "
+            "striate.learning.tune, grow or train in a script of yours."
+        )
     # Weights that decay end near the smallest float, where a CPU computes many times slower.
     torch.set_flush_denormal(True)
     return Options(

@@ -31,8 +31,8 @@ class RunFolder:
             where the new run does not replace them.
 
     Raises:
-        InputError: when the folder holds something else than a run, or a run with another config
-            (the differences are listed), or cannot be written to.
+        InputError: when the folder holds something else than a run, a run of another kind, or a
+            run with another config (the differences are listed), or cannot be written to.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class RunFolder:
         except OSError as error:
             raise explain_os_error(error, self.path) from error
         config.save(self.path / "config.yaml")
-        write_json(self.path / "provenance.json", provenance(command))
+        write_json(
+            self.path / "provenance.json", {**provenance(command), "settings": _kind(config)}
+        )
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -66,6 +68,7 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
     except OSError as error:
         raise explain_os_error(error, path) from error
     if known.exists():
+        _check_kind(path, config)
         differences = differing(read_yaml(known), config.to_dict())
         if differences and not overwrite:
             raise InputError(
@@ -77,6 +80,22 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
         raise InputError(
             f"{path} is not empty and holds no run (no config.yaml). "
             "Choose an empty or new output folder."
+        )
+
+
+def _kind(config: Config) -> str:
+    """The settings of each verb are of a class of their own."""
+    return type(config).__name__
+
+
+def _check_kind(path: Path, config: Config) -> None:
+    """Refuse a run of another verb, whose results no run with these settings replaces or shows."""
+    told = path / "provenance.json"
+    there = read_json(told).get("settings") if told.exists() else None  # older runs tell none
+    if there not in (None, _kind(config)):
+        raise InputError(
+            f"{path} holds a run of another kind ({there}, asked for {_kind(config)}). Choose "
+            "another output folder (--out)."
         )
 
 
