@@ -115,6 +115,12 @@ def test_grow_ends_with_a_model_and_a_report(place):
     assert (place / "grown" / "config.yaml").read_text() == before
 
 
+def test_several_processes_are_refused_and_do_not_wait_for_each_other(place):
+    probe = ["probe", "models.mine=lcl_v2"]
+    done = striate(*probe, cwd=place, env={"WORLD_SIZE": "2"})
+    assert done.returncode == 2 and "torchrun started 2" in done.stderr
+
+
 def test_errors_are_json_too(place):
     done = striate("compare", "data.name=foldr", "data.path=.", "--json", cwd=place)
     told = json.loads(done.stdout)

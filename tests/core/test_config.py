@@ -185,6 +185,8 @@ def test_bad_overrides(override, named):
 def test_an_override_below_a_value_is_refused(tmp_path):
     with pytest.raises(InputError, match="'epochs' is a value, not a section"):
         Outer.load(None, ["epochs=3", "epochs.more=4"])
+    with pytest.raises(InputError, match=r"by its key too: models\.a\.KEY=net"):
+        Outer.load(None, ["models.a=net", "models.a.size=4"])
 
 
 @pytest.mark.parametrize(

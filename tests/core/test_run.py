@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -49,6 +51,20 @@ def test_another_config_is_refused_with_the_differences(tmp_path):
     assert "seed: there 0, asked for 1" in text
     assert "--overwrite" in text
     assert Settings.load(run / "config.yaml") == Settings()  # as it was
+
+
+class OtherSettings(Settings):
+    """Those of another verb."""
+
+
+def test_a_run_of_another_verb_is_refused_whatever_is_asked_for(tmp_path):
+    run = RunFolder(tmp_path, Settings())
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"another kind \(Settings, asked for OtherSettings"):
+            RunFolder(tmp_path, OtherSettings(), overwrite=overwrite)
+    facts = read_json(run / "provenance.json")
+    (run / "provenance.json").write_text(json.dumps({**facts, "settings": None}))  # older runs
+    RunFolder(tmp_path, OtherSettings(), overwrite=True)
 
 
 def test_overwrite_keeps_what_is_not_replaced(tmp_path):

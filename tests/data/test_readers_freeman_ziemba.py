@@ -142,6 +142,9 @@ def test_bad_assemblies(tmp_path):
     some.to_netcdf(file, engine="h5netcdf")
     with pytest.raises(InputError, match="holds 300 stimuli, none of Brain-Score's"):
         read("freeman_ziemba", tmp_path, subset="public")
+    (tmp_path / "stimulus_set.csv").write_bytes(b"")
+    with pytest.raises(InputError, match=r"stimulus_set\.csv is no table of stimuli that can be"):
+        read("freeman_ziemba", tmp_path)
     (tmp_path / "stimulus_set.csv").unlink()
     for image in (tmp_path / "stim").iterdir():
         image.rename(image.with_name("x" + image.name.replace("smp", "s")))

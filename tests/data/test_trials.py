@@ -72,6 +72,8 @@ def test_excluded_conditions_go_in_any_spelling(trials: Path) -> None:
     assert set(kept["condition"]) == {"0.1", "false"}
     with pytest.raises(InputError, match=r"experiment noise '0\.91'. Did you mean 0\.9"):
         exclude(table, {"noise": [0.91]})
+    with pytest.raises(InputError, match=r"say which are: exclude\.contrast=\[…\], or none"):
+        exclude(table.assign(experiment="contrast"))  # conditions of one's own
     with pytest.raises(InputError, match="hues: all its conditions"):
         exclude(table, {"hues": [True, False]})
     assert len(EXCLUDED) == 12 and sum(map(len, EXCLUDED.values())) == 32

@@ -103,6 +103,30 @@ def test_configs_that_cannot_be():
         )
 
 
+@pytest.mark.parametrize("name", ["tables", "cache", "../up", "", ".hidden"])
+def test_a_data_set_must_not_take_a_folder_of_the_run(name):
+    sets = {name: {"data": {"name": "folder", "path": "D"}}}
+    with pytest.raises(InputError, match=r"sets: .* is no good name: it is to name a folder"):
+        PredictRunConfig.from_dict({"models": {"a": "alexnet"}, "sets": sets})
+
+
+def test_what_does_not_fit_is_told_before_anything_is_made(place, tmp_path):
+    config = yaml.safe_load((place / "predict.yaml").read_text())
+    toy = config["sets"]["toy"]
+    for change, words in (
+        ({"models": {"net": {"source": "lcl_v2@random", "readouts": {"x": ["stage3"]}}}},
+         "model net: unknown tap 'stage3'. Did you mean stage"),
+        ({"sets": {"toy": {**toy, "readout": {"components": 500, "folds": 2}}}},
+         "toy, subject .*: 500 PLS components of .* training stimuli"),
+        ({"sets": {"toy": {**toy, "device": "cuda:99"}}}, "device 'cuda:99': this torch sees"),
+        ({"rdms_92images": {"path": str(tmp_path)}}, "does not exist. Is it the folder of the 92"),
+        ({"freeman_ziemba": {"path": str(tmp_path)}}, "has no file of recordings"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            predict_neurons(PredictRunConfig.from_dict({**config, **change}), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
 def test_taps_need_stimuli_to_choose_on(place, tmp_path):
     section = {"path": str(place / "textures"), "subset": "public", **TEXTURES}
     config = {"models": {"net": "lcl_v2@random"}, "freeman_ziemba": section}

@@ -169,6 +169,14 @@ def test_bad_settings_are_told_before_anything_is_made(world: Path, tmp_path: Pa
         probe(settings(world, models={"mine": "lcl_v3"}), tmp_path / "a", quiet(world))
     with pytest.raises(InputError, match=r"nowhere\.csv does not exist"):
         probe(settings(world, histograms="nowhere.csv"), tmp_path / "a", quiet(world))
+    with pytest.raises(InputError, match="textures of 20 x 20 pixels: the side must be"):
+        small = {"seeds": str(world / "seeds"), "side": 20}
+        probe(settings(world, textures=small), tmp_path / "a", quiet(world))
+    with pytest.raises(InputError, match="image folder nowhere does not exist"):
+        probe(settings(world, textures={"seeds": "nowhere"}), tmp_path / "a", quiet(world))
+    for scale, side in ((0.1, "0.4"), (1e5, "400000")):
+        with pytest.raises(InputError, match=rf"would be {side} pixels wide: 8 to 4096 can be"):
+            settings(world, pixels_per_degree=scale)
     with pytest.raises(InputError, match="stimuli: each once"):
         settings(world, stimuli=["gratings", "gratings"])
     assert not (tmp_path / "a").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from PIL import Image
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
+from striate.core.files import write_json
 from striate.evaluate import Options, TrainRunConfig, train_model
 from striate.evaluate.generalisation import means, score_conditions
-from striate.evaluate.train_results import read_results
+from striate.evaluate.train_results import DONE, read_results
 from striate.models import load, save
 from striate.report import build
 from striate.report.runs import read_run
@@ -108,6 +111,35 @@ def test_a_finished_run_is_not_done_again(run: Path, world: Path, monkeypatch: A
     with pytest.raises(InputError, match=r"training\.epochs: there 2, asked for 3"):
         changed = settings(world, training={"epochs": 3, "batch_size": 8})
         train_model(changed, run, quiet(world))
+
+
+def test_other_tests_of_a_finished_run_replace_the_old_ones(
+    run: Path, world: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    options = replace(quiet(world), overwrite=True)
+    train_model(settings(world, distortions={"experiments": ["rotation"]}), copy, options)
+    summary, accuracy, _ = read_results(copy)
+    assert list(accuracy["experiment"].unique()) == ["clean", "rotation"]
+    assert summary["accuracy"] == read_results(run)[0]["accuracy"]
+    monkeypatch.setattr("striate.evaluate.train.score_conditions", lambda *a, **k: pytest.fail())
+    again = settings(world, distortions={"experiments": ["rotation"]}, batch_size=5)
+    train_model(again, copy, options)
+    del summary["asked"]  # as in runs of earlier versions
+    write_json(copy / DONE, summary)
+    train_model(again, copy, options)
+
+
+def test_a_batch_that_cannot_be_filled_is_told_before_anything_is_made(
+    world: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="a batch of 99 images cannot be filled: there are 32"):
+        train_model(settings(world, training={"batch_size": 99}), tmp_path / "x", quiet(world))
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_front_is_named_as_it_was_asked_for(run: Path, world: Path) -> None:
+    assert f"recognition behind lcl_v2 of {world / 'front'}" in build(run).read_text("utf-8")
 
 
 def test_leaks_and_bad_settings(run: Path, world: Path, tmp_path: Path) -> None:

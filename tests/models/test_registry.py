@@ -96,13 +96,20 @@ def test_unknown_id_is_answered_with_the_nearest(id: str, message: str) -> None:
         build_network("nothing")
 
 
-def test_a_folder_without_a_model_is_told_from_a_mistyped_id(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no model.*config\.json.*same command again"):
-        load(tmp_path)
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
-    with pytest.raises(InputError, match=r"folder of a run\. Its model is in it: .*model\."):
-        load(tmp_path)
+def test_a_folder_that_is_no_model_folder_says_why(tmp_path: Path) -> None:
+    def told(folder: str) -> str:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        with pytest.raises(InputError, match="is no model folder: it has no") as error:
+            load(tmp_path / folder)
+        return str(error.value)
+
+    assert "striate tune, grow or train wrote" in told("thesis")
+    (tmp_path / "run/model").mkdir(parents=True)
+    assert "stopped before its end" in told("run")
+    (tmp_path / "run/model/grow.yaml").touch()
+    assert "stopped before its end" in told("run/model")
+    (tmp_path / "run/model/config.json").touch()
+    assert "Is " in told("run") and "run/model meant?" in told("run")
 
 
 def test_id_can_be_registered_once_and_must_be_plain() -> None:

@@ -15,7 +15,7 @@ from striate.core.files import write_json
 from striate.core.run import RunFolder
 from striate.evaluate import CompareConfig
 from striate.report import build, figures
-from striate.report.page import Raw, section, table, text
+from striate.report.page import Raw, bullets, section, table, text
 
 MODELS = ("untuned", "random", "contrastive", "pooled_contrastive")
 
@@ -168,10 +168,20 @@ def test_no_run_and_half_a_run_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"has no tables/null.parquet yet: .* goes on where"):
         build(folder)
     assert not (folder / "report.html").exists()
+    (folder / "tables" / "null.parquet").write_bytes(b"half")
+    with pytest.raises(InputError, match=r"null\.parquet is no table that can be read"):
+        build(folder)
+    (folder / "config.yaml").write_text("tuning: {}\nencode: {}\n")
+    with pytest.raises(InputError, match="holds no run that has a page: striate tune writes mod"):
+        build(folder)
+    (folder / "config.yaml").write_text("front: [")
+    with pytest.raises(InputError, match=r"config\.yaml cannot be read"):
+        build(folder)
     shutil.rmtree(folder)
 
 
 def test_pieces():
+    assert bullets([], "warn") == ""
     assert text(float("nan")) == "–" and text(0.12345) == "0.123" and text("<x>") == "&lt;x&gt;"
     assert text(Raw("<b>x</b>")) == "<b>x</b>"
     assert section("Nothing", "", None) == ""

@@ -84,6 +84,16 @@ def test_the_newest_of_two_values_counts_and_the_other_is_told(runs, tmp_path):
     assert cells([*runs, same])["V4", "net"]["also"] == ""
 
 
+def test_one_model_under_two_names_in_a_run_is_told(tmp_path):
+    run = predicted(tmp_path / "v4", {"a": 0.5, "b": 0.6}, {"a": NET, "b": NET})
+    card = make_scorecard([run])
+    assert len(card.columns) == 1
+    assert any(
+        "(v4, as b) counts: 0.600; also 0.500 in v4 as a, features.7." in note
+        for note in card.notes
+    )
+
+
 def test_other_settings_are_another_row(runs, tmp_path):
     other = predicted(tmp_path / "v4-large", {"net": 0.7}, {"net": NET}, size=224)
     card = make_scorecard([*runs, other])
@@ -170,8 +180,27 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
     (runs[0] / "tables/scores.parquet").write_bytes(b"half")
     with pytest.raises(InputError, match=r"v4: its tables are damaged or"):
         make_scorecard(runs[:1])
+    with pytest.raises(InputError, match=r"scores\.parquet is no table that can be read"):
+        make_scorecard(runs[:1])
     (runs[0] / "notes.json").unlink()
     with pytest.raises(InputError, match=r"v4 holds a run that was stopped"):
+        make_scorecard(runs[:1])
+
+
+def test_learning_that_was_stopped_is_no_model(tmp_path):
+    for name, keys in (("trained", ("front", "training")), ("grown", ("photographs", "credit"))):
+        run = run_folder(tmp_path / name, dict.fromkeys(keys), {})
+        with pytest.raises(InputError, match=rf"{name} holds a run that was stopped"):
+            make_scorecard([run])
+    # the model of a training is there before it is tested
+    save(load("lcl_v2@random", options={"stages": STAGES}), tmp_path / "trained/model")
+    with pytest.raises(InputError, match=r"trained holds a run that was stopped"):
+        make_scorecard([tmp_path / "trained"])
+
+
+def test_models_that_are_told_in_another_form_are_named(runs):
+    (runs[0] / "models.json").write_text('{"models": [{"name": "mine", "group": null}]}')
+    with pytest.raises(InputError, match=r"v4: its tables are damaged or .* \('weights' is miss"):
         make_scorecard(runs[:1])
 
 

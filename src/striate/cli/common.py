@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from striate.core.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -44,12 +46,27 @@ def speak(as_json: bool, quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def options(as_json: bool, quiet: bool, overwrite: bool = False) -> Options:
-    """How a run is carried out from the command line."""
+def options(
+    as_json: bool, quiet: bool, overwrite: bool = False, *, shared: bool = False
+) -> Options:
+    """How a run is carried out from the command line; `shared`: by torchrun's processes together.
+
+    Raises:
+        InputError: torchrun started several processes for a verb that runs in one.
+    """
     import torch
 
     from striate.evaluate import Options
+    from striate.learning.distributed import is_first_process, n_processes
 
+    if n_processes() > 1 and not shared:
+        # each would wait for the lock of the run folder that the first one holds
+        raise InputError(
+            f"torchrun started {n_processes()} processes, and this verb runs in one. grow and "
+            "train share their batches, and striate.learning.tune does in a script of yours. Call "
+            "other verbs without torchrun."
+        )
+    quiet = quiet or not is_first_process()
     # Weights that decay end near the smallest float, where a CPU computes many times slower.
     torch.set_flush_denormal(True)
     return Options(

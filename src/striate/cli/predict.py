@@ -32,8 +32,7 @@ def run(
     For example: striate predict models.mine=MODEL_FOLDER sets.v4.data.name=cowley_v4
     sets.v4.data.path=DATA, or freeman_ziemba.path=DATA for Brain-Score's protocol in V1 and V2.
     """
-    import pandas as pd
-
+    from striate.core.files import read_table
     from striate.evaluate import PredictRunConfig, predict_neurons
     from striate.report import build
 
@@ -44,7 +43,7 @@ def run(
     how.say(f"report: {page}")
     if as_json:
         tables = {
-            file.stem: json.loads(pd.read_parquet(file).to_json(orient="records"))
+            file.stem: json.loads(read_table(file).to_json(orient="records"))
             for file in sorted((folder / "tables").glob("*.parquet"))
         }
         tell_json({"folder": str(folder), "report": str(page), "tables": tables})

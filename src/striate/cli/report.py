@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.common import Json, Overwrite, records, speak, tell_json
+from striate.cli.common import Json, records, speak, tell_json
 from striate.core.errors import InputError
 
 NAME = "report"
@@ -26,7 +26,9 @@ def run(
         Path | None,
         typer.Option("--out", "-o", help=f"Folder for the scorecard ({OUT}).", metavar="FOLDER"),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a scorecard in that folder.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Build report.html of a run again; of several, one scorecard of their models.

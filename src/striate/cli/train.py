@@ -36,7 +36,7 @@ def run(
     from striate.learning.distributed import is_first_process
     from striate.report import build
 
-    how = options(as_json, quiet, overwrite)
+    how = options(as_json, quiet, overwrite, shared=True)
     folder = train_model(TrainRunConfig.load(config, overrides or ()), out, how)
     if not is_first_process():
         return

@@ -105,10 +105,14 @@ def _set(values: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise InputError(f"override {override!r}: the value is not YAML: {error}") from error
     *parents, last = key.split(".")
-    for parent in parents:
+    for depth, parent in enumerate(parents, 1):
         inner = values.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise InputError(f"override {override!r}: {parent!r} is a value, not a section.")
+            path = ".".join(parents[:depth])
+            raise InputError(
+                f"override {override!r}: {parent!r} is a value, not a section, as {inner!r} was "
+                f"given for the whole of it. Give that by its key too: {path}.KEY={inner}."
+            )
         values = inner
     values[last] = value
 

@@ -11,9 +11,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import InputError, StriateError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -95,6 +98,23 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path} does not exist.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid JSON: {error}.") from error
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a parquet table that a run wrote; a missing or broken one is named."""
+    import pandas as pd  # here, as the core is imported where there are no tables
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} does not exist. Is the run of another version, or copied in part?"
+        ) from error
+    except (OSError, ValueError) as error:  # pyarrow's own errors are one of them
+        raise InputError(
+            f"{path} is no table that can be read: {error}. Copy the run again, or call its "
+            "command again with a new folder."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -31,8 +31,8 @@ class RunFolder:
             where the new run does not replace them.
 
     Raises:
-        InputError: when the folder holds something else than a run, a run of another kind, or one
-            with another config (the differences are listed), or cannot be written to.
+        InputError: when the folder holds something else than a run, a run of another kind, or a
+            run with another config (the differences are listed), or cannot be written to.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class RunFolder:
         except OSError as error:
             raise explain_os_error(error, self.path) from error
         config.save(self.path / "config.yaml")
-        write_json(self.path / "provenance.json", provenance(command))
+        write_json(
+            self.path / "provenance.json", {**provenance(command), "settings": _kind(config)}
+        )
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -67,13 +69,7 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
         raise explain_os_error(error, path) from error
     if known.exists():
         settings = read_yaml(known)
-        needed = [f.alias or n for n, f in type(config).model_fields.items() if f.is_required()]
-        missing = [name for name in needed if name not in settings]
-        if missing:  # going on would write over the only record of how that run was made
-            raise InputError(
-                f"{path} holds a run of another kind: its config.yaml has no {missing[0]}. Choose "
-                "another output folder (--out)."
-            )
+        _check_kind(path, config, settings)
         differences = differing(settings, config.to_dict())
         if differences and not overwrite:
             raise InputError(
@@ -85,6 +81,25 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
         raise InputError(
             f"{path} is not empty and holds no run (no config.yaml). "
             "Choose an empty or new output folder."
+        )
+
+
+def _kind(config: Config) -> str:
+    """The settings of each verb are of a class of their own."""
+    return type(config).__name__
+
+
+def _check_kind(path: Path, config: Config, settings: dict[str, Any]) -> None:
+    """Refuse a run of another verb: going on would write over what it says of itself."""
+    told = path / "provenance.json"
+    there = read_json(told).get("settings") if told.exists() else None  # older runs tell none
+    needed = [f.alias or n for n, f in type(config).model_fields.items() if f.is_required()]
+    missing = [name for name in needed if name not in settings]
+    if there not in (None, _kind(config)) or missing:
+        found = there or f"its config.yaml has no {missing[0]}"
+        raise InputError(
+            f"{path} holds a run of another kind ({found}, asked for {_kind(config)}). Choose "
+            "another output folder (--out)."
         )
 
 

@@ -68,7 +68,9 @@ def exclude(
         for condition in conditions:
             label = condition_label(condition)
             if label not in known:
-                raise unknown_name(f"condition of experiment {experiment}", label, known)
+                hint = f"It is to be left out; say which are: exclude.{experiment}=[…], or none: "
+                hint += "exclude={}"
+                raise unknown_name(f"condition of experiment {experiment}", label, known, hint)
             keep &= ~(here & (trials["condition"] == label))
         if not keep[here].any():
             raise InputError(

@@ -20,7 +20,7 @@ from striate.core.draws import generator_at
 from striate.core.files import read_json, write_json
 from striate.core.hashing import hash_array
 from striate.data.seeds import Seed, find_seeds
-from striate.data.synthesis import Statistics, require_plenoptic, synthesize
+from striate.data.synthesis import Statistics, require_plenoptic, scales, synthesize
 
 GREY = 128
 """Pixel value of the background and the mean of every texture (papers/lcl-v2 5.1)."""
@@ -182,6 +182,17 @@ def resample(image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
 
 
+def check_textures(config: TextureConfig) -> tuple[list[Seed], list[str]]:
+    """Return the seeds that settings ask for and notes (`find_seeds`); makes nothing.
+
+    Raises:
+        InputError: seeds that cannot serve, or a side that is too small.
+    """
+    scales(config.side)
+    most = None if config.families else config.n_families
+    return find_seeds(config.side, config.seeds, config.families, most, config.shrink)
+
+
 def make_textures(
     config: TextureConfig,
     *,
@@ -206,8 +217,7 @@ def make_textures(
             not installed and something is to be synthesised.
     """
     cache = cache or Cache()
-    most = None if config.families else config.n_families
-    seeds, notes = find_seeds(config.side, config.seeds, config.families, most, config.shrink)
+    seeds, notes = check_textures(config)
     wanted = len(config.families) if config.families else config.n_families
     if len(seeds) < wanted:
         notes.append(

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from striate.core.errors import InputError
-from striate.core.files import atomic_path
+from striate.core.files import atomic_path, read_table
 
 FILE = "tables/scorecard.parquet"
 NAN = float("nan")
@@ -86,7 +86,7 @@ def read_measurements(path: Path) -> list[Measurement]:
     Raises:
         InputError: naming the file and the column that is missing or not known.
     """
-    table = pd.read_parquet(path)
+    table = read_table(path)
     known = [f.name for f in fields(Measurement)]
     missing = [c for c in NEEDED if c not in table]
     odd = [c for c in table.columns if c not in known]

@@ -11,6 +11,14 @@ from striate.data import Dataset, read
 from striate.evaluate.freeman_ziemba import FreemanZiembaConfig
 from striate.evaluate.predictivity_run import PredictivityConfig
 
+RESERVED = ("tables", "cache")
+"""Folders that a run has of its own."""
+
+
+def _is_folder_name(name: str) -> bool:
+    """Whether a folder of this name lies where it is made, and is not hidden."""
+    return bool(name.strip()) and "/" not in name and not name.startswith(".")
+
 
 class PredictModel(Config):
     """One model: the arguments of `striate.models.load`, and which of its taps are read."""
@@ -21,7 +29,7 @@ class PredictModel(Config):
     image_size: int | None = Field(None, gt=0)
     """Side of the input for `freeman_ziemba` and `rdms_92images`; `sets` have their own."""
     seed: int = 0
-    """Of the weights of `…@random`, and of the random twin."""
+    """Of the weights of `…@random`; of the random twin too for `sets`, not for the others."""
     readouts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Taps to choose from by a name of yours, for `sets`; beside them the best of all taps."""
     taps: dict[Literal["V1", "V2"], str] = Field(default_factory=dict)
@@ -87,9 +95,15 @@ class PredictRunConfig(Config):
                 "sets.v4.data.name=cowley_v4 sets.v4.data.path=DATA"
             )
         for name in self.models:
-            if name.endswith("@random") or "/" in name:
+            if name.endswith("@random") or not _is_folder_name(name):
                 raise ValueError(
                     f"models: {name!r} is no good name: '@random' is added to the random twins', "
-                    "and '/' parts folders"
+                    "and it is to name a folder"
+                )
+        for name in self.sets:
+            if name in RESERVED or not _is_folder_name(name):
+                raise ValueError(
+                    f"sets: {name!r} is no good name: it is to name a folder of the run, beside "
+                    f"{', '.join(RESERVED)}"
                 )
         return self

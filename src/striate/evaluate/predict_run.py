@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
+from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_json
 from striate.core.run import RunFolder, check_run_folder
-from striate.data import StimulusSet, read_rdms_92images
+from striate.data import Dataset, StimulusSet, read_rdms_92images
+from striate.data.rdms import Rdms
 from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
 from striate.evaluate.predict_config import PredictModel, PredictRunConfig
 from striate.evaluate.predictivity_run import Material, score_model
@@ -31,6 +33,7 @@ from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import Options
 from striate.evaluate.tables import write_table
 from striate.models import Model, load, random_twin
+from striate.models.taps import resolve_tap
 
 TWIN = "@random"
 
@@ -51,10 +54,18 @@ def predict_neurons(
     """
     options, out = options or Options(), Path(out)
     check_run_folder(out, config, overwrite=options.overwrite)
+    for device in _devices(config):
+        device_name(device)
     models = {name: _load(name, one) for name, one in config.models.items()}
     materials = {name: Material.read(name, own) for name, own in config.sets.items()}
+    for material in materials.values():
+        material.check()
+    own, it = config.freeman_ziemba, config.rdms_92images
+    textures = None if own is None else own.read()
+    rdms = None if it is None else read_rdms_92images(it.path)
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock", wait=False):
+        (run / "notes.json").unlink(missing_ok=True)  # the last file of a run that has ended
         write_models(run.path, [model_record(name, model) for name, model in models.items()])
         cache = Cache(run / "cache")  # features of whole maps are large: they go with the run
         notes = [
@@ -68,13 +79,15 @@ def predict_neurons(
             _score_set(run.path, config, material, models, cache, options)
             for table, rows in set_tables(run.path, material, config).items():
                 tables.setdefault(table, []).append(rows)
-        if config.freeman_ziemba is not None:
-            for table, rows in _texture_tables(config, models, cache, options, notes).items():
-                tables[table] = [rows]
-        if config.rdms_92images is not None:
+        if textures is not None:
+            found = _texture_tables(config, textures, models, cache, options, notes)
+            tables |= {table: [rows] for table, rows in found.items()}
+        if rdms is not None:
             options.say("RSA with IT of 92 images")
-            tables["rdms_92images"] = [_it_table(config, models, cache)]
+            tables["rdms_92images"] = [_it_table(config, rdms, models, cache)]
         (run / "tables").mkdir(exist_ok=True)
+        for old in (run / "tables").glob("*.parquet"):  # of a run with other settings
+            old.unlink()
         for table, parts in tables.items():
             write_table(pd.concat(parts, ignore_index=True), run / f"tables/{table}.parquet")
         write_json(run / "notes.json", notes)
@@ -84,9 +97,22 @@ def predict_neurons(
 
 def _load(name: str, one: PredictModel) -> Model:
     try:
-        return load(one.source, weights=one.weights, image_size=one.image_size, seed=one.seed)
+        model = load(one.source, weights=one.weights, image_size=one.image_size, seed=one.seed)
+        for tap in [*one.taps.values(), *(t for own in one.readouts.values() for t in own)]:
+            resolve_tap(model.network, tap)
+        return model
     except InputError as error:
         raise InputError(f"model {name}: {error}") from error
+
+
+def _devices(config: PredictRunConfig) -> list[str]:
+    """Devices that are asked for, so that one that is not there is told before anything is made."""
+    found = [one.device for one in config.sets.values()]
+    if config.freeman_ziemba is not None:
+        found.append(config.freeman_ziemba.device)
+    if config.rdms_92images is not None:
+        found.append(config.rdms_92images.device)
+    return found
 
 
 def _has_weights(model: Model) -> bool:
@@ -152,6 +178,7 @@ def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[
 
 def _texture_tables(
     config: PredictRunConfig,
+    dataset: Dataset,
     models: dict[str, Model],
     cache: Cache,
     options: Options,
@@ -159,7 +186,7 @@ def _texture_tables(
 ) -> dict[str, pd.DataFrame]:
     own = config.freeman_ziemba
     assert own is not None
-    dataset, protocol = own.read(), own.protocol()
+    protocol = own.protocol()
     protocol = protocol.model_copy(update={"random_twin": own.random_twin and config.random})
     scored, choosing = parts_of(dataset)
     facts = dataset.facts
@@ -200,11 +227,12 @@ def _texture_tables(
     return out
 
 
-def _it_table(config: PredictRunConfig, models: dict[str, Model], cache: Cache) -> pd.DataFrame:
+def _it_table(
+    config: PredictRunConfig, data: Rdms, models: dict[str, Model], cache: Cache
+) -> pd.DataFrame:
     """Similarity of every tap to human IT (with a noise ceiling over people) and to monkey IT."""
     own = config.rdms_92images
     assert own is not None
-    data = read_rdms_92images(own.path)
     people = list(dict.fromkeys(n.split("_")[1] for n in data.names if n.count("_") == 2))
     human = np.array([data.starting(f"human_{p}_").mean(axis=0) for p in people])
     rdms = with_twins(

@@ -50,6 +50,7 @@ __all__ = [
     "Round",
     "ceilings",
     "centred",
+    "check_components",
     "check_rounds",
     "grouped_rounds",
     "matched_taps",
@@ -236,10 +237,16 @@ def _check(
                     f"tap {tap}: features of shape {features[tap].shape} for {len(responses)} "
                     "stimuli."
                 )
+    check_components(rounds, config)
+
+
+def check_components(rounds: Sequence[Round], config: ReadoutConfig, where: str = "") -> None:
+    """Refuse as many PLS components as training stimuli, or more; `where` begins the message."""
     fewest = min(len(one.train) for one in rounds)
     if "pls" in config.kinds and config.components >= fewest:
         raise InputError(
-            f"{config.components} PLS components of {fewest} training stimuli: use fewer."
+            f"{where}{config.components} PLS components of {fewest} training stimuli: use fewer "
+            "(readout.components), or more stimuli."
         )
 
 

@@ -31,6 +31,7 @@ from striate.evaluate.predictivity import (
     ReadoutConfig,
     Round,
     ceilings,
+    check_components,
     check_rounds,
     grouped_rounds,
     null_means,
@@ -118,6 +119,16 @@ class Material:
             out = grouped_rounds(labels, config.rounds, readout.folds, readout.seed)
         check_rounds(out, stimuli.hashes, groups)
         return out
+
+    def check(self) -> None:
+        """Refuse settings that the stimuli of a subject do not allow, before anything is computed.
+
+        Raises:
+            InputError: naming the data set and the subject.
+        """
+        for subject in self.dataset:
+            where = f"{self.name}, subject {subject}: "
+            check_components(self.rounds(subject), self.config.readout, where)
 
     def labels(self, subject: str) -> np.ndarray:
         """What each stimulus is resampled with, (N,) strings: its group, or else its image."""

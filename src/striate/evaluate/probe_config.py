@@ -12,6 +12,9 @@ from striate.evaluate.gratings import PIXELS_PER_DEGREE
 from striate.evaluate.properties import Stimuli
 from striate.models import Model, load
 
+SMALLEST, LARGEST = 8, 4096
+"""Sides in pixels of a texture as models see it: of fewer nothing is seen, more fit no memory."""
+
 
 class ProbedModel(Config):
     """One model: the arguments of `striate.models.load`, and the taps to probe."""
@@ -63,4 +66,11 @@ class ProbeConfig(Config):
     def _once(self) -> Self:
         if len(set(self.stimuli)) < len(self.stimuli):
             raise ValueError(f"stimuli: each once, found {list(self.stimuli)}")
+        side = self.textures.degrees * self.pixels_per_degree
+        if "textures" in self.stimuli and not SMALLEST <= side <= LARGEST:
+            raise ValueError(
+                f"textures of {self.textures.degrees:g} degrees at {self.pixels_per_degree:g} "
+                f"pixels per degree would be {side:g} pixels wide: {SMALLEST} to {LARGEST} can be "
+                "shown. Change pixels_per_degree or textures.degrees"
+            )
         return self

@@ -16,7 +16,7 @@ from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, write_json
 from striate.core.run import Cells, RunFolder, check_run_folder
-from striate.data.textures import TYPES, Textures, make_textures
+from striate.data.textures import TYPES, Textures, check_textures, make_textures
 from striate.evaluate.distributions import Histogram, read_histograms
 from striate.evaluate.probe_config import ProbeConfig
 from striate.evaluate.probe_tables import assemble
@@ -72,6 +72,8 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
     device = device_name(config.device)
     probed = [ready(config, name, device) for name in config.models]
     shown = protocol(config.pixels_per_degree, config.contrast)
+    if "textures" in config.stimuli:
+        check_textures(config.textures)
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         (run / "probe.json").unlink(missing_ok=True)

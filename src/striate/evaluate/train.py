@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from striate.core.config import differing, read_yaml
 from striate.core.device import device_name
-from striate.core.files import locked
+from striate.core.files import locked, read_json
+from striate.core.hashing import hash_json
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import assert_unseen
 from striate.data.labelled import Labelled, check_apart
@@ -18,11 +20,12 @@ from striate.evaluate.cost import counting_outputs, duration
 from striate.evaluate.generalisation import score_conditions
 from striate.evaluate.story import Options
 from striate.evaluate.train_config import TrainRunConfig
-from striate.evaluate.train_results import DONE, write_results
+from striate.evaluate.train_results import DONE, folder_name, write_results
 from striate.learning import TrainConfig, train
 from striate.learning.distributed import is_first_process
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train import check_training
+from striate.learning.train_loop import check_batch
 from striate.models import Model, is_model_folder, recognition_model
 
 FEW = 16
@@ -55,7 +58,10 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     assert_unseen(model.seen, testing.images.hashes, f"the front {config.front.id}")
     plan = describe(model, training, testing, how)
     # before the config there is written anew
+    check_batch(how.batch_size, len(training))
     check_training(model, training.labels, training.images.hashes, how, out / "model")
+    asked, known = _asked(config, testing), out / "config.yaml"
+    same = known.exists() and not differing(read_yaml(known), config.to_dict())
 
     def learn() -> Model:
         shape = model.preprocessing
@@ -66,9 +72,9 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
             training.images.hashes,
             how,
             out / "model",
-            name=config.data.name or Path(config.data.train).parent.name,
+            name=config.data.name or folder_name(config.data.train),
             device=str(device),
-            progress=options.progress and is_first_process(),
+            progress=options.progress,
         )
 
     if not is_first_process():  # the first one writes, and waits for the others while it learns
@@ -79,7 +85,10 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
         for line in (plan, *notes):
             options.say(line)
         if (run / DONE).exists():
-            return run.path
+            told = read_json(run / DONE).get("asked")
+            if told == asked or (told is None and same):  # runs of earlier versions do not tell
+                return run.path
+            (run / DONE).unlink()  # tested otherwise, or with other images
         if not is_model_folder(run / "model"):
             memory, seconds = predict_cost(model, len(training), how, device)
             options.say(
@@ -98,8 +107,14 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
             device=str(device),
             say=lambda name: options.say(f"testing: {name}"),
         )
-        write_results(run.path, config, table, decisions, testing, trained, notes)
+        write_results(run.path, config, table, decisions, testing, trained, notes, asked)
     return run.path
+
+
+def _asked(config: TrainRunConfig, testing: Labelled) -> str:
+    """Hash of all that decides what a finished run tells."""
+    settings = {k: v for k, v in config.to_dict().items() if k not in ("device", "batch_size")}
+    return hash_json([settings, list(testing.images.hashes), testing.labels.tolist()])
 
 
 def read_data(config: TrainRunConfig) -> tuple[Labelled, Labelled, list[str]]:
@@ -131,12 +146,14 @@ def make_model(config: TrainRunConfig, classes: tuple[str, ...]) -> Model:
 def describe(model: Model, training: Labelled, testing: Labelled, config: TrainConfig) -> str:
     """Say what will be trained."""
     front: Any = model.network.config.front
+    random = "@random" if str(model.provenance["base"]).endswith("@random") else ""
+    learning = "frozen" if front.frozen else "trained too"
     size, shape = model.preprocessing.size, model.tap_shapes([f"front.{front.tap}"])
     channels, rows, columns = next(iter(shape.values()))
     attack = config.attack
     learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return (
-        f"{front.id} up to {front.tap}, {'frozen' if front.frozen else 'trained too'} ({channels} "
+        f"{front.id}{random} up to {front.tap}, {learning} ({channels} "
         f"x {rows} x {columns} at {size} px), {learns:,} parameters to learn from "
         f"{training.describe()}; {config.epochs} epochs in batches of {config.batch_size}"
         + (f", attacked (L2, eps {attack.eps:g}, {attack.steps} steps)" if attack.eps else "")

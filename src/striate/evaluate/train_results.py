@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.core.files import atomic_path, read_json, write_json
+from striate.core.files import atomic_path, read_json, read_table, write_json
 from striate.core.hashing import hash_json
 from striate.data.labelled import Labelled
 from striate.evaluate.generalisation import CLEAN, means
@@ -30,8 +30,9 @@ def write_results(
     testing: Labelled,
     model: Model,
     notes: list[str],
+    asked: str,
 ) -> None:
-    """Write tables, decisions and what a scorecard takes, and the summary last."""
+    """Write tables, decisions and what a scorecard takes, and the summary with `asked` last."""
     summary = means(table)
     for name, one in zip(TABLES, (table, summary), strict=True):
         with atomic_path(folder / "tables" / f"{name}.parquet") as temporary:
@@ -56,8 +57,14 @@ def write_results(
             "chance": 1 / len(testing.classes),
             "test_images": len(testing),
             "notes": notes,
+            "asked": asked,
         },
     )
+
+
+def folder_name(data: str) -> str:
+    """Name of the folder that labelled images lie in, whatever the path is relative to."""
+    return Path(data).absolute().parent.name
 
 
 def _measurements(
@@ -68,7 +75,7 @@ def _measurements(
     testing: Labelled,
 ) -> list[Measurement]:
     """Accuracy on the test images as they are, and the mean over their distortions."""
-    data = config.data.name or Path(config.data.test).parent.name
+    data = config.data.name or folder_name(config.data.test)
     protocol = {"test_images": hash_json(sorted(testing.images.hashes))}
     facts: dict[str, Any] = {
         "measure": "classification",
@@ -107,5 +114,5 @@ def _measurements(
 def read_results(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """The summary of a finished run, accuracy by condition, and means by distortion."""
     folder = Path(folder)
-    accuracy, means_ = (pd.read_parquet(folder / "tables" / f"{name}.parquet") for name in TABLES)
+    accuracy, means_ = (read_table(folder / "tables" / f"{name}.parquet") for name in TABLES)
     return read_json(folder / DONE), accuracy, means_

@@ -50,7 +50,7 @@ class TrainLoop(Loop):
         *,
         progress: bool = True,
     ) -> None:
-        _check_batch(config.batch_size, len(images), fabric.world_size)
+        check_batch(config.batch_size, len(images), fabric.world_size)
         if fabric.world_size > 1:
             share_statistics(recogniser)
         super().__init__(
@@ -157,7 +157,8 @@ class TrainLoop(Loop):
         return value, float(totals[1])
 
 
-def _check_batch(batch: int, images: int, processes: int) -> None:
+def check_batch(batch: int, images: int, processes: int = 1) -> None:
+    """Refuse a batch that cannot be filled, or shared by so many processes; InputError."""
     if batch > images:
         raise InputError(
             f"a batch of {batch} images cannot be filled: there are {images}. Lower batch_size."

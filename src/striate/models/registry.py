@@ -278,9 +278,9 @@ def _load_registered(
             f"{name} has fixed filters and no weights: there is no {name}@{variant or 'random'}, "
             f"and weights cannot be given. Its id is {name}."
         )
+    if name not in _ENTRIES and Path(id).is_dir():
+        raise _no_model(Path(id))
     if name not in _ENTRIES or variant not in ("", "random"):
-        if name not in _ENTRIES and Path(id).is_dir():
-            raise _no_model_in(Path(id))
         known = [row["id"] for row in list_models()] + ["timm:…", "torchvision:…"]
         if name in _ENTRIES:
             name = id
@@ -313,15 +313,17 @@ def _load_registered(
     return Model(id, network, preprocessing, taps, facts, options)
 
 
-def _no_model_in(folder: Path) -> InputError:
-    """What to say of a folder that holds no model, such as that of a run."""
-    inner = folder / "model"
-    if is_model_folder(inner):
-        return InputError(f"{folder} is the folder of a run. Its model is in it: {inner}.")
-    return InputError(
-        f"{folder} holds no model: a model folder needs a config.json in it. It is written last: "
-        "if a run was stopped there, call the same command again to finish it."
-    )
+def _no_model(folder: Path) -> InputError:
+    """Say why a folder is no model folder, and which one may be meant."""
+    inner = [p.parent for n in (1, 2, 3) for p in sorted(folder.glob("*/" * n + "config.json"))]
+    begun = [f for f in ("tune.yaml", "grow.yaml", "train.yaml") if (folder / f).exists()]
+    if inner:
+        what = f"Is {inner[0]} meant?"
+    elif begun or (folder / "model").is_dir():
+        what = "Learning was stopped before its end: call the same command again; it goes on."
+    else:
+        what = "Give a folder that striate tune, grow or train wrote a model into."
+    return InputError(f"{folder} is no model folder: it has no config.json. {what}")
 
 
 def random_twin(model: Model, seed: int = 0) -> Model:

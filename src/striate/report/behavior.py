@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from striate.core.files import read_json, write_text
+from striate.core.files import read_json, read_table, write_text
 from striate.report import behavior_figures as draw
 from striate.report.figures import label, png
 from striate.report.page import (
@@ -55,7 +55,7 @@ def build_behavior(run: Path, config: dict[str, Any]) -> Path:
     """
     assert_finished(run, "behavior.json")
     known = read_json(run / "behavior.json")
-    data = {name: pd.read_parquet(run / "tables" / f"{name}.parquet") for name in TABLES}
+    data = {name: read_table(run / "tables" / f"{name}.parquet") for name in TABLES}
     models = [o for o in dict.fromkeys(data["means"]["observer"]) if o != HUMANS]
     groups = {m: known["models"].get(m, {}).get("group") for m in models}
     simulated = any(f["simulated"] for f in known["models"].values())
@@ -117,9 +117,10 @@ def _answer(data: dict[str, pd.DataFrame], groups: dict[str, str | None]) -> Raw
         own = kappa[kappa["observer"].isin(members)]
         if len(own):
             first = own.iloc[0]
+            alone = "not measured" if pd.isna(first["humans"]) else f"{first['humans']:.3f}"
             lines.append(
                 f"{label(name)}: error consistency with humans {own['value'].mean():.3f}, humans "
-                f"with each other {first['humans']:.3f} ({first['experiments']})."
+                f"with each other {alone} ({first['experiments']})."
             )
     return bullets(lines, "answer") if lines else Raw("")
 

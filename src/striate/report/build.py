@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from striate.core.config import read_yaml
 from striate.core.errors import InputError
-from striate.core.files import read_json, write_text
+from striate.core.files import read_json, read_table, write_text
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.report import figures
 from striate.report.behavior import build_behavior, is_behavior
@@ -55,18 +56,26 @@ def build(run: str | Path) -> Path:
         return build_growth(run)
     if is_training(run):
         return build_training(run)
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config = read_yaml(run / "config.yaml")
     if is_behavior(config):
         return build_behavior(run, config)
     if is_prediction(config):
         return build_neurons(run)
     if is_probe(config):
         return build_probe(run)
+    for kind, record in (("front", "train"), ("photographs", "grow")):
+        if kind in config:  # stopped before it began to learn
+            assert_finished(run, f"model/{record}.yaml")
+    if not ("encode" in config and config.keys() & {"methods", "models"}):
+        raise InputError(
+            f"{run} holds no run that has a page: striate tune writes models alone, and only "
+            "compare, encode, predict, demo, grow, train, probe and behave write what a page shows."
+        )
     needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     assert_finished(run, *needed)
-    scores = pd.read_parquet(run / "scores.parquet")
-    rois, group, taps, null = (pd.read_parquet(run / f"tables/{n}.parquet") for n in TABLES)
+    scores = read_table(run / "scores.parquet")
+    rois, group, taps, null = (read_table(run / f"tables/{n}.parquet") for n in TABLES)
     simulated = bool(scores["simulated"].any())
     title = f"Striate: {config['data']['name']}, {config['model']['id']}"
     parts: list[str] = [
@@ -339,7 +348,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _split(run: Path) -> Raw:
     leaks = read_json(run / "leaks.json")
-    parts = pd.read_parquet(run / "splits.parquet")
+    parts = read_table(run / "splits.parquet")
     counts = pd.crosstab(parts["subject"], parts["part"]).reset_index()
     order = ["subject", *(p for p in ("tune", "fit", "select", "test", "unused") if p in counts)]
     checks = [[c["model"], c["subject"], c["seen"], c["test"]] for c in leaks["checks"]]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 
-from striate.core.files import read_json, write_text
+from striate.core.config import read_yaml
+from striate.core.files import read_json, read_table, write_text
 from striate.report import filter_figures as draw
 from striate.report.figures import png
 from striate.report.page import (
@@ -55,12 +55,12 @@ def build_growth(run: Path) -> Path:
         InputError: the run was stopped before its end.
     """
     assert_finished(run, "units.json")
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config = read_yaml(run / "config.yaml")
     metrics = pd.DataFrame(
         [json.loads(x) for x in (run / "model" / "metrics.jsonl").read_text().splitlines()]
     )
     units = read_json(run / "units.json")
-    tuning = pd.read_parquet(run / "tables" / "tuning.parquet")
+    tuning = read_table(run / "tables" / "tuning.parquet")
     with np.load(run / "units.npz") as arrays:
         kept = dict(arrays)
     stages = len(units["taps"])
@@ -93,7 +93,7 @@ def _subtitle(config: dict[str, Any], metrics: pd.DataFrame) -> str:
 def _answer(run: Path, metrics: pd.DataFrame, units: dict[str, Any], tuning: pd.DataFrame) -> Raw:
     lines = []
     if "gabors" in units:
-        fits = pd.read_parquet(run / "tables" / "gabors.parquet")
+        fits = read_table(run / "tables" / "gabors.parquet")
         lines.append(
             f"{units['gabors']:.0%} of the {len(fits)} kernels of the first stage are fitted by a "
             f"Gabor with R² above .7; median share of chromatic energy "
@@ -129,7 +129,7 @@ def _first_stage(run: Path, kept: dict[str, np.ndarray]) -> Raw:
     parts: list[Any] = []
     order, path = None, run / "tables" / "gabors.parquet"
     if path.exists():
-        fits = pd.read_parquet(path)
+        fits = read_table(path)
         order = fits.sort_values("r2", ascending=False)["unit"].to_numpy()
         parts.append(
             paragraph("Kernels, best Gabor fit first, each on its own scale; grey is 0.", "quiet")

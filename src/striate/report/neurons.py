@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from striate.core.files import read_json, write_text
-from striate.report.page import Raw, bullets, code, facts, folded, frame, page, paragraph, section
-from striate.report.run_page import assert_finished
+from striate.core.config import read_yaml
+from striate.core.files import read_json, read_table, write_text
+from striate.evaluate.scored_models import FILE as MODELS
+from striate.report.page import Raw, bullets, folded, frame, page, paragraph, section, table
+from striate.report.run_page import assert_finished, provenance_section
 
 SHOWN = 3
 """Digits of an interval."""
@@ -29,10 +30,10 @@ def build_neurons(run: Path) -> Path:
         InputError: the run was stopped before its end.
     """
     assert_finished(run, "notes.json")
-    text = (run / "config.yaml").read_text(encoding="utf-8")
-    tables = {f.stem: pd.read_parquet(f) for f in sorted((run / "tables").glob("*.parquet"))}
+    config = read_yaml(run / "config.yaml")
+    tables = {f.stem: read_table(f) for f in sorted((run / "tables").glob("*.parquet"))}
     simulated = any(bool(t["simulated"].any()) for t in tables.values() if "simulated" in t)
-    title = "Striate: neurons predicted by " + ", ".join(yaml.safe_load(text)["models"])
+    title = "Striate: neurons predicted by " + ", ".join(config["models"])
     parts = [
         Raw(f"<h1>{escape(title)}</h1>"),
         Raw('<div class="simulated">SIMULATED: what is marked so is about no brain.</div>')
@@ -42,9 +43,8 @@ def build_neurons(run: Path) -> Path:
         _textures(tables),
         *_sets(tables),
         _it(tables),
-        section("Provenance", facts(_flat(read_json(run / "provenance.json"))),
-                folded("Config", code(text))),
-    ]  # fmt: skip
+        provenance_section(run, config, _models(run)),
+    ]
     write_text(run / "report.html", page(title, parts))
     return run / "report.html"
 
@@ -181,10 +181,10 @@ def _interval(data: pd.DataFrame, low: str, high: str) -> list[str]:
     return ["–" if pd.isna(a) else f"[{a:.{SHOWN}f}, {b:.{SHOWN}f}]" for a, b in pairs]
 
 
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """Nested facts as one level."""
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = _flat(value) if isinstance(value, dict) else {"": value}
-        out |= {f"{key} {k}".strip(): v for k, v in inner.items()}
-    return out
+def _models(run: Path) -> Raw:
+    """Which networks the names stand for; runs of earlier versions do not tell."""
+    if not (run / MODELS).exists():
+        return Raw("")
+    known = read_json(run / MODELS)["models"]
+    rows = [[one["name"], one["id"], one["weights"][:12]] for one in known]
+    return table(["model", "network", "weights"], rows, names=3)

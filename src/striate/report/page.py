@@ -52,8 +52,10 @@ def paragraph(content: Any, kind: str = "") -> Raw:
 
 
 def bullets(items: Iterable[Any], kind: str = "") -> Raw:
-    """A list."""
+    """A list; nothing where there is no item."""
     inner = "".join(f"<li>{text(item)}</li>" for item in items)
+    if not inner:
+        return Raw("")
     return Raw(f'<div class="{kind}"><ul>{inner}</ul></div>')
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from striate.core.files import read_json, write_text
+from striate.core.config import read_yaml
+from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.distributions import Histogram, read_histograms
 from striate.evaluate.properties import PROPERTIES, of
 from striate.report import probe_figures as draw
@@ -47,10 +47,10 @@ def build_probe(run: Path) -> Path:
         InputError: the run was stopped before its end.
     """
     assert_finished(run, "probe.json")
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config = read_yaml(run / "config.yaml")
     done = read_json(run / "probe.json")
     there = {
-        name: pd.read_parquet(run / f"tables/{name}.parquet")
+        name: read_table(run / f"tables/{name}.parquet")
         for name in TABLES
         if (run / f"tables/{name}.parquet").exists()
     }

@@ -93,11 +93,16 @@ def distributions(
         if histogram is not None:
             shares = histogram.counts / histogram.counts.sum()
             axes.stairs(shares, edges, fill=True, color="#d0d0d0", label="neurons")
+        drawn = False
         for k, tap in enumerate(taps):
             own = units[(units["tap"] == tap) & units[there]][name].to_numpy(dtype=float)
             counts = binned(own, edges)
             if counts.sum() > 0:
                 axes.stairs(counts / counts.sum(), edges, color=_colour(k), lw=1.2, label=tap)
+                drawn = True
+        if not drawn:
+            axes.text(0.5, 0.5, "no unit has it", fontsize=6.5, color="#6b6b6b", ha="center",
+                      va="center", transform=axes.transAxes)  # fmt: skip
         if known.log and edges[0] > 0:
             axes.set_xscale("log")
         axes.set_xlabel(known.label, fontsize=6.5)

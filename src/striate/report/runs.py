@@ -29,6 +29,8 @@ ENDS = (
     (("stimuli", "textures"), "probe.json"),
     (("sets", "freeman_ziemba", "models"), "notes.json"),
     (("encode", "methods"), "warnings.json"),
+    (("front", "training"), "training.json"),
+    (("photographs", "credit"), "model/config.json"),
 )
 """The settings by which a run is known, and the file that is there when it has come to its end."""
 
@@ -92,20 +94,22 @@ def read_run(folder: str | Path) -> Run:
             f"{folder} {what if folder.is_dir() else 'does not exist'}. Give folders that striate "
             "predict, probe, behave, train, compare or encode wrote, or folders of models."
         )
-    scored = (folder / SCORED).exists()
-    if is_model_folder(folder / "model") and not scored:  # grown: nothing was measured
-        return _model(folder / "model", folder.resolve().name)
     config = read_yaml(folder / "config.yaml")
     if any(config.keys() >= set(k) and not (folder / last).exists() for k, last in ENDS):
         raise InputError(
             f"{folder} holds a run that was stopped before its end. Call the same command again; "
             "it goes on where it was."
         )
+    scored = (folder / SCORED).exists()
+    if is_model_folder(folder / "model") and not scored:  # grown: nothing was measured
+        return _model(folder / "model", folder.resolve().name)
     try:
         found = measurements_of(folder, config)
         records, notes = _records(folder, found)
-    except InputError:
-        raise
+        models, members = _grouped(records)
+    except InputError as error:  # names the file
+        what = "its tables are damaged or those of another version"
+        raise InputError(f"{folder}: {what}: {error}") from error
     except (KeyError, AttributeError, TypeError, ValueError, OSError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(
@@ -113,7 +117,6 @@ def read_run(folder: str | Path) -> Run:
             "command again with this version, into a new folder."
         ) from error
     told = read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
-    models, members = _grouped(records)
     if not found:
         notes.append(f"{folder} holds nothing that a scorecard shows.")
     return Run(

@@ -173,7 +173,10 @@ def _newer(there: Cell | None, new: Cell) -> Cell:
     first, last = (new, there) if new.run.started < there.run.started else (there, new)
     a, b = first.found.value, last.found.value
     same = abs(a - b) <= SAME * max(abs(a), abs(b), 1.0)
-    told = () if same else (f"{a:.3f} in {first.run.folder.name}",)
+    where = first.run.folder.name
+    if first.run is last.run:  # under two names
+        where += f" as {', '.join(filter(None, (first.found.model, first.found.detail)))}"
+    told = () if same else (f"{a:.3f} in {where}",)
     return Cell(last.found, last.run, (*first.others, *last.others, *told))
 
 
@@ -202,12 +205,18 @@ def _versions(runs: Sequence[Run]) -> list[str]:
 def _conflicts(rows: Sequence[Row], labels: Mapping[str, str]) -> list[str]:
     return [
         f"{labels[identity]}, {row.measure}, {row.what}: measured more than once with different "
-        f"values. The newest run ({cell.run.folder.name}) counts: {cell.found.value:.3f}; also "
-        f"{', '.join(cell.others)}."
+        f"values. The newest run ({cell.run.folder.name}{_as(cell, identity)}) counts: "
+        f"{cell.found.value:.3f}; also {', '.join(cell.others)}."
         for row in rows
         for identity, cell in row.cells.items()
         if cell.others
     ]
+
+
+def _as(cell: Cell, identity: str) -> str:
+    """Which of several names the run has for the model this is the value of."""
+    names = [name for name, known in cell.run.models.items() if known.identity == identity]
+    return f", as {cell.found.model}" if len(names) > 1 else ""
 
 
 def as_table(card: Scorecard) -> pd.DataFrame:

@@ -144,11 +144,12 @@ def _row(number: int, row: Row, columns: tuple[Column, ...], folder: Path) -> st
     name, small = escape(NOT_MEASURED), []
     if first is not None:
         name = _button(f"r{number}", row.what)
+        limits = [m.ceiling_is for m in measured if m.ceiling_is and pd.notna(m.ceiling)]
         over = ", ".join(dict.fromkeys(m.over for m in measured if m.over))
         small = [
             row.apart,
             f"95 % over {over}" if over else "no interval",
-            f"ceiling: {first.ceiling_is}" if first.ceiling_is else "",
+            f"ceiling: {limits[0]}" if limits else "",
             {"lower": "lower is better", "neither": "more is not better"}.get(better, ""),
         ]
     told = "".join(f"<br><small>{escape(line)}</small>" for line in small if line)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from striate.core.config import read_yaml
 from striate.core.files import write_text
 from striate.evaluate.train_results import read_results
 from striate.report.figures import png
@@ -39,12 +39,11 @@ def build_training(run: Path) -> Path:
         InputError: the run was stopped before its end.
     """
     assert_finished(run, "training.json")
-    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    config = read_yaml(run / "config.yaml")
     found, accuracy, means = read_results(run)
     lines = (run / "model" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     metrics = pd.DataFrame([json.loads(x) for x in lines])
-    front = found["front"]
-    title = f"Striate: recognition behind {front['id']}"
+    title = f"Striate: recognition behind {_front(config, found)}"
     parts = [
         Raw(f"<h1>{text(title)}</h1>"),
         paragraph(_subtitle(config, found, metrics), "quiet"),
@@ -62,12 +61,21 @@ def _subtitle(config: dict[str, Any], found: dict[str, Any], metrics: pd.DataFra
     front, attack = found["front"], config["training"]["attack"]
     attacked = f", on images attacked with eps {attack['eps']:g}" if attack["eps"] else ""
     return (
-        f"{front['id']} up to {front['tap']}, {'frozen' if front['frozen'] else 'trained too'}, "
-        f"and an AlexNet-shaped back-end{attacked}; {len(metrics):,} steps in "
+        f"{_front(config, found)} up to {front['tap']}, "
+        f"{'frozen' if front['frozen'] else 'trained too'}, and an AlexNet-shaped "
+        f"back-end{attacked}; {len(metrics):,} steps in "
         f"{metrics['seconds'].sum() / 60:.1f} minutes. After LCL-V2Net of Parthasarathy, Hénaff & "
         "Simoncelli 2024, whose back-end and recipe are not known to us: all settings are "
         "Striate's own."
     )
+
+
+def _front(config: dict[str, Any], found: dict[str, Any]) -> str:
+    """The front as it was asked for: of one network there are many, and random ones."""
+    network, asked = found["front"]["id"], config["front"]["id"]
+    if config["front"]["weights"]:
+        return f"{network} (weights {config['front']['weights']})"
+    return str(asked) if asked.partition("@")[0] == network else f"{network} of {asked}"
 
 
 def _answer(found: dict[str, Any]) -> Raw:

@@ -229,7 +229,13 @@ def _table(path: Path) -> Mapping[str, tuple[Texture, str]]:
     """Stimuli by id, from tables as Brain-Score distributes them."""
     out = {}
     for file in sorted(path.rglob("*.csv")):
-        rows = pd.read_csv(file)
+        try:
+            rows = pd.read_csv(file)
+        except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+            raise InputError(
+                f"{file} is no table of stimuli that can be read: {error}. Copy it again, or take "
+                "it out of the folder."
+            ) from error
         ids = next((c for c in ("stimulus_id", "image_id") if c in rows), None)
         if ids is None or not {"texture_type", "texture_family", "sample"} <= set(rows):
             continue

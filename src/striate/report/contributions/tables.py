@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from striate.core.files import read_table
+
 TWIN = "@random"
 AREAS = {"cowley_v4": "V4", "henaff_v1": "V1"}
 """The area of data sets that are of one."""
@@ -21,7 +23,7 @@ Config = Mapping[str, Any]
 
 def table_of(run: Path, name: str) -> pd.DataFrame:
     """A table of a run."""
-    return pd.read_parquet(run / "tables" / f"{name}.parquet")
+    return read_table(run / "tables" / f"{name}.parquet")
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
