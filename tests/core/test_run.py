@@ -76,12 +76,13 @@ def test_overwrite_keeps_what_is_not_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_a_run_of_another_kind_is_never_written_over(tmp_path, overwrite):
+def test_an_older_run_of_another_kind_is_known_by_its_keys(tmp_path, overwrite):
     class Other(Config):
         photographs: tuple[str, ...]
 
     before = (RunFolder(tmp_path, Settings()) / "config.yaml").read_text()
-    with pytest.raises(InputError, match=r"run of another kind: its config\.yaml has no photogr"):
+    (tmp_path / "provenance.json").unlink()
+    with pytest.raises(InputError, match=r"another kind \(its config\.yaml has no photographs"):
         RunFolder(tmp_path, Other(photographs=("a",)), overwrite=overwrite)
     assert (tmp_path / "config.yaml").read_text() == before
 

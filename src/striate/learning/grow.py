@@ -159,9 +159,8 @@ def stage_fields(model: Model) -> list[ReceptiveField]:
 
 def _check_patches(model: Model, train: Photographs, config: GrowConfig) -> None:
     """Refuse photographs that patches of these stages cannot be cut from."""
-    with without_padding(model.network):
-        fields = stage_fields(model)
-    make_sources(train, fields, config, torch.device("cpu"))
+    with without_padding(model.network):  # the side of a patch is found by running the stages
+        make_sources(train, stage_fields(model), config, torch.device("cpu"))
 
 
 def _record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, Any]:
