@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -231,6 +232,19 @@ def test_tables(run, planted):
     assert len(similar) == 2 * 2 * 2
     assert set(apart["model"]) == {"other"}
     assert (similar["low"] <= similar["high"]).all()
+
+
+def test_rsa_of_models_without_named_readouts_is_of_all_taps(run, planted, tmp_path):
+    """Their only readout is the best of all taps."""
+    shutil.copytree(run / "right-0", tmp_path / "right-0")
+    facts = json.loads((tmp_path / "right-0" / "done.json").read_text())
+    taps = facts["readouts"][BEST]
+    (tmp_path / "right-0" / "done.json").write_text(json.dumps({**facts, "readouts": {BEST: taps}}))
+    material = Material.of("v1", config(), planted)
+    groups = planted["ann"].stimuli.groups
+    similar, _ = rsa_tables(folders(tmp_path), material.rdms(), groups, "right")
+    assert set(similar["readout"]) == {BEST}
+    assert set(similar["tap"]) == set(taps) and len(taps) > 1
 
 
 def test_resamples_leave_out_one_movie_or_are_drawn(run, monkeypatch):

@@ -26,7 +26,7 @@ def rsa_tables(
     reference: str,
     methods: Sequence[str] = ("rho_a", "cosine"),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """RSA of every stage's taps: similarities, and the reference's less another model's.
+    """RSA of the taps of every named readout, or of all taps: similarities, and the reference's less another model's.
 
     Intervals leave out one group of stimuli at a time.
 
@@ -46,8 +46,9 @@ def rsa_tables(
     for folder in scored:
         facts = read_json(folder / "done.json")
         with np.load(folder / "rdms.npz") as file:
-            for readout, taps in facts["readouts"].items():
-                for tap in taps if readout != BEST else ():
+            named = {r: taps for r, taps in facts["readouts"].items() if r != BEST}
+            for readout, taps in (named or facts["readouts"]).items():
+                for tap in taps:
                     places.setdefault((readout, str(facts["model"]), tap), []).append(len(rdms))
                     rdms.append(file[tap])
     models = np.array(rdms)
