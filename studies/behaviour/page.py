@@ -17,7 +17,7 @@ import yaml
 from striate.report.behavior import BIAS, HUMANS, MEASURES, cell
 from striate.report.behavior_figures import consistency_plot, shape_bias_plot
 from striate.report.figures import label
-from striate.report.markdown import fill, markdown
+from striate.report.markdown import fill, markdown, portable
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -145,7 +145,7 @@ def network(run: Path) -> str:
             "Shape bias of each category of the shape:",
             category_table(run),
             f"Command (config: `studies/behaviour/{name}.yaml`):",
-            f"    {known['command']}",
+            f"    {portable(known['command'])}",
             f"Machine: {machine['processor']}, {machine['cores']} cores, "
             f"{machine['memory_gb']} GB; torch {known['versions']['torch']}.",
             "The run's own notes:\n\n" + "\n".join(f"- {n}" for n in facts["notes"]),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from matplotlib.figure import Figure
 
 from striate.report.figures import label
 from striate.report.filter_figures import own_scale
-from striate.report.markdown import fill, markdown
+from striate.report.markdown import fill, markdown, portable
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -440,7 +439,7 @@ def repeat_part(scores: Scores) -> str:
     grown = []
     for model in scores.grown:
         known = json.loads((_run(model) / "provenance.json").read_text(encoding="utf-8"))
-        grown.append(f"    {_places(known['command'])}")
+        grown.append(f"    {portable(known['command'])}")
     checks = [(facts["model"], one) for _, facts in scores.done for one in facts["leaks"]]
     seen = max((one["seen"] for _, one in checks), default=0)
     seconds = pd.Series([facts["seconds"] for _, facts in scores.done])
@@ -459,11 +458,6 @@ def repeat_part(scores: Scores) -> str:
         "\n".join("    " + x for x in yaml.safe_dump(scores.config, sort_keys=False).splitlines()),
     ]
     return "\n\n".join(parts)
-
-
-def _places(command: str) -> str:
-    """A command with the folders of one machine by their names alone."""
-    return re.sub(r"(?<![^\s,\[=])/[^\s,\]=]+/(?=[^\s,\]/]+)", "", command)
 
 
 def _fixed(model: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from striate.report.figures import colours, label
-from striate.report.markdown import fill, markdown
+from striate.report.markdown import fill, markdown, portable
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -145,7 +145,7 @@ def network(run: Path) -> str:
             "images with what a model saw (an image in both would have ended the run). Mean r "
             f"with shuffled stimuli, untuned: {shuffled:+.3f}.",
             f"Command (config: `studies/macaque_v4/{name}.yaml`):",
-            f"    {known['command']}",
+            f"    {portable(known['command'])}",
             f"Machine: {machine['processor']}, {machine['cores']} cores, "
             f"{machine['memory_gb']} GB, GPUs: {', '.join(machine['gpus']) or 'none'}; torch "
             f"{known['versions']['torch']}.",

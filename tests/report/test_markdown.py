@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from striate.core.errors import InputError
-from striate.report.markdown import fill, markdown
+from striate.report.markdown import fill, markdown, portable
 
 
 def test_a_table_has_a_row_a_line():
@@ -21,3 +21,8 @@ def test_gaps_are_filled_once():
 def test_gaps_and_parts_must_agree(parts):
     with pytest.raises(InputError, match=r"gaps .* and parts .* do not agree"):
         fill("{{a}} {{b}}", parts)
+
+
+def test_commands_do_not_tell_where_things_lay_on_one_machine():
+    command = "striate x -c /a/b/studies/v4/x.yaml w=/c/w.bin p=[/d/e,f/g] -o runs/x"
+    assert portable(command) == "striate x -c studies/v4/x.yaml w=w.bin p=[e,f/g] -o runs/x"

@@ -26,9 +26,10 @@ def rsa_tables(
     reference: str,
     methods: Sequence[str] = ("rho_a", "cosine"),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """RSA of the taps of every named readout, or of all taps: similarities, and the reference's less another model's.
+    """RSA of the taps of every named readout: similarities, and the reference's less another's.
 
-    Intervals leave out one group of stimuli at a time.
+    Models without named readouts are compared at all of their taps. Intervals leave out one group
+    of stimuli at a time.
 
     Args:
         scored: folders of models with `rdms.npz`.

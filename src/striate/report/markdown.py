@@ -31,3 +31,12 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
             "each gap as the part that fills it."
         )
     return re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], text).rstrip() + "\n"
+
+
+def portable(command: str) -> str:
+    """A command with the absolute paths of one machine by their names alone.
+
+    >>> portable("striate grow -c /home/me/studies/lcl_v2/matched.yaml photographs=[/data/bsds]")
+    'striate grow -c studies/lcl_v2/matched.yaml photographs=[bsds]'
+    """
+    return re.sub(r"(?<![^\s,\[=])/[^\s,\]=]*?/(?=studies/|[^\s,\]/]+(?:[\s,\]]|$))", "", command)
