@@ -43,7 +43,7 @@ SHOWN = (
     "suppression_index",
 )
 """Properties whose medians tell something; the others are in the run's tables."""
-COUNTED = re.compile(r"units (do not|never) respond")
+COUNTED = re.compile(r"units that (do not|never) respond")
 """Notes that the tables of the page tell too."""
 SEEDS = re.compile(r"-\d+$")
 

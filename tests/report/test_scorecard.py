@@ -148,6 +148,19 @@ def test_any_verb_can_contribute(tmp_path):
         read_run(run)
 
 
+def test_medians_of_properties_are_of_units_that_respond(tmp_path):
+    run = run_folder(tmp_path / "probe", {"pixels_per_degree": 28.0}, {"net": NET})
+    variance = [0.1, 0.2, 0.6, 0.9, 0.5, float("nan")]
+    tuning = pd.DataFrame({"model": "net", "tap": list("aaaabb"), "circular_variance": variance})
+    tuning["responds"] = [True, True, True, False, True, True]
+    tuning.to_parquet(run / "tables/tuning.parquet")
+    first, second = read_run(run).measurements
+    assert first.row == "circular variance, median, tap 1 of those probed"
+    assert (first.value, first.detail, first.better) == (0.2, "a", "neither")
+    assert 0.1 <= first.low <= 0.2 <= first.high <= 0.6
+    assert (second.value, second.low, second.high) == (0.5, 0.5, 0.5)
+
+
 def test_model_folders_choose_the_columns(runs, tmp_path):
     model = load("lcl_v2@random", seed=3, options={"stages": STAGES})
     save(model, tmp_path / "mine")

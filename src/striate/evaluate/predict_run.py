@@ -152,11 +152,9 @@ def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[
     """Tables of one data set over the models of a config."""
     labels = [n + t for n in config.models for t in ("", TWIN)]
     seeds = {n: one.seed for n, one in config.models.items()}
-    own = [
-        folder
-        for folder in folders(out / material.name)
-        if folder.name in {f"{label}-{seeds[label.removesuffix(TWIN)]}" for label in labels}
-    ]
+    wanted = [f"{label}-{seeds[label.removesuffix(TWIN)]}" for label in labels]
+    there = {folder.name: folder for folder in folders(out / material.name)}
+    own = [there[name] for name in wanted if name in there]
     scored = load_scored(own, config.bootstrap, config.seed)
     units, nulls = (
         pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in own]) for t in ("units", "null")

@@ -66,7 +66,7 @@ def _mean(scores: Sequence[Scored]) -> Scored:
 
 def _places(scored: Mapping[Key, Scored]) -> list[tuple[str, str, str]]:
     """Readout, kind and model, models in the order given."""
-    return sorted({(r, k, m) for m, _, r, k in scored}, key=lambda place: place[:2])
+    return sorted(dict.fromkeys((r, k, m) for m, _, r, k in scored), key=lambda place: place[:2])
 
 
 def score_table(

@@ -36,13 +36,9 @@ def assemble(
     notes: list[str] = []
     if tuning:
         tables["tuning"] = _stacked(tuning)
-        for (name, tap), own in tuning.items():
-            silent = int((~own["responds"]).sum())
-            if silent:
-                notes.append(
-                    f"{name}, {tap}: {silent} of {len(own)} units do not respond to gratings and "
-                    "have no properties there."
-                )
+        silent = _silent({place: own["responds"] for place, own in tuning.items()})
+        if silent:
+            notes.append(f"units that do not respond to gratings have no properties: {silent}.")
     if responses:
         tunings = {
             place: _textures(config, own, tuning.get(place)) for place, own in responses.items()
@@ -51,6 +47,11 @@ def assemble(
         families = [str(f) for f in next(iter(responses.values()))["family"].to_numpy()]
         tables |= _modulation(config, tunings, families)
         notes += [note for place, own in tunings.items() for note in _told(place, own)]
+        silent = _silent({place: own.units["active"] for place, own in tunings.items()})
+        if silent:
+            notes.append(
+                f"units that never respond to textures or noise are left out of means: {silent}."
+            )
     if published:
         tables["similarity"] = _similarity(config, tables, published)
     return tables, notes
@@ -108,13 +109,16 @@ def _told(place: Place, own: TextureTuning) -> list[str]:
             f"({own.negative_units} units) and were set to 0, as a modulation index has no meaning "
             "otherwise. These are not the units as the network uses them."
         )
-    silent = int((~own.units["active"]).sum())
-    if silent:
-        notes.append(
-            f"{name}, {tap}: {silent} of {len(own.units)} units never respond to textures or "
-            "noise and are left out of means."
-        )
     return notes
+
+
+def _silent(there: Mapping[Place, pd.Series]) -> str:
+    """How many units of each tap are not there, in a few words; empty where all are."""
+    return ", ".join(
+        f"{name} {tap} {int((~own).sum())} of {len(own)}"
+        for (name, tap), own in there.items()
+        if not own.all()
+    )
 
 
 def _similarity(

@@ -38,6 +38,7 @@ READERS: dict[str, Reader] = {
     "tables/rdms_92images.parquet": neurons.images92,
     "tables/texture_modulation.parquet": units.modulation,
     "tables/similarity.parquet": units.properties,
+    "tables/tuning.parquet": units.medians,
     "tables/means.parquet": decisions.behavior,
     "tables/group.parquet": neurons.encoding,
 }

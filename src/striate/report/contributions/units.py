@@ -6,8 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from striate.encoding import percentile_interval
 from striate.evaluate.measurement import Measurement
+from striate.evaluate.properties import PROPERTIES
 from striate.report.contributions.tables import Config, comparable, rows_of, table_of
+
+MEDIANS = (
+    "circular_variance", "orientation_bandwidth", "peak_frequency", "frequency_bandwidth",
+    "modulation_ratio", "suppression_index",
+)  # fmt: skip
+"""Properties that are shown as such; there is no better or worse without neurons beside them."""
+RESAMPLES = 1000
 
 
 def modulation(run: Path, config: Config) -> Iterator[Measurement]:
@@ -68,3 +79,34 @@ def properties(run: Path, config: Config) -> Iterator[Measurement]:
             detail=row["tap"],
             protocol={**protocol, "neurons": int(row["neurons"])},
         )
+
+
+def medians(run: Path, config: Config) -> Iterator[Measurement]:
+    """`striate probe`: medians of what gratings tell, over the units that respond to them."""
+    table = table_of(run, "tuning")
+    if "model" not in table:  # a grown model's own
+        return
+    protocol = {"pixels_per_degree": config["pixels_per_degree"]}
+    rng = np.random.default_rng(0)
+    for model, taps in table.groupby("model", sort=False):
+        for place, (tap, own) in enumerate(taps.groupby("tap", sort=False), 1):
+            there = own[own["responds"]]
+            for name in (n for n in MEDIANS if n in own):
+                values = there[name].to_numpy(dtype=float)
+                values = values[np.isfinite(values)]
+                if not values.size:
+                    continue
+                drawn = np.median(rng.choice(values, (RESAMPLES, values.size)), axis=1)
+                found = percentile_interval(float(np.median(values)), drawn)
+                yield Measurement(
+                    measure="properties",
+                    row=f"{PROPERTIES[name].label}, median, tap {place} of those probed",
+                    model=str(model),
+                    value=found.value,
+                    low=found.low,
+                    high=found.high,
+                    over="units",
+                    better="neither",
+                    detail=str(tap),
+                    protocol=protocol,
+                )
