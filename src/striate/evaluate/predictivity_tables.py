@@ -78,7 +78,7 @@ def score_table(
         scored: what `load_scored` returned.
         units: their unit tables together, for ceilings; nulls: their null tables.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     by = ["readout", "kind", "model"]
     null = nulls.groupby(by)["null"].mean()
     share = units.groupby([*by, "seed", "subject"])["r_normalized"].mean()
@@ -104,6 +104,7 @@ def score_table(
                 "r": both.r,
                 "low": images.low,
                 "high": images.high,
+                "over": "images by jackknife" if both.jackknife else "images",
                 "session_low": sessions.low,
                 "session_high": sessions.high,
                 "seed_low": min(s.r for s in own),

@@ -98,6 +98,7 @@ def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
         apart = tables["differences"]
         apart = apart[apart["data"] == data] if "data" in apart else apart
         mark = " (SIMULATED)" if own["simulated"].any() else ""
+        over = f"95 % over {own['over'].iloc[0] if 'over' in own else 'images'}"
         shown = pd.DataFrame(
             {
                 "readout": own["readout"],
@@ -105,7 +106,7 @@ def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
                 "model": own["model"],
                 "tap": own["tap"],
                 "r": own["r"],
-                "95 % over images": _interval(own, "low", "high"),
+                over: _interval(own, "low", "high"),
                 "95 % over sessions": _interval(own, "session_low", "session_high"),
                 "r / ceiling": own["r_normalized"],
                 "stimuli shuffled": own["null"],
@@ -121,7 +122,7 @@ def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
                     "model": apart["reference"],
                     "less": apart["model"],
                     "difference": apart["delta"],
-                    "95 % over images": _interval(apart, "low", "high"),
+                    over: _interval(apart, "low", "high"),
                     "sessions better": [
                         f"{a} of {b}"
                         for a, b in zip(apart["sessions_better"], apart["sessions"], strict=True)

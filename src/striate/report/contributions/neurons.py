@@ -39,7 +39,7 @@ def sets(run: Path, config: Config) -> Iterator[Measurement]:
             value=row["r"],
             low=row["low"],
             high=row["high"],
-            over="images",
+            over=row.get("over", "images"),  # runs of earlier versions do not tell
             normalized=row["r_normalized"],
             random=float(value.get(twin, NAN)),
             null=row["null"],
