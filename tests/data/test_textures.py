@@ -12,15 +12,15 @@ from PIL import Image
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError
-from striate.data import textures
+from striate.data import texture_synthesis
 from striate.data.seeds import PACKAGED, find_seeds
 from striate.data.synthesis import Synthesis, require_plenoptic, scales, synthesize
+from striate.data.texture_synthesis import make_textures
 from striate.data.textures import (
     GREY,
     TextureConfig,
     Textures,
     aperture,
-    make_textures,
     spectrally_matched_noise,
 )
 
@@ -66,9 +66,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         def __call__(self, image: Any) -> Any:
             return image
 
-    monkeypatch.setattr(textures, "synthesize", fake)
-    monkeypatch.setattr(textures, "Statistics", Nothing)
-    monkeypatch.setattr(textures, "require_plenoptic", lambda: None)
+    monkeypatch.setattr(texture_synthesis, "synthesize", fake)
+    monkeypatch.setattr(texture_synthesis, "Statistics", Nothing)
+    monkeypatch.setattr(texture_synthesis, "require_plenoptic", lambda: None)
     return calls
 
 
@@ -164,17 +164,17 @@ def test_textures_are_kept_and_the_same_for_a_seed(seeds, tmp_path, quick):
 
 
 def test_a_stopped_synthesis_goes_on(seeds, tmp_path, quick, monkeypatch):
-    cache, own = Cache(tmp_path / "c"), textures.synthesize
+    cache, own = Cache(tmp_path / "c"), texture_synthesis.synthesize
 
     def stop(*args: Any) -> Synthesis:
         if len(quick) == 3:
             raise KeyboardInterrupt
         return own(*args)
 
-    monkeypatch.setattr(textures, "synthesize", stop)
+    monkeypatch.setattr(texture_synthesis, "synthesize", stop)
     with pytest.raises(KeyboardInterrupt):
         make_textures(small(seeds), cache=cache)
-    monkeypatch.setattr(textures, "synthesize", own)
+    monkeypatch.setattr(texture_synthesis, "synthesize", own)
     made = make_textures(small(seeds), cache=cache)
     assert len(quick) == 4 and len(made.synthesis) == 4
 

@@ -16,7 +16,8 @@ from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, write_json
 from striate.core.run import Cells, RunFolder, check_run_folder
-from striate.data.textures import TYPES, Textures, check_textures, make_textures
+from striate.data.texture_synthesis import check_textures, make_textures
+from striate.data.textures import TYPES, Textures
 from striate.evaluate.distributions import Histogram, read_histograms
 from striate.evaluate.probe_config import ProbeConfig
 from striate.evaluate.probe_tables import assemble
