@@ -13,7 +13,7 @@ import pytest
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError
-from striate.data import textures
+from striate.data import texture_synthesis
 from striate.data.synthesis import Synthesis
 from striate.evaluate import Options, ProbeConfig, probe
 from striate.evaluate.gratings import Gratings, cycle, octaves, turns
@@ -73,9 +73,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("striate.evaluate.probe_run.protocol", tiny_protocol)
-    monkeypatch.setattr(textures, "synthesize", rolled)
-    monkeypatch.setattr(textures, "Statistics", Nothing)
-    monkeypatch.setattr(textures, "require_plenoptic", lambda: None)
+    monkeypatch.setattr(texture_synthesis, "synthesize", rolled)
+    monkeypatch.setattr(texture_synthesis, "Statistics", Nothing)
+    monkeypatch.setattr(texture_synthesis, "require_plenoptic", lambda: None)
 
 
 def settings(world: Path, **more: Any) -> ProbeConfig:
