@@ -52,6 +52,8 @@ def change_table(run: Path) -> str:
     groups = pd.read_parquet(run / "tables" / "groups.parquet")
     wanted = {
         ("cue-conflict", "shape_bias"): BIAS["shape_bias"],
+        ("cue-conflict", "shape"): BIAS["shape"],
+        ("cue-conflict", "texture"): BIAS["texture"],
         ("cue-conflict", "congruent_accuracy"): BIAS["congruent_accuracy"],
         **{("mean", m): f"{MEASURES[m]}, mean" for m in ("accuracy", "error_consistency")},
     }
@@ -133,7 +135,10 @@ def network(run: Path) -> str:
             f"## {name} at {config['image_size']} pixels",
             pictures(run, name),
             "What tuning changed, with 95 % intervals: of a model over images and humans on the "
-            "same resamples as untuned, of a group Student's t over its models (p: sign flips).",
+            "same resamples as untuned, of a group Student's t over its models. p of shape bias: "
+            "of a model by the same resamples, which cannot give less than two in as many as there "
+            "are; of a group by sign flips over its models, of which there are few. Nothing is "
+            "corrected for the number of comparisons.",
             change_table(run),
             "Cue-conflict:",
             measure_table(run, "cue-conflict", {**BIAS, **MEASURES}),

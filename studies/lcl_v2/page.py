@@ -262,7 +262,8 @@ def data_set(scores: Scores, data: str, out: Path) -> str:
     facts = (
         f"{rows['sessions'].iloc[0]} sessions, {rows['units'].max()} units that can be scored. "
         "`r / ceiling` is the mean over units with a known ceiling of .1 or more, of the "
-        f"{rows['sessions_with_ceiling'].iloc[0]} sessions with single trials."
+        f"sessions with single trials: {rows['sessions_with_ceiling'].iloc[0]} of "
+        f"{rows['sessions'].iloc[0]}."
     )
     parts = [f"## {NAMES.get(data, data)}", facts, bars(scores, data, out)]
     parts += [table for r in READOUTS if (table := score_rows(scores, data, r))]
@@ -434,7 +435,7 @@ def repeat_part(scores: Scores) -> str:
     )
     commands = [
         f"    python studies/lcl_v2/score.py studies/lcl_v2/score.yaml OUT \\\n        {specs}",
-        "    python studies/lcl_v2/page.py OUT",
+        "    python studies/lcl_v2/page.py OUT runs/lcl-sweep/sweep.csv",
     ]
     grown = []
     for model in scores.grown:

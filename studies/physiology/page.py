@@ -1,10 +1,12 @@
 """Write docs/results/physiology.md and its figure from a run; no number is typed by hand.
 
-    python studies/physiology/page.py RUN
+    python studies/physiology/page.py RUN SEEDS
 
-RUN is a folder that `striate probe` finished with gratings and textures. A model whose name ends in
-`-0`, `-1` … is a seed of one that was grown several times; `matched` is the reference. The words
-between the tables are in notes.md beside this file.
+RUN is a folder that `striate probe` finished with gratings and textures, SEEDS the folder of seed
+textures that seeds.py wrote. A model whose name ends in `-0`, `-1` … is a seed of one that was
+grown several times; `matched` is the reference. Models that were grown on photographs that textures
+come from stand in the tables of all models, and in no comparison. The words between the tables are
+in notes.md beside this file.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from striate.core.files import read_json, write_text
 from striate.encoding import percentile_interval, sign_flip_p
 from striate.encoding.inference import bootstrap_counts
 from striate.evaluate.properties import PROPERTIES
+from striate.models import load
 from striate.report.figures import label
 from striate.report.filter_figures import LINES
-from striate.report.markdown import fill, markdown
+from striate.report.markdown import fill, markdown, portable
 from striate.report.probe import span
 
 HERE = Path(__file__).parent
@@ -59,10 +62,12 @@ class Run:
     Attributes:
         rises: (families, models) later less earlier tap, a column a model, by family.
         control: the same of noise against noise.
+        saw: how many photographs that textures come from each model was grown on.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, seeds: Path) -> None:
         self.root = root
+        self.sources = read_json(seeds / "sources.json")
         self.config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
         self.facts = read_json(root / "probe.json")
         self.known = read_json(root / "provenance.json")
@@ -70,6 +75,10 @@ class Run:
                  "tuning")  # fmt: skip
         self.tables = {n: pd.read_parquet(root / "tables" / f"{n}.parquet") for n in names}
         self.rises, self.control = self._rises("index"), self._rises("control")
+        self.saw = {
+            name: len(set(load(own["id"], weights=own["weights"]).seen) & {*self.sources.values()})
+            for name, own in self.config["models"].items()
+        }
 
     def _rises(self, values: str) -> pd.DataFrame:
         families, rises = self.tables["texture_families"], {}
@@ -86,9 +95,9 @@ class Run:
         return [REFERENCE, *(name for name in means.index if name != REFERENCE)]
 
     def seeds(self, kind: str, control: bool = False) -> pd.DataFrame:
-        """Rises of each seed of a model, (families, seeds)."""
+        """Rises of each seed of a model that saw no source of a texture, (families, seeds)."""
         rises = self.control if control else self.rises
-        return rises[[name for name in rises if base(str(name)) == kind]]
+        return rises[[n for n in rises if base(str(n)) == kind and not self.saw[str(n)]]]
 
 
 def estimate(values: pd.Series) -> dict[str, Any]:
@@ -143,7 +152,7 @@ def answer(run: Run) -> str:
 
 def modulation(run: Run) -> str:
     rows = [
-        [r["model"], r["tap"], f"{r['active']} of {r['units']}", f"{r['mean']:+.3f}",
+        [named(run, r["model"]), r["tap"], f"{r['active']} of {r['units']}", f"{r['mean']:+.3f}",
          span(r, "mean_families"), span(r, "mean_units"),
          f"{r['control']:+.3f} {span(r, 'control_families')}", f"{r['positive']:.0%}"]
         for _, r in run.tables["texture_modulation"].iterrows()
@@ -155,9 +164,14 @@ def modulation(run: Run) -> str:
     )  # fmt: skip
 
 
+def named(run: Run, model: str) -> str:
+    """A model's name, marked where it was grown on photographs that textures come from."""
+    return f"{model} (saw {run.saw[model]})" if run.saw[model] else model
+
+
 def differences(run: Run) -> str:
     rows = [
-        [r["model"], f"{r['later']} - {r['earlier']}", f"{r['difference']:+.3f}",
+        [named(run, r["model"]), f"{r['later']} - {r['earlier']}", f"{r['difference']:+.3f}",
          span(r, "difference_families"), span(r, "difference_units"),
          f"{r['larger_families']} of {r['families']}", f"{r['p_families']:.3f}"]
         for _, r in run.tables["texture_differences"].iterrows()
@@ -232,7 +246,8 @@ def figure(run: Run) -> None:
     axes.set_xlabel("texture modulation, later stage less earlier stage", fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("dots: mean; bars: 95 % over families; ticks: seeds", fontsize=8, loc="left")
+    axes.set_title("dots: mean; bars: 95 % over families; ticks: seeds, where there are several",
+                   fontsize=8, loc="left")  # fmt: skip
     drawn.savefig(OUT / "physiology.png", dpi=130, facecolor="white")
 
 
@@ -243,13 +258,24 @@ def setup(run: Run) -> str:
         f"- {families} families x {own['samples']} textures of {own['side']} pixels for "
         f"{own['degrees']:g} degrees, standard deviation {own['contrast']:g} of grey, at "
         f"{run.config['pixels_per_degree']:g} pixels per degree. {machine['processor']}, "
-        f"{machine['cores']} cores, {', '.join(machine['gpus']) or 'no GPU'}; "
-        f"{run.facts['seconds'] / 60:.0f} minutes beside the synthesis that was kept."
+        f"{machine['cores']} cores, {', '.join(machine['gpus']) or 'no GPU'}."
     )
 
 
-def main(root: Path) -> None:
-    run = Run(root)
+def repeat(run: Run) -> str:
+    """How the textures, the run and this page were made."""
+    made = re.sub(r"(?<=textures\.seeds=)\S+", "SEEDS", run.known["command"])
+    lines = (
+        "python studies/physiology/seeds.py SEEDS ../shared/data/bsds500 "
+        "../shared/data/imagenet_sample_1000 --chosen",
+        portable(made),
+        f"python studies/physiology/page.py {run.root} SEEDS",
+    )
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def main(root: Path, seeds: Path) -> None:
+    run = Run(root, seeds)
     text = (HERE / "notes.md").read_text(encoding="utf-8")
     parts = {
         "answer": answer(run),
@@ -259,6 +285,7 @@ def main(root: Path) -> None:
         "against": against_table(run),
         "gratings": gratings(run),
         "synthesis": synthesis(run),
+        "repeat": repeat(run),
         "notes": "\n".join(f"- {n}" for n in run.facts["notes"] if not COUNTED.search(n)),
     }
     figure(run)
@@ -267,4 +294,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -7,8 +7,10 @@ The first shows what there is; `--chosen` takes those of it that we chose by eye
 surface and nothing else, with packaged pictures: fifteen in all, from BSDS500 and a sample of
 ImageNet.
 
-Only photographs that growing held out are taken (the tenth that `Photographs.hold_out` draws by
-content), so that no grown model has seen them. A square is even where contrast is alike in all of
+Only photographs that growing with seed 0 held out are taken (the tenth that `Photographs.hold_out`
+draws by content and seed), so that no model grown with that seed has seen them; other seeds hold
+out others. OUT/sources.json tells the hash of each photograph, for page.py to know which models
+have. A square is even where contrast is alike in all of
 its parts: its sixteen blocks are compared by the energy of oriented derivatives at three scales and
 by their mean. The most even square of each photograph counts, and the most even squares are kept.
 All of this is ours.
@@ -25,6 +27,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from striate.core.files import write_json
 from striate.data.photographs import Photographs
 from striate.data.photometry import LUMA
 from striate.data.seeds import packaged
@@ -115,6 +118,8 @@ def main() -> None:
     if options.chosen and missing:
         sys.exit(f"no photograph {min(missing)} among those held out of {options.photographs}")
     options.out.mkdir(parents=True)
+    hashes = dict(zip((Path(n).stem for n in photographs.names), photographs.hashes, strict=True))
+    write_json(options.out / "sources.json", {names[n]: hashes[n] for n in names})
     for value, name in even[: options.families]:
         pixels = np.rint(squares[name][1]).astype(np.uint8)
         Image.fromarray(pixels).save(options.out / f"{names[name]}.png")

@@ -24,5 +24,6 @@ def test_gaps_and_parts_must_agree(parts):
 
 
 def test_commands_do_not_tell_where_things_lay_on_one_machine():
-    command = "striate x -c /a/b/studies/v4/x.yaml w=/c/w.bin p=[/d/e,f/g] -o runs/x"
-    assert portable(command) == "striate x -c studies/v4/x.yaml w=w.bin p=[e,f/g] -o runs/x"
+    command = "striate x -c /a/b/studies/v4/x.yaml w=/c/w.bin p=[/d/shared/e/h,f/g] -o /a/runs/x/y"
+    here = "striate x -c studies/v4/x.yaml w=w.bin p=[../shared/e/h,f/g] -o runs/x/y"
+    assert portable(command) == here

@@ -44,10 +44,22 @@ SEVERITIES: dict[str, tuple[str, ...]] = {
     "eidolonII": tuple(f"{2**k}-3-10" for k in range(8)),
     "eidolonIII": tuple(f"{2**k}-0-10" for k in range(8)),
 }
-"""Conditions of each experiment in the spelling of its trials, the mildest first. Contrast in
-percent; standard deviations of filters in px; largest phase shift in degrees; half width of noise
-as a share of the range of values; degrees; of eidolons reach (px), tenfold coherence, grain (px).
-`false-colour` false: colours are not true."""
+"""Conditions of each experiment in the spelling of its trials, the mildest first; `UNITS` says of
+what."""
+UNITS: dict[str, str] = {
+    "contrast": "contrast (%)",
+    "high-pass": "SD of the filter (px)",
+    "low-pass": "SD of the filter (px)",
+    "phase-scrambling": "largest phase shift (degrees)",
+    "power-equalisation": "power spectrum",
+    "uniform-noise": "half width (share of range)",
+    "rotation": "rotation (degrees)",
+    "false-colour": "colours true or false",
+    "eidolonI": "reach (px) - 10 coherence - grain (px)",
+    "eidolonII": "reach (px) - 10 coherence - grain (px)",
+    "eidolonIII": "reach (px) - 10 coherence - grain (px)",
+}
+"""What the conditions of each experiment count."""
 
 
 @dataclass(frozen=True)

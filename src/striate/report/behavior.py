@@ -32,8 +32,8 @@ MEASURES = {
 }
 BIAS = {
     "shape_bias": "shape bias",
-    "shape": "share of shape decisions",
-    "texture": "share of texture decisions",
+    "shape": "shape decisions, of all images",
+    "texture": "texture decisions, of all images",
     "congruent_accuracy": "accuracy where shape and texture agree",
 }
 TABLES = (

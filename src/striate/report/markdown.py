@@ -34,9 +34,19 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
 
 
 def portable(command: str) -> str:
-    """A command with the absolute paths of one machine by their names alone.
+    """A command with the absolute paths of one machine as they are from the repository's root.
+
+    What lies elsewhere is told by its name alone.
 
     >>> portable("striate grow -c /home/me/studies/lcl_v2/matched.yaml photographs=[/data/bsds]")
     'striate grow -c studies/lcl_v2/matched.yaml photographs=[bsds]'
     """
-    return re.sub(r"(?<![^\s,\[=])/[^\s,\]=]*?/(?=studies/|[^\s,\]/]+(?:[\s,\]]|$))", "", command)
+
+    def short(found: re.Match[str]) -> str:
+        for folder, there in (("shared", "../shared"), ("studies", "studies"), ("runs", "runs")):
+            _, inside, rest = found[0].partition(f"/{folder}/")
+            if inside:
+                return f"{there}/{rest}"
+        return found[0].rpartition("/")[2]
+
+    return re.sub(r"(?<![^\s,\[=])/[^\s,\]=]+", short, command)

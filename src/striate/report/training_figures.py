@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from striate.data.distortions import UNITS
 from striate.report.figures import FURTHER, bare, label
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", *FURTHER, "#6b6b6b")
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", FURTHER[0], "#6b6b6b", *FURTHER[1:])
 COLUMNS = 4
 
 
@@ -32,7 +33,7 @@ def severity_curves(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure
         return None
     columns = min(COLUMNS, len(experiments))
     rows = -(-len(experiments) // columns)
-    figure = Figure(figsize=(2.7 * columns, 2.3 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2.7 * columns, 2.5 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, experiment in zip(grid.flat, experiments, strict=False):
         bare(axes).set_title(experiment, fontsize=9)
@@ -41,12 +42,13 @@ def severity_curves(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure
             own = table[table["experiment"] == experiment].sort_values("level")
             colour = COLOURS[i % len(COLOURS)]
             axes.plot(own["level"], own["accuracy"], color=colour, lw=1.2, label=label(name))
-            axes.fill_between(own["level"], own["low"], own["high"], color=colour, alpha=0.15, lw=0)
+            axes.fill_between(own["level"], own["low"], own["high"], color=colour, alpha=0.25, lw=0)
             out = own["excluded"].to_numpy(bool)
             faces = np.where(out, "white", colour)
             axes.scatter(own["level"], own["accuracy"], s=10, c=faces, edgecolors=colour, lw=0.8)
         ticks = every[every["experiment"] == experiment].drop_duplicates("level")
         axes.set_xticks(ticks["level"], ticks["severity"], rotation=60, fontsize=6.5)
+        axes.set_xlabel(UNITS.get(experiment, "severity"), fontsize=6.5)
     for axes in grid.flat[len(experiments) :]:
         axes.set_axis_off()
     for row in grid:

@@ -15,7 +15,7 @@ HUMANS = "humans"
 BEHAVIOR = {
     "accuracy": ("OOD accuracy", "accuracy", "higher"),
     "error_consistency": ("error consistency", "Cohen's kappa of errors", "higher"),
-    "shape_bias": ("shape bias", "share of shape decisions", "neither"),
+    "shape_bias": ("shape bias", "shape among shape and texture decisions", "neither"),
 }
 
 
