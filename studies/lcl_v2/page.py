@@ -253,7 +253,8 @@ def bars(scores: Scores, data: str, out: Path) -> str:
     axes[0].set_yticks(range(len(order)), [label(m) for m in order])
     file = f"lcl-v2-{data.replace('_', '-')}.png"
     figure.savefig(out / file, dpi=130, facecolor="white")
-    return f"![Mean r of each model; bars: 95 % over images or movies, dots: seeds]({file})"
+    over = "images" if data == "v4" else "movies"
+    return f"![Mean r of each model; bars: 95 % over {over}, dots: seeds]({file})"
 
 
 def data_set(scores: Scores, data: str, out: Path) -> str:
