@@ -86,17 +86,19 @@ def test_killed_at_random_moments(tmp_path: Path, uninterrupted: dict[str, Any])
     assert not [name for name in left if name.endswith(".pt") or ".pt." in name]
 
 
-def test_sigterm_writes_a_checkpoint_and_exits(
-    tmp_path: Path, uninterrupted: dict[str, Any]
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_asked_to_stop_it_writes_a_checkpoint_and_exits(
+    number: signal.Signals, code: int, tmp_path: Path, uninterrupted: dict[str, Any]
 ) -> None:
     folder = tmp_path / "run"
-    job = {"folder": str(folder), "config": CONFIG}
+    job = {"folder": str(folder), "config": CONFIG, "term_signal": int(number)}
     codes, said = run([{**job, "term_step": 13}])
-    assert codes == [143]
+    assert codes == [code]
+    assert f"Stopped by {number.name}" in said
     assert f"after step 14. Checkpoint: {folder / 'checkpoints' / 'last.pt'}" in said
     codes, said = run([{**job, "term_step": 13}])  # step 13 is done: it must not come again
     assert codes == [0]
-    assert "SIGTERM" not in said
+    assert "Stopped" not in said
     assert outcome(folder) == uninterrupted
 
 

@@ -112,7 +112,7 @@ def arm(job: dict[str, Any]) -> None:
         if self.standing.step == job.get("kill_step"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.standing.step == job.get("term_step"):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), job.get("term_signal", signal.SIGTERM))
         return step(self, *arguments)
 
     def struck_save(state: Any, handle: Any) -> None:

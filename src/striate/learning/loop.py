@@ -26,7 +26,6 @@ from striate.learning.metrics import MetricsLog
 
 A = TypeVar("A")
 B = TypeVar("B")
-TERMINATED = 128 + signal.SIGTERM
 
 
 class Loop(ABC):
@@ -75,7 +74,8 @@ class Loop(ABC):
 
         Raises:
             DivergedError: a loss that is not finite; the last good checkpoint is named.
-            SystemExit: SIGTERM came; a checkpoint was written first. The code is 143.
+            SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first. The code is 143 or
+                130, as of a shell's.
         """
         self._resume()
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
@@ -103,12 +103,13 @@ class Loop(ABC):
         for line, due in steps:
             if log:
                 log.write(line)
-            stop = self.anywhere(termination.asked)
+            stop = self.anywhere(termination.asked is not None)
             if stop or due:
                 self._checkpoint(log)
             bar.update(self.standing, line["loss"])
             if stop:
-                raise _terminated(self.checkpoints.last, self.standing)
+                number = termination.asked or signal.SIGTERM  # another process may have been asked
+                raise _terminated(number, self.checkpoints.last, self.standing)
 
     def anywhere(self, flag: bool) -> bool:
         """Whether the flag is set on any process."""
@@ -196,33 +197,40 @@ def prefetched(items: Iterable[A], load: Callable[[A], B]) -> Iterator[tuple[A, 
 
 
 class TerminationRequest(AbstractContextManager["TerminationRequest"]):
-    """Notes SIGTERM instead of dying of it, so that the loop can write a checkpoint first."""
+    """Notes SIGTERM and Ctrl-C instead of dying of them, so that a checkpoint is written first.
+
+    Who asks a second time is not made to wait for the end of the step.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked: int | None = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> TerminationRequest:
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        before = self._before[number]
+        if self.asked is not None and callable(before):
+            before(number, frame)
+        self.asked = number
 
 
-def _terminated(last: Path, at: Standing) -> SystemExit:
+def _terminated(number: int, last: Path, at: Standing) -> SystemExit:
     print(
-        f"Stopped by SIGTERM after step {at.step}. Checkpoint: {last}. "
+        f"Stopped by {signal.Signals(number).name} after step {at.step}. Checkpoint: {last}. "
         "Run the same command again to go on from there.",
         file=sys.stderr,
         flush=True,
     )
-    return SystemExit(TERMINATED)
+    return SystemExit(128 + number)
 
 
 class Bar(AbstractContextManager["Bar"]):
