@@ -141,6 +141,7 @@ def freeman_ziemba(
     *,
     name: str = "",
     chosen_on: Recording | None = None,
+    twin_seed: int = 0,
     cache: Cache | None = None,
 ) -> pd.DataFrame:
     """Score a model's taps, its random twin's, and shuffled stimuli.
@@ -152,6 +153,7 @@ def freeman_ziemba(
         config: the protocol.
         name: of the model in the table; default its id.
         chosen_on: where the taps were chosen (`choose_taps`), to be checked for leaks.
+        twin_seed: of the random twin's weights.
         cache: for features.
 
     Returns:
@@ -177,7 +179,7 @@ def freeman_ziemba(
         population = Population.of(recording, region)
         splits = stratified_splits(population.types, config.splits, config.train, config.seed)
         scored = {}
-        for label, net in _with_twin(model, config).items():
+        for label, net in _with_twin(model, config, twin_seed).items():
             features, aperture = presented(net, population, [taps[region]], config, cache=cache)
             scored[label] = score_splits(
                 features[taps[region]], population.responses, splits, config.components
@@ -195,10 +197,10 @@ def freeman_ziemba(
     return pd.DataFrame(rows)
 
 
-def _with_twin(model: Model, config: FreemanZiembaConfig) -> dict[str, Model]:
+def _with_twin(model: Model, config: FreemanZiembaConfig, seed: int) -> dict[str, Model]:
     nets = {"own": model}
     if config.random_twin and any(True for _ in model.network.parameters()):
-        nets["random"] = random_twin(model)
+        nets["random"] = random_twin(model, seed)
     return nets
 
 

@@ -29,7 +29,7 @@ class PredictModel(Config):
     image_size: int | None = Field(None, gt=0)
     """Side of the input for `freeman_ziemba` and `rdms_92images`; `sets` have their own."""
     seed: int = 0
-    """Of the weights of `…@random`; of the random twin too for `sets`, not for the others."""
+    """Of the weights of `…@random`, and of the random twin."""
     readouts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Taps to choose from by a name of yours, for `sets`; beside them the best of all taps."""
     taps: dict[Literal["V1", "V2"], str] = Field(default_factory=dict)

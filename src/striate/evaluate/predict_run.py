@@ -210,7 +210,7 @@ def _texture_tables(
             chosen.append(table.assign(model=name))
         found = freeman_ziemba(
             model, scored, taps, protocol, name=name,
-            chosen_on=choosing if chose else None, cache=cache,
+            chosen_on=choosing if chose else None, twin_seed=config.models[name].seed, cache=cache,
         )  # fmt: skip
         found.loc[~found["region"].isin(list(chose)), "tap_chosen"] = "given"
         rows.append(found.assign(subset="private" if choosing is not None else facts["subset"]))
@@ -233,15 +233,17 @@ def _it_table(
     assert own is not None
     people = list(dict.fromkeys(n.split("_")[1] for n in data.names if n.count("_") == 2))
     human = np.array([data.starting(f"human_{p}_").mean(axis=0) for p in people])
-    rdms = with_twins(
-        models,
-        data.stimuli,
-        measure=own.measure,
-        seed=config.seed,
-        twins=config.random,
-        cache=cache,
-        device=own.device,
-    )
+    rdms: dict[str, np.ndarray] = {}
+    for name, model in models.items():
+        rdms |= with_twins(
+            {name: model},
+            data.stimuli,
+            measure=own.measure,
+            seed=config.models[name].seed,
+            twins=config.random,
+            cache=cache,
+            device=own.device,
+        )
     parts = []
     for brain, target in (("human IT", human), ("monkey IT", data["monkey_IT"])):
         beside = rdms | ({"monkey IT": data["monkey_IT"]} if brain == "human IT" else {})
