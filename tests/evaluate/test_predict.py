@@ -31,12 +31,12 @@ def place(tmp_path_factory):
     config = {
         "models": {
             "net": {
-                "source": "lcl_v2@random",
+                "id": "lcl_v2@random",
                 "image_size": 48,
                 "readouts": {"early": ["stage1"]},
                 "taps": {"V2": "stage2"},
             },
-            "fixed": {"source": "gabor_energy", "image_size": 48},
+            "fixed": {"id": "gabor_energy", "image_size": 48},
         },
         "sets": {
             "toy": {
@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_told_before_anything_is_made(place, tmp_path):
     config = yaml.safe_load((place / "predict.yaml").read_text())
     toy = config["sets"]["toy"]
     for change, words in (
-        ({"models": {"net": {"source": "lcl_v2@random", "readouts": {"x": ["stage3"]}}}},
+        ({"models": {"net": {"id": "lcl_v2@random", "readouts": {"x": ["stage3"]}}}},
          "model net: unknown tap 'stage3'. Did you mean stage"),
         ({"sets": {"toy": {**toy, "readout": {"components": 500, "folds": 2}}}},
          "toy, subject .*: 500 PLS components of .* training stimuli"),
@@ -143,8 +143,8 @@ def test_it_of_92_images(shared_data, tmp_path):
     """Real RDMs: monkey IT is nearer to human IT than any filter is; controls stand beside."""
     config = {
         "models": {
-            "gabor": {"source": "gabor_energy", "image_size": 96},
-            "net": {"source": "lcl_v2@random", "image_size": 96},
+            "gabor": {"id": "gabor_energy", "image_size": 96},
+            "net": {"id": "lcl_v2@random", "image_size": 96},
         },
         "rdms_92images": {"path": str(shared_data / "data" / "rdms_92images"), "permutations": 50},
         "bootstrap": 50,

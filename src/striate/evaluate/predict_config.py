@@ -23,7 +23,7 @@ def _is_folder_name(name: str) -> bool:
 class PredictModel(Config):
     """One model: the arguments of `striate.models.load`, and which of its taps are read."""
 
-    source: str
+    id: str
     """Id, or a model folder."""
     weights: str | None = None
     image_size: int | None = Field(None, gt=0)
@@ -70,7 +70,7 @@ class PredictRunConfig(Config):
     """`striate predict`: models beside their random-weight twins, on one data set or more."""
 
     models: dict[str, PredictModel] = Field(min_length=1)
-    """By a name of yours; a text alone is the source."""
+    """By a name of yours; a text alone is the id."""
     sets: dict[str, PredictivityConfig] = Field(default_factory=dict)
     """Recordings by a name of yours, predicted by ridge and PLS."""
     freeman_ziemba: TextureNeuronsConfig | None = None
@@ -85,7 +85,7 @@ class PredictRunConfig(Config):
     def _sources(cls, models: Any) -> Any:
         if not isinstance(models, dict):
             return models
-        return {k: {"source": v} if isinstance(v, str) else v for k, v in models.items()}
+        return {k: {"id": v} if isinstance(v, str) else v for k, v in models.items()}
 
     @model_validator(mode="after")
     def _something(self) -> Self:
