@@ -20,6 +20,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
+from striate.core.files import read_json_lines
 from striate.report.figures import label
 from striate.report.filter_figures import own_scale
 from striate.report.markdown import fill, markdown, portable
@@ -344,8 +345,7 @@ def grown_part(scores: Scores) -> str:
         run = _run(model)
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
         units = json.loads((run / "units.json").read_text(encoding="utf-8"))
-        text = (run / "model" / "metrics.jsonl").read_text(encoding="utf-8")
-        metrics = pd.DataFrame([json.loads(x) for x in text.splitlines()])
+        metrics = pd.DataFrame(read_json_lines(run / "model" / "metrics.jsonl"))
         tuning = pd.read_parquet(run / "tables" / "tuning.parquet")
         selective = tuning.groupby("tap")["orientation_selective"].mean()
         cells = [

@@ -21,7 +21,7 @@ import yaml
 
 from striate.core.allocator import keep_freed_memory
 from striate.core.cache import Cache
-from striate.core.files import write_text
+from striate.core.files import read_json_lines, write_text
 from striate.encoding import extract
 from striate.encoding.projection import ProjectionConfig
 from striate.evaluate import GrowRunConfig, Options, grow_model
@@ -128,8 +128,7 @@ def main() -> None:
         config = GrowRunConfig.load(HERE / "matched.yaml", changes)
         grow_model(config, folder, Options(progress=False, say=lambda line: None))
         model = load(folder / "model", image_size=settings["image_size"])
-        metrics = (folder / "model" / "metrics.jsonl").read_text().splitlines()
-        last = json.loads(metrics[-1])
+        last = read_json_lines(folder / "model" / "metrics.jsonl")[-1]
         fits = pd.read_parquet(folder / "tables" / "gabors.parquet")
         row = {
             "grown": kind,

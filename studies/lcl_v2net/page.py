@@ -17,6 +17,7 @@ import pandas as pd
 import yaml
 from scipy.stats import t as student
 
+from striate.core.files import read_json_lines
 from striate.evaluate.train_results import read_results
 from striate.report.figures import label
 from striate.report.markdown import fill, markdown, portable
@@ -75,8 +76,8 @@ class Runs:
                 means.append(both.assign(front=name, seed=seed))
                 every.append(accuracy.assign(front=name, seed=seed))
                 known = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-                lines = (run / "model" / "metrics.jsonl").read_text().splitlines()
-                seconds = sum(json.loads(x)["seconds"] for x in lines)
+                lines = read_json_lines(run / "model" / "metrics.jsonl")
+                seconds = sum(line["seconds"] for line in lines)
                 self.facts.append({"run": run, "summary": summary, "known": known,
                                    "minutes": seconds / 60})  # fmt: skip
         if not means:

@@ -100,6 +100,12 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path} is not valid JSON: {error}.") from error
 
 
+def read_json_lines(path: str | Path) -> list[Any]:
+    """Read a log with one JSON value a line."""
+    text = Path(path).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a parquet table that a run wrote; a missing or broken one is named."""
     import pandas as pd  # here, as the core is imported where there are no tables

@@ -28,7 +28,7 @@ from striate.encoding.job import (
     score_on,
     tap_table,
 )
-from striate.encoding.ridge import choose_alpha, mean_over_folds
+from striate.encoding.ridge import choose_alpha, folds_within, mean_over_folds
 
 TUNE_CAVEAT = (
     "Readouts are fitted also on images that networks were tuned on (readout_parts), where their "
@@ -58,10 +58,7 @@ def nested(job: Job) -> Outcome:
     """
     rows = job.rows(*job.config.readout_parts, "select")
     select = np.flatnonzero(np.isin(rows, job.parts["select"]))
-    folds = []
-    for _, held in job.folds(rows[select]):
-        held = np.sort(select[held])
-        folds.append((np.setdiff1d(np.arange(len(rows)), held), held))
+    folds = folds_within(len(rows), select, job.folds(rows[select]))
     alpha, best = {}, {}
     for tap in job.features:
         scores = mean_over_folds(job.scores(tap, rows, folds))

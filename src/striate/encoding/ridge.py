@@ -123,6 +123,21 @@ def make_folds(
     return out
 
 
+def folds_within(n: int, inside: np.ndarray, folds: Sequence[Fold]) -> list[Fold]:
+    """Folds of some of n rows, with the other rows always among those that are fitted.
+
+    Args:
+        n: number of rows.
+        inside: positions of those that are held out in turn.
+        folds: theirs, positions within `inside`.
+    """
+    out = []
+    for _, held in folds:
+        held = np.sort(inside[held])
+        out.append((np.setdiff1d(np.arange(n), held), held))
+    return out
+
+
 def unusable_units(Y: np.ndarray) -> np.ndarray:
     """Units that cannot be fitted: NaN, infinities or no variance. Boolean, shape (T,)."""
     bad = np.zeros(Y.shape[1], dtype=bool)

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from striate.core.cache import Cache
-from striate.core.device import device_name
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
 from striate.data import StimulusSet
 from striate.data.trials import CATEGORIES, COLUMNS
+from striate.evaluate.forward import each_batch
 from striate.models import Model, evaluating
 
 N_CLASSES = 1000
@@ -153,18 +153,13 @@ def decide(
     reason = no_classifier(model)
     if reason:
         raise InputError(f"{model.id}: {reason}.")
-    home, place = model.device, torch.device(device_name(device))
     out = np.empty((len(images), len(categories.names)))
-    try:
-        model.to(place)
-        with evaluating(model), torch.inference_mode():
-            for start in range(0, len(images), batch_size):
-                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(place)
-                p = category_probabilities(model(batch), categories)
-                out[start : start + len(batch)] = p.double().cpu().numpy()
-                step(start + len(batch))
-    finally:
-        model.to(home)
+
+    def use(rows: slice, logits: Tensor) -> None:
+        out[rows] = category_probabilities(logits, categories).double().cpu().numpy()
+        step(rows.stop)
+
+    each_batch(model, images, use, batch_size=batch_size, device=device)
     bad = ~np.isfinite(out).all(axis=1)
     if bad.any():
         raise InputError(

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import binomtest
+from torch import Tensor
 
 from striate.core.cache import Cache
-from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.hashing import hash_array
 from striate.data.distortions import VERSION, Condition, conditions, distort, mean_amplitude
-from striate.models import Model, evaluating
+from striate.evaluate.forward import each_batch
+from striate.models import Model
 
 CLEAN = "clean"
 BLOCK = 256
@@ -39,22 +40,17 @@ def decide(
     Raises:
         InputError: outputs that are not finite.
     """
-    home, place = model.device, torch.device(device_name(device))
     out = np.empty(len(images), np.int64)
-    try:
-        model.to(place)
-        with evaluating(model), torch.inference_mode():
-            for start in range(0, len(images), batch_size):
-                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(place)
-                logits = model(batch)
-                if not bool(torch.isfinite(logits).all()):
-                    raise InputError(
-                        f"{model.id} gives outputs that are not finite for images {start} to "
-                        f"{start + len(batch) - 1}. Its weights are damaged, or diverged."
-                    )
-                out[start : start + len(batch)] = logits.argmax(1).cpu().numpy()
-    finally:
-        model.to(home)
+
+    def use(rows: slice, logits: Tensor) -> None:
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError(
+                f"{model.id} gives outputs that are not finite for images {rows.start} to "
+                f"{rows.stop - 1}. Its weights are damaged, or diverged."
+            )
+        out[rows] = logits.argmax(1).cpu().numpy()
+
+    each_batch(model, images, use, batch_size=batch_size, device=device)
     return out
 
 

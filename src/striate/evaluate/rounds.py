@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.core.errors import InputError, LeakError, unknown_name
-from striate.encoding.ridge import group_numbers, make_folds
+from striate.encoding.ridge import folds_within, group_numbers, make_folds
 from striate.encoding.solver import Fold
 
 
@@ -47,10 +47,7 @@ def split_rounds(
     train = np.sort(np.concatenate([parts["fit"], parts["select"]]))
     select = np.flatnonzero(np.isin(train, parts["select"]))
     own = None if groups is None else [groups[row] for row in train[select]]
-    chosen = []
-    for _, held in make_folds(len(select), folds, seed, own):
-        held = np.sort(select[held])
-        chosen.append((np.setdiff1d(np.arange(len(train)), held), held))
+    chosen = folds_within(len(train), select, make_folds(len(select), folds, seed, own))
     return [Round(train, np.sort(parts["test"]), tuple(chosen))]
 
 

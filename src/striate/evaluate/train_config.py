@@ -10,6 +10,7 @@ from striate.core.config import Config
 from striate.data.distortions import SEVERITIES
 from striate.learning import TrainConfig
 from striate.models import Model, load
+from striate.models.networks.recognition import BackConfig
 
 
 class LabelledConfig(Config):
@@ -45,17 +46,6 @@ class FrontChoice(Config):
     def build(self, seed: int) -> Model:
         """Load the model; `seed` is that of random weights."""
         return load(self.id, weights=self.weights, seed=seed, options=self.options)
-
-
-class BackConfig(Config):
-    """The AlexNet-shaped back-end (see `RecognitionConfig`)."""
-
-    channels: tuple[int, int, int] = (384, 256, 256)
-    norm: bool = True
-    pool: bool = True
-    grid: int = Field(6, ge=1)
-    hidden: int = Field(4096, ge=1)
-    dropout: float = Field(0.5, ge=0, lt=1)
 
 
 class DistortionConfig(Config):

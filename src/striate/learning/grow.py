@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from striate.core.errors import InputError
-from striate.core.files import atomic_path
+from striate.core.files import atomic_path, read_json_lines
 from striate.core.hashing import hash_json
 from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
@@ -68,7 +67,7 @@ def grow(
             or was grown with other settings (the differences are listed).
         DivergedError: the loss became not finite; the last good checkpoint is named.
         StriateError: full disk; the last checkpoint is kept.
-        SystemExit: code 143 after SIGTERM, once a checkpoint is written.
+        SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
     if not isinstance(photographs, Photographs):
@@ -284,7 +283,7 @@ def _facts(
     folder: Path, train: Photographs, sources: Sequence[PatchSource], config: GrowConfig
 ) -> dict[str, Any]:
     """Further lines of the card."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = read_json_lines(folder / "metrics.jsonl")
     hours = sum(line["seconds"] for line in lines) / 3600
     # each stage's last measure: one after another, only the last stage has one in the last line
     ends = {k: v for line in lines for k, v in line.items() if k.endswith("_collapsed")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import InputError
+from striate.core.files import read_json_lines
 from striate.core.hashing import hash_json
 from striate.learning.batchnorm import unshare_statistics
 from striate.learning.distributed import make_fabric
@@ -64,7 +64,7 @@ def train(
             else or was trained with other settings (the differences are listed).
         DivergedError: the loss became not finite; the last good checkpoint is named.
         StriateError: full disk; the last checkpoint is kept.
-        SystemExit: code 143 after SIGTERM, once a checkpoint is written.
+        SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
     model = model.copy()
@@ -160,7 +160,7 @@ def _facts(
     folder: Path, recogniser: Recogniser, images: int, config: TrainConfig, name: str
 ) -> dict[str, Any]:
     """Further lines of the card."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = read_json_lines(folder / "metrics.jsonl")
     front, attack = recogniser.network.config.front, config.attack
     cached = cacheable(recogniser.model, config, images)
     return {

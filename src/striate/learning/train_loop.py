@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class TrainLoop(Loop):
     def rows(self, step: int) -> np.ndarray:
         """Which images a step is of, int (batch_size,); every epoch has an order of its own."""
         epoch, place = divmod(step, self.epoch_steps)
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.images))
+        order = _order(self.config.seed, epoch, len(self.images))
         size = self.config.batch_size
         return order[place * size : (place + 1) * size]
 
@@ -155,6 +156,12 @@ class TrainLoop(Loop):
         fabric.backward(loss * fabric.world_size)
         self.optimizer.step()
         return value, float(totals[1])
+
+
+@lru_cache(maxsize=1)
+def _order(seed: int, epoch: int, images: int) -> np.ndarray:
+    """The images of an epoch in its order; drawn once and not in every step."""
+    return np.random.default_rng([seed, epoch]).permutation(images)
 
 
 def check_batch(batch: int, images: int, processes: int = 1) -> None:

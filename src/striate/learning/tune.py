@@ -62,7 +62,7 @@ def tune(
         LeakError: a stimulus both in a tune and in a select part.
         DivergedError: the loss became not finite.
         StriateError: full disk; the last checkpoint is kept.
-        SystemExit: code 143 after SIGTERM, once a checkpoint is written.
+        SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
     model = model.copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 
 from striate.core.config import read_yaml
 from striate.core.errors import InputError
-from striate.core.files import read_json, read_table, write_text
+from striate.core.files import read_json, read_json_lines, read_table, write_text
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.report import figures
 from striate.report.behavior import build_behavior, is_behavior
@@ -315,11 +314,16 @@ def _ceilings(scores: pd.DataFrame, simulated: bool) -> Raw:
     )
 
 
+def _log(path: Path) -> list[dict[str, Any]]:
+    """The entries of a log; none where there is no log."""
+    return read_json_lines(path) if path.exists() else []
+
+
 def _training(run: Path, simulated: bool) -> Raw:
     curves = {}
     names = dict.fromkeys(check["model"] for check in read_json(run / "leaks.json")["checks"])
     for path in [run / "models" / name / "metrics.jsonl" for name in names]:
-        epochs = pd.DataFrame([line for line in _lines(path) if "epoch_loss" in line])
+        epochs = pd.DataFrame([line for line in _log(path) if "epoch_loss" in line])
         if not epochs.empty:
             curves[f"{path.parent.parent.name}/{path.parent.name}"] = epochs
     figure = figures.training_curves(curves)
@@ -327,7 +331,7 @@ def _training(run: Path, simulated: bool) -> Raw:
         return Raw("")
     seconds = {
         e["model"]: e["seconds"]
-        for e in _lines(run / "metrics.jsonl")
+        for e in _log(run / "metrics.jsonl")
         if e["what"] == "tuned" and e["seconds"] > 1
     }
     minutes = sum(seconds.values()) / 60
@@ -337,13 +341,6 @@ def _training(run: Path, simulated: bool) -> Raw:
         paragraph(note, "quiet"),
         image(figures.png(figure, simulated), "Training curves"),
     )
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The entries of a log with one JSON value a line; none where there is no log."""
-    if not path.exists():
-        return []
-    return [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
 
 
 def _split(run: Path) -> Raw:

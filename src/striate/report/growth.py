@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from striate.core.config import read_yaml
-from striate.core.files import read_json, read_table, write_text
+from striate.core.files import read_json, read_json_lines, read_table, write_text
 from striate.report import filter_figures as draw
 from striate.report.figures import png
 from striate.report.page import (
@@ -56,9 +55,7 @@ def build_growth(run: Path) -> Path:
     """
     assert_finished(run, "units.json")
     config = read_yaml(run / "config.yaml")
-    metrics = pd.DataFrame(
-        [json.loads(x) for x in (run / "model" / "metrics.jsonl").read_text().splitlines()]
-    )
+    metrics = pd.DataFrame(read_json_lines(run / "model" / "metrics.jsonl"))
     units = read_json(run / "units.json")
     tuning = read_table(run / "tables" / "tuning.parquet")
     with np.load(run / "units.npz") as arrays:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from striate.core.config import read_yaml
-from striate.core.files import write_text
+from striate.core.files import read_json_lines, write_text
 from striate.evaluate.train_results import read_results
 from striate.report.figures import png
 from striate.report.page import (
@@ -41,8 +40,7 @@ def build_training(run: Path) -> Path:
     assert_finished(run, "training.json")
     config = read_yaml(run / "config.yaml")
     found, accuracy, means = read_results(run)
-    lines = (run / "model" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    metrics = pd.DataFrame([json.loads(x) for x in lines])
+    metrics = pd.DataFrame(read_json_lines(run / "model" / "metrics.jsonl"))
     title = f"Striate: recognition behind {_front(config, found)}"
     parts = [
         Raw(f"<h1>{text(title)}</h1>"),

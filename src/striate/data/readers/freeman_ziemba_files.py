@@ -33,6 +33,8 @@ CELLS = {"V1": 102, "V2": 103}
 AXES = "family (15) x type (2) x sample (15) x repetition (20) x 1 ms bin (300) x cell"
 BLOCK_BYTES = 2**27
 """Memory for what is read at once."""
+# What readers of .mat and netCDF raise on damaged files; NotImplementedError is SciPy's answer to a
+# .mat of version 7.3.
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, EOFError)
 
 

@@ -29,12 +29,9 @@ class FrontConfig(Config):
     """Keep the front as it is: no gradients for its weights, and in eval mode always."""
 
 
-class RecognitionConfig(Config):
-    """A front and a back-end. The paper's back-end is unknown to us; defaults are AlexNet's."""
+class BackConfig(Config):
+    """The AlexNet-shaped back-end. The paper's is unknown to us; defaults are AlexNet's."""
 
-    front: FrontConfig = FrontConfig()
-    classes: tuple[str, ...] = tuple(str(i) for i in range(1000))
-    """Their names, in the order of the outputs."""
     channels: tuple[int, int, int] = (384, 256, 256)
     """Of conv3, conv4 and conv5."""
     norm: bool = True
@@ -47,6 +44,14 @@ class RecognitionConfig(Config):
     """Of fc6 and fc7."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Before fc6 and fc7."""
+
+
+class RecognitionConfig(BackConfig):
+    """A front and the back-end behind it."""
+
+    front: FrontConfig = FrontConfig()
+    classes: tuple[str, ...] = tuple(str(i) for i in range(1000))
+    """Their names, in the order of the outputs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

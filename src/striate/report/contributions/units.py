@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from striate.encoding import percentile_interval
 from striate.evaluate.measurement import Measurement
@@ -26,9 +27,7 @@ def modulation(run: Path, config: Config) -> Iterator[Measurement]:
     table = table_of(run, "texture_modulation")
     parts = ("textures", "pixels_per_degree", "negative", "baseline")
     protocol = {k: comparable(config[k]) for k in parts}
-    stage: dict[tuple[str, str], int] = {}
-    for name, own in table.groupby("model", sort=False):
-        stage |= {(str(name), tap): i for i, tap in enumerate(own["tap"], 1)}
+    stage = _places(table)
     shared: dict[str, Any] = {"over": "families", "better": "neither", "protocol": protocol}
     for row in rows_of(table):
         yield Measurement(
@@ -61,11 +60,11 @@ def modulation(run: Path, config: Config) -> Iterator[Measurement]:
 def properties(run: Path, config: Config) -> Iterator[Measurement]:
     """`striate probe`: how alike distributions of properties are to those of neurons."""
     table = table_of(run, "similarity")
-    order = {m: list(dict.fromkeys(own["tap"])) for m, own in table.groupby("model", sort=False)}
+    stage = _places(table)
     parts = ("pixels_per_degree", "negative", "baseline", "textures", "contrast")
     protocol = {k: comparable(config[k]) for k in parts}
     for row in rows_of(table):
-        place = order[row["model"]].index(row["tap"]) + 1
+        place = stage[row["model"], row["tap"]]
         yield Measurement(
             measure="properties",
             row=f"{row['property'].replace('_', ' ')}, tap {place} of those probed",
@@ -88,25 +87,33 @@ def medians(run: Path, config: Config) -> Iterator[Measurement]:
         return
     protocol = {"pixels_per_degree": config["pixels_per_degree"]}
     rng = np.random.default_rng(0)
-    for model, taps in table.groupby("model", sort=False):
-        for place, (tap, own) in enumerate(taps.groupby("tap", sort=False), 1):
-            there = own[own["responds"]]
-            for name in (n for n in MEDIANS if n in own):
-                values = there[name].to_numpy(dtype=float)
-                values = values[np.isfinite(values)]
-                if not values.size:
-                    continue
-                drawn = np.median(rng.choice(values, (RESAMPLES, values.size)), axis=1)
-                found = percentile_interval(float(np.median(values)), drawn)
-                yield Measurement(
-                    measure="properties",
-                    row=f"{PROPERTIES[name].label}, median, tap {place} of those probed",
-                    model=str(model),
-                    value=found.value,
-                    low=found.low,
-                    high=found.high,
-                    over="units",
-                    better="neither",
-                    detail=str(tap),
-                    protocol=protocol,
-                )
+    for (model, tap), place in _places(table).items():
+        there = table[(table["model"] == model) & (table["tap"] == tap) & table["responds"]]
+        for name in (n for n in MEDIANS if n in there):
+            values = there[name].to_numpy(dtype=float)
+            values = values[np.isfinite(values)]
+            if not values.size:
+                continue
+            drawn = np.median(rng.choice(values, (RESAMPLES, values.size)), axis=1)
+            found = percentile_interval(float(np.median(values)), drawn)
+            yield Measurement(
+                measure="properties",
+                row=f"{PROPERTIES[name].label}, median, tap {place} of those probed",
+                model=model,
+                value=found.value,
+                low=found.low,
+                high=found.high,
+                over="units",
+                better="neither",
+                detail=tap,
+                protocol=protocol,
+            )
+
+
+def _places(table: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Which of a model's taps each one is, by model and tap, from 1."""
+    return {
+        (str(model), str(tap)): place
+        for model, own in table.groupby("model", sort=False)
+        for place, tap in enumerate(own["tap"].unique(), 1)
+    }

@@ -1,0 +1,40 @@
+"""A model's outputs for many images, a batch at a time, and the model back where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.core.device import device_name
+from striate.models import Model, evaluating
+
+
+def each_batch(
+    model: Model,
+    images: np.ndarray,
+    use: Callable[[slice, Tensor], None],
+    *,
+    batch_size: int,
+    device: str = "auto",
+) -> None:
+    """Call `use` with the rows of each batch and the model's output for them, without gradients.
+
+    Args:
+        model: in eval mode meanwhile, and on its own device again afterwards.
+        images: uint8 (N, H, W, 3), may be a memory map.
+        use: called in the order of the images.
+        batch_size: images a forward pass.
+        device: `auto`, `cpu`, `cuda` …
+    """
+    home, place = model.device, torch.device(device_name(device))
+    try:
+        model.to(place)
+        with evaluating(model), torch.inference_mode():
+            for start in range(0, len(images), batch_size):
+                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(place)
+                use(slice(start, start + len(batch)), model(batch))
+    finally:
+        model.to(home)
