@@ -1,0 +1,235 @@
+"""Are responses paired with the right pictures? A cheap readout from pixels against its null.
+
+Rows that were shuffled against their pictures look like any other data: shapes, ids and values are
+as they should be. What is lost is the relation, so that is what is looked for. Colors and oriented
+edges of thumbnails predict visual neurons well enough for it (macaque V4: r .33 to .63, with the
+rows shuffled -.02 to .02). Where nothing is found the pairing is not proven wrong: units may not be
+visual, or too noisy. It is a hint, and is called one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import pdist, squareform
+
+from striate.data.lookalikes import SIDE
+
+MOST_STIMULI = 600
+"""Stimuli looked at (ours); the work grows with their third power."""
+MOST_UNITS = 500
+"""Units looked at (ours)."""
+PERMUTATIONS = 199
+FEWEST_ORDERS = 1000
+"""Where groups allow fewer shuffled orders than this, nothing is concluded."""
+PLACES = 8
+"""Edges and colors are averaged over PLACES x PLACES places of a picture."""
+ORIENTATIONS = 4
+SMOOTHING = 3.0
+"""Penalty of the readout, in mean eigenvalues of the kernel (ours; .3 to 30 serve alike)."""
+ALPHA = 0.05
+FAR_BETTER = 5.0
+"""Standard deviations of the null by which another order must be better to be proposed."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """How well pixels predict responses as they are paired.
+
+    Attributes:
+        r: mean over units of the correlation of responses with left-out predictions.
+        null_mean, null_sd: of the same with the responses' rows shuffled, groups kept whole.
+        p: one-sided permutation p of `r` (Phipson & Smyth 2010).
+        better: an order of the rows with which `r` would be far larger, in words, or ``.
+        better_r: its r; NaN where there is none.
+        stimuli: number of stimuli that were looked at.
+    """
+
+    r: float
+    null_mean: float
+    null_sd: float
+    p: float
+    better: str
+    better_r: float
+    stimuli: int
+
+    @property
+    def related(self) -> bool:
+        """Whether responses follow the pictures more than shuffled rows do."""
+        return self.p <= ALPHA
+
+
+def pair_by_pixels(
+    thumbnails: np.ndarray,
+    responses: np.ndarray,
+    ids: Sequence[str],
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Pairing | None:
+    """Ask whether the pixels of pictures predict the responses that they are paired with.
+
+    A kernel ridge readout (Gaussian kernel of colors and oriented edges) predicts each stimulus
+    from all others, or each group from all other groups, in closed form; the null shuffles the
+    responses' rows, groups of one size among themselves.
+
+    Args:
+        thumbnails: uint8 (N, SIDE, SIDE, 3), as `data.lookalikes.thumbnail` gives them.
+        responses: (N, V), averaged over repeats. Units that are not finite or never change are
+            left out.
+        ids: stimulus id of each row, in the order in which the rows lie in the file.
+        groups: one label a stimulus (`StimulusSet.groups`), `` for one that stands alone.
+        seed: of the sample of stimuli and units, and of the shuffles.
+
+    Returns:
+        What was found; None where it cannot be told: too few stimuli, groups or units.
+    """
+    generator = np.random.default_rng(seed)
+    responses = np.asarray(responses, dtype=np.float64)
+    labels = _number_groups(groups, len(ids))
+    rows = _sample_groups(labels, generator)
+    good = np.flatnonzero(
+        np.isfinite(responses).all(axis=0) & (np.ptp(responses[rows], axis=0) > 0)
+    )
+    if good.size > MOST_UNITS:
+        good = np.sort(generator.choice(good, MOST_UNITS, replace=False))
+    if not good.size or _count_orders(labels[rows]) < FEWEST_ORDERS:
+        return None
+    values = responses[np.ix_(rows, good)]
+    seen = describe_pixels(thumbnails)
+    readout = _left_out(seen[rows], labels[rows])
+    r = _mean_r(readout @ values, values)
+    null = np.empty(PERMUTATIONS)
+    for i in range(PERMUTATIONS):
+        shuffled = values[_shuffle(labels[rows], generator)]
+        null[i] = _mean_r(readout @ shuffled, shuffled)
+    p = float((np.sum(null >= r) + 1) / (PERMUTATIONS + 1))
+    best, best_r = "", float("nan")
+    for order, places in _other_orders(ids).items():
+        other = _left_out(seen[places[rows]], labels[places[rows]])
+        found = _mean_r(other @ values, values)
+        if found > r + FAR_BETTER * null.std() and not found <= best_r:
+            best, best_r = order, found
+    return Pairing(r, float(null.mean()), float(null.std()), p, best, best_r, len(rows))
+
+
+def describe_pixels(thumbnails: np.ndarray) -> np.ndarray:
+    """Colors and oriented edges of pictures, float64 (N, 3 + ORIENTATIONS values a place).
+
+    Edges are the square root of the gradient's size, shared between the two nearest of
+    `ORIENTATIONS` orientations. Each of the two halves has unit variance.
+    """
+    images = np.asarray(thumbnails, dtype=np.float64) / 255
+    grey = images.mean(axis=3)
+    across = np.diff(grey, axis=2, append=grey[:, :, -1:])
+    down = np.diff(grey, axis=1, append=grey[:, -1:])
+    size, angle = np.hypot(across, down), np.arctan2(down, across) % np.pi
+    step = np.pi / ORIENTATIONS
+    edges = []
+    for k in range(ORIENTATIONS):
+        apart = np.abs((angle - k * step + np.pi / 2) % np.pi - np.pi / 2)
+        edges.append(np.sqrt(_by_place(np.clip(1 - apart / step, 0, 1) * size)))
+    halves = [np.concatenate([_by_place(images[..., c]) for c in range(3)], axis=1),
+              np.concatenate(edges, axis=1)]  # fmt: skip
+    return np.concatenate([half / (half.std() or 1.0) for half in halves], axis=1)
+
+
+def _by_place(values: np.ndarray) -> np.ndarray:
+    """Average (N, SIDE, SIDE) over places: (N, PLACES^2)."""
+    block = SIDE // PLACES
+    cells = values.reshape(-1, PLACES, block, PLACES, block)
+    return np.asarray(cells.mean(axis=(2, 4)).reshape(len(values), -1))
+
+
+def _left_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The matrix (N, N) that maps responses to predictions of each group from all others.
+
+    With the hat matrix H of the readout of all stimuli, the residuals of a group g that is left
+    out are (I - H_gg)^-1 times those of the whole readout (the leave-one-out identity of ridge,
+    for blocks).
+    """
+    distances = squareform(pdist(features, "sqeuclidean"))
+    scale = np.median(distances[distances > 0]) if (distances > 0).any() else 1.0
+    kernel = np.exp(-distances / scale)
+    kernel -= kernel.mean(axis=0)
+    kernel -= kernel.mean(axis=1, keepdims=True)
+    values, vectors = np.linalg.eigh(kernel)
+    values = np.clip(values, 0, None)
+    shrunk = values / (values + SMOOTHING * (values.mean() or 1.0))
+    n = len(features)
+    residual = np.eye(n) - (vectors * shrunk) @ vectors.T - 1 / n
+    out = np.eye(n)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        out[own] -= np.linalg.solve(residual[np.ix_(own, own)], residual[own])
+    return out
+
+
+def _mean_r(predicted: np.ndarray, observed: np.ndarray) -> float:
+    a, b = predicted - predicted.mean(axis=0), observed - observed.mean(axis=0)
+    size = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
+    return float(np.divide((a * b).sum(axis=0), size, out=np.zeros(len(size)), where=size > 0)
+                 .mean())  # fmt: skip
+
+
+def _number_groups(groups: Sequence[str] | None, n: int) -> np.ndarray:
+    """Number the groups of stimuli, (N,); one that stands alone has a number of its own."""
+    names = [f"{i}" if not g else f"group {g}" for i, g in enumerate(groups or [""] * n)]
+    return np.unique(np.array(names, dtype=object), return_inverse=True)[1]
+
+
+def _sample_groups(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Positions of at most about MOST_STIMULI stimuli, ascending, groups whole."""
+    if len(labels) <= MOST_STIMULI:
+        return np.arange(len(labels))
+    order = generator.permutation(labels.max() + 1)
+    sizes = np.bincount(labels)[order]
+    kept = order[: max(2, int(np.searchsorted(np.cumsum(sizes), MOST_STIMULI, "right")))]
+    return np.flatnonzero(np.isin(labels, kept))
+
+
+def _blocks(labels: np.ndarray) -> Mapping[int, list[np.ndarray]]:
+    """The groups' positions, by size of the group."""
+    out: dict[int, list[np.ndarray]] = {}
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        out.setdefault(len(own), []).append(own)
+    return out
+
+
+def _shuffle(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Exchange groups of the same size, (N,); a group's stimuli keep their order."""
+    order = np.arange(len(labels))
+    for own in _blocks(labels).values():
+        for to, source in zip(own, generator.permutation(len(own)), strict=True):
+            order[to] = own[source]
+    return order
+
+
+def _count_orders(labels: np.ndarray) -> float:
+    """Count the orders that `_shuffle` can give."""
+    return float(np.prod([np.arange(1.0, min(len(own), 20) + 1).prod()
+                          for own in _blocks(labels).values()]))  # fmt: skip
+
+
+def _other_orders(ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """Orders in which rows often lie when their ids are wrong: the stimulus of each row, (N,)."""
+    n, place = len(ids), {name: i for i, name in enumerate(ids)}
+    by_number = sorted(ids, key=_split_numbers)
+    orders = {
+        "sorted by name (image1, image10, image2)": [place[s] for s in sorted(ids)],
+        "sorted by number (image1, image2, image10)": [place[s] for s in by_number],
+        "in reverse": range(n - 1, -1, -1),
+        "one row later": np.roll(np.arange(n), 1),
+        "one row earlier": np.roll(np.arange(n), -1),
+    }
+    arrays = {name: np.asarray(order, dtype=np.int64) for name, order in orders.items()}
+    return {name: order for name, order in arrays.items() if (order != np.arange(n)).any()}
+
+
+def _split_numbers(name: str) -> list[tuple[int, int, str]]:
+    """Sort key by which image2 comes before image10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part)
+            for part in re.split(r"(\d+)", name) if part]  # fmt: skip

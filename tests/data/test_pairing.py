@@ -1,0 +1,102 @@
+"""Pairing checked by pixels: a hint that finds shuffled rows and is quiet where it should be."""
+
+import numpy as np
+import pytest
+
+from striate.data import read
+from striate.data.pairing import describe_pixels, pair_by_pixels
+
+
+def pictures(n, seed=0):
+    rng = np.random.default_rng(seed)
+    coarse = rng.random((n, 4, 4, 3))
+    return (np.kron(coarse, np.ones((1, 4, 4, 1))) * 255).astype(np.uint8)
+
+
+def visual(thumbnails, n_units=12, noise=1.0, seed=1):
+    rng = np.random.default_rng(seed)
+    x = describe_pixels(thumbnails)
+    x = (x - x.mean(axis=0)) / x.std()
+    y = x @ rng.standard_normal((x.shape[1], n_units))
+    return y / y.std(axis=0) + noise * rng.standard_normal(y.shape)
+
+
+def test_a_true_pairing_is_seen_and_a_shuffled_one_is_not():
+    thumbs = pictures(150)
+    y, ids = visual(thumbs), [f"im{i}" for i in range(150)]
+    true = pair_by_pixels(thumbs, y, ids)
+    assert true.related and true.r > 0.2 and true.better == ""
+    order = np.random.default_rng(3).permutation(150)
+    wrong = pair_by_pixels(thumbs, y[order], ids)
+    assert not wrong.related and abs(wrong.r) < 0.1
+
+
+@pytest.mark.parametrize("truth", ["number", "name", "reverse", "later"])
+def test_the_order_that_fits_is_named(truth):
+    """Rows lie in one usual order, their ids in another."""
+    names = [f"im{i}" for i in range(150)]
+    thumbs = pictures(150)
+    y = visual(thumbs)
+    by_name = sorted(names)
+    place = {s: i for i, s in enumerate(names)}
+    said, true = {
+        "number": (by_name, names),
+        "name": (names, by_name),
+        "reverse": (names, names[::-1]),
+        "later": (names, [names[-1], *names[:-1]]),
+    }[truth]
+    rows = y[[place[s] for s in true]]
+    shown = thumbs[[place[s] for s in said]]
+    found = pair_by_pixels(shown, rows, said)
+    assert truth in found.better and found.better_r > 0.2
+
+
+def test_unrelated_responses_are_called_related_in_five_percent():
+    fired = []
+    thumbs = pictures(40)
+    ids = [f"{i:02d}" for i in range(40)]
+    for seed in range(200):
+        y = np.random.default_rng(100 + seed).standard_normal((40, 3))
+        fired.append(pair_by_pixels(thumbs, y, ids, seed=seed).related)
+    assert 0.01 <= np.mean(fired) <= 0.09  # 5 % within 2.6 standard errors
+
+
+def test_frames_of_a_movie_are_no_evidence_of_their_own():
+    """Responses that go on within a movie, paired with other movies: no relation is claimed."""
+    fired = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        scenes = pictures(8, seed)
+        thumbs = np.repeat(scenes, 10, axis=0)
+        thumbs = (thumbs * (1 - 0.02 * rng.random((80, 1, 1, 1)))).astype(np.uint8)
+        level = np.repeat(rng.standard_normal((8, 5)), 10, axis=0)
+        y = level + 0.3 * rng.standard_normal((80, 5))
+        groups = [f"movie{i // 10}" for i in range(80)]
+        found = pair_by_pixels(thumbs, y, [str(i) for i in range(80)], groups, seed=seed)
+        fired.append(found.related)
+    assert np.mean(fired) <= 0.12
+
+
+def test_nothing_is_said_where_nothing_can_be():
+    thumbs, ids = pictures(30), [str(i) for i in range(30)]
+    y = visual(thumbs)
+    assert pair_by_pixels(thumbs, np.full_like(y, 2.0), ids) is None
+    assert pair_by_pixels(thumbs, y, ids, ["a"] * 15 + ["b"] * 15) is None
+    assert pair_by_pixels(thumbs[:4], y[:4], ids[:4]) is None
+
+
+def test_units_with_gaps_and_wide_arrays_do_no_harm():
+    thumbs, ids = pictures(120), [str(i) for i in range(120)]
+    y = visual(thumbs, n_units=700)
+    y[3, 5] = np.nan
+    y[:, 6] = 1.0
+    assert pair_by_pixels(thumbs, y, ids).related
+
+
+def test_macaque_v4_is_paired_and_says_so(shared_data):
+    data = read("cowley_v4", shared_data / "data/macaque_v4_cowley2023", subjects=["210325"])
+    stimuli, responses = data["210325"].stimuli, data["210325"].responses.mean()
+    found = pair_by_pixels(stimuli.thumbnails, responses, stimuli.ids)
+    assert found.related and found.r > 0.3 and not found.better
+    shuffled = responses[np.random.default_rng(0).permutation(len(responses))]
+    assert not pair_by_pixels(stimuli.thumbnails, shuffled, stimuli.ids).related
