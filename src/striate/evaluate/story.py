@@ -31,6 +31,7 @@ from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import Groups, Job
 from striate.evaluate.plan import make_plan
 from striate.evaluate.scored_models import model_record, write_models
+from striate.evaluate.unrelated import find_unrelated
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)
@@ -196,19 +197,21 @@ def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
     rois = tables.roi_table(scored, units, config.bootstrap, config.seed)
     group = tables.group_table(rois, config.seed)
     taps = tables.tap_table(scored)
+    null = tables.null_table(scored)
     for name, table in (
         ("scores", units),
         ("tables/rois", rois),
         ("tables/group", group),
         ("tables/taps", taps),
-        ("tables/null", tables.null_table(scored)),
+        ("tables/null", null),
     ):
         tables.write_table(table, folder / f"{name}.parquet")
     tables.write_dataset(tables.score_dataset(units, taps), folder / "scores.nc")
     write_json(folder / "leaks.json", _leaks(bench))
-    warnings = _warnings(bench, scored, rois)
+    unrelated, warnings = find_unrelated(null), _warnings(bench, scored, rois)
+    write_json(folder / "unrelated.json", unrelated)
     write_json(folder / "warnings.json", warnings)
-    return Result(folder, group, rois, warnings)
+    return Result(folder, group, rois, unrelated + warnings)
 
 
 def _leaks(bench: Bench) -> dict[str, Any]:
