@@ -60,6 +60,6 @@ def test_pure_chance_is_called_so_in_95_of_100():
 def test_a_run_on_unrelated_responses_says_so_before_all_else(run):
     """The responses of this world are noise; its report must not begin with gains."""
     (line,) = read_json(run / "unrelated.json")
-    assert "NO MODEL PREDICTS any subject" in line
+    assert "NO MODEL PREDICTS ann" in line
     page = build(run).read_text(encoding="utf-8")
     assert page.index("NO MODEL PREDICTS") < page.index('class="answer"')
