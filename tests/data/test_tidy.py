@@ -27,7 +27,8 @@ def test_copies_are_averaged_and_keep_the_first_id():
     assert notes == [
         "ann: 1 stimuli without any response were left out (first: s3).",
         "ann: 1 images have several stimulus ids; each became one stimulus with the mean of its "
-        "responses (3 stimuli before, 2 after).",
+        "responses (3 stimuli before, 2 after). If these rows are repeats of one stimulus, put "
+        "them into the dim `repeat`: then there is a noise ceiling.",
     ]
 
 

@@ -31,6 +31,7 @@ from tests.data.layouts import write_freeman_ziemba
 
 NAMES = sorted(texture.name for texture in all_textures())
 TYPES = [name.split("-")[0] for name in NAMES]
+FAMILIES = tuple(name.split("-")[2] for name in NAMES)
 QUICK = {"bootstrap": 100, "permutations": 20, "device": "cpu", "batch_size": 64}
 
 
@@ -45,7 +46,7 @@ def neurons(noise: float = 0.5, latent: int = 12, units: int = 103, seed: int = 
 def population(trials: np.ndarray) -> Population:
     picture = np.zeros((2, 2, 3), np.uint8)
     stimuli = StimulusSet(NAMES, [picture] * 450)
-    return Population("V2", stimuli, trials.mean(axis=1), trials, tuple(TYPES), True)
+    return Population("V2", stimuli, trials.mean(axis=1), trials, tuple(TYPES), FAMILIES, True)
 
 
 def test_splits_have_the_published_sizes():

@@ -128,7 +128,7 @@ def test_features_of_nothing_score_nothing(planted):
     found = predict(
         {"a": rng.normal(size=(120, 15))}, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3)
     )
-    table = unit_table(found, [f"u{i}" for i in range(40)], np.full(40, np.nan))
+    table = unit_table(found, [f"u{i}" for i in range(40)])
     assert table.groupby("kind")["r"].mean().abs().max() < 0.06
     raw = [np.corrcoef(y[:, i], found.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
     assert np.nanmean(raw) < -0.1  # what the centring is for

@@ -33,12 +33,16 @@ class Variances:
         noise: E, the share of the noise that is left in them, in the same units.
         trial: noise variance of a single trial.
         freedom: degrees of freedom of `averages`: stimuli less rounds.
+        spread: mean square over squared mean of the stimuli's own variances, S and the noise in
+            the average of each; 1 where all have as many trials. `averages` varies from sample to
+            sample as if it had freedom / spread degrees of freedom (Satterthwaite 1946).
     """
 
     averages: np.ndarray
     noise: np.ndarray
     trial: np.ndarray
     freedom: np.ndarray
+    spread: np.ndarray
 
 
 def variances(trials: np.ndarray, rounds: np.ndarray | None = None) -> Variances:
@@ -71,7 +75,9 @@ def variances(trials: np.ndarray, rounds: np.ndarray | None = None) -> Variances
         freedom += np.maximum(here.sum(axis=0) - 1, 0)
     averages = _ratio(total, freedom)
     averages = np.where(averages > (1e-12 * largest) ** 2, averages, 0.0 * averages)
-    return Variances(averages, noise * left, noise, freedom)
+    own = _ratio(noise, count) + np.clip(averages - noise * left, 0, None)
+    spread = _ratio(_mean_where(own**2, count >= 1), _mean_where(own, count >= 1) ** 2)
+    return Variances(averages, noise * left, noise, freedom, spread)
 
 
 def ncsnr(trials: np.ndarray) -> np.ndarray:
@@ -120,7 +126,8 @@ def reliability(trials: np.ndarray, rounds: np.ndarray | None = None) -> np.ndar
 
     1 - (E / V) (f - 2) / f with f degrees of freedom of V. The factor is that of Kristof (1963,
     Psychometrika 28, p. 221), (2 + (n - 3) a) / (n - 1) for a reliability a of n stimuli; without
-    it E / V is too large on average, as V stands in the denominator. Single units can be far below
+    it E / V is too large on average, as V stands in the denominator. Uneven numbers of trials make
+    V vary more, as with f / `Variances.spread` degrees of freedom. Single units can be far below
     zero, so this is for means over units (`encoding.explained`); for one unit see `split_half`.
     NaN where f < 3, or where there are no repeats or no variance.
 
@@ -257,8 +264,8 @@ def sources(source: np.ndarray) -> str:
     >>> sources(np.array(["repeats", "none"])), sources(np.array(["none"]))
     ('repeats', 'none')
     """
-    known = sorted(set(source) - {NONE})
-    return " and ".join(known) if known else NONE
+    known = {name for one in set(source) for name in str(one).split(" and ")} - {NONE}
+    return " and ".join(sorted(known)) or NONE
 
 
 def unit_blocks(n_units: int) -> Iterator[slice]:
@@ -272,7 +279,8 @@ def _root_of_share(found: Variances) -> np.ndarray:
 
 
 def _unbiased_share(found: Variances) -> np.ndarray:
-    noise = _ratio(found.noise, found.averages) * _ratio(found.freedom - 2, found.freedom)
+    factor = 1 - _ratio(2 * found.spread, found.freedom)
+    noise = _ratio(found.noise, found.averages) * np.clip(factor, 0, None)
     return np.where((found.freedom >= 3) & (found.averages > 0), 1 - noise, np.nan)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from striate.data.ceilings import ceiling_after_averaging, noise_ceiling, unit_blocks
 from striate.data.dataset import Dataset, Recording
 from striate.data.responses import Responses
 
@@ -40,11 +41,12 @@ def _tidy(recording: Recording) -> tuple[Recording, list[str]]:
         groups.setdefault(digest, []).append(row)
     copied = sum(len(rows) > 1 for rows in groups.values())
     if copied:
+        before, recording = recording, _join(recording, list(groups.values()))
         notes.append(
             f"{copied} images have several stimulus ids; each became one stimulus with the mean "
-            f"of its responses ({len(recording.stimuli)} stimuli before, {len(groups)} after)."
+            f"of its responses ({len(before.stimuli)} stimuli before, {len(groups)} after)."
+            + _about_ceilings(before.responses)
         )
-        recording = _join(recording, list(groups.values()))
     return recording, notes
 
 
@@ -82,10 +84,47 @@ def _join(recording: Recording, groups: list[list[int]]) -> Recording:
                     where=known.any(axis=0),
                 )  # fmt: skip
         out = data.isel(stimulus=firsts).copy(data=joined)
+        ceiling = ceiling_after_averaging(
+            data.coords["noise_ceiling"].values, _rows_of(groups, values)
+        )
     else:
         most, repeats = max(map(len, groups)), values.shape[1]
         joined = np.full((len(groups), most * repeats, values.shape[2]), np.nan, values.dtype)
         for i, rows in enumerate(groups):
             joined[i, : len(rows) * repeats] = values[rows].reshape(-1, values.shape[2])
         out = data.isel(stimulus=firsts, repeat=[0] * (most * repeats)).copy(data=joined)
+        ceiling = _ceiling_of(joined, data.coords["noise_ceiling"].values, _rows_of(groups, values))
+    out = out.assign_coords(noise_ceiling=("unit", ceiling))
     return Recording(recording.subject, recording.stimuli.subset(firsts), Responses(out))
+
+
+def _rows_of(groups: list[list[int]], values: np.ndarray) -> np.ndarray:
+    """How many rows with a response each image has, (n_images, n_units)."""
+    return np.stack([_known(values[rows]).sum(axis=0) for rows in groups])
+
+
+def _known(rows: np.ndarray) -> np.ndarray:
+    """Whether there is a response, (n_rows, n_units): a value, or any trial."""
+    known = ~np.isnan(rows)
+    return known.any(axis=1) if known.ndim == 3 else known
+
+
+def _ceiling_of(trials: np.ndarray, given: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Ceilings from the joined trials; of units without repeats the given ones, corrected."""
+    out = ceiling_after_averaging(given, copies)
+    for units in unit_blocks(trials.shape[-1]):
+        found = noise_ceiling(trials[..., units])
+        out[units] = np.where(np.isnan(found), out[units], found)
+    return out
+
+
+def _about_ceilings(before: Responses) -> str:
+    """What joining means for the ceilings, as the end of a note."""
+    if before.data.ndim == 3:
+        return " Noise ceilings are of the joined trials."
+    if np.isfinite(before.noise_ceiling).any():
+        return " Noise ceilings that were given for single rows are raised for the averaging."
+    return (
+        " If these rows are repeats of one stimulus, put them into the dim `repeat`: then there "
+        "is a noise ceiling."
+    )

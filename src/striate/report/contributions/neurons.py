@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from striate.evaluate.measurement import NAN, Measurement
 from striate.report.contributions.tables import (
@@ -40,7 +41,10 @@ def sets(run: Path, config: Config) -> Iterator[Measurement]:
             low=row["low"],
             high=row["high"],
             over=row.get("over", "images"),  # runs of earlier versions do not tell
+            ceiling=row.get("ceiling", NAN),
+            ceiling_is=_ceiling_is(row),
             normalized=row["r_normalized"],
+            explained=row.get("share_explained", NAN),
             random=float(value.get(twin, NAN)),
             null=row["null"],
             null_is=SHUFFLED,
@@ -63,12 +67,12 @@ def freeman_ziemba(run: Path, config: Config) -> Iterator[Measurement]:
             value=row["r"],
             low=row["low"],
             high=row["high"],
-            over="stimuli",
+            over=row.get("over", "stimuli"),  # runs of earlier versions do not tell
             ceiling=row["ceiling"] ** 0.5 if row["ceiling"] >= 0 else NAN,
             ceiling_is="root of the reliability of repetitions",
             random=float(twins.get((row["model"], row["region"]), NAN)),
             null=row["null"],
-            null_is=SHUFFLED,
+            null_is=f"{row.get('over', 'stimuli')} shuffled",
             detail=f"{row['tap']}; r²/c {row['r_squared_over_c']:.3f}",
             simulated=bool(row["simulated"]),
             protocol={**comparable(settings), "stimuli": str(row["subset"])},
@@ -132,8 +136,9 @@ def encoding(run: Path, config: Config) -> Iterator[Measurement]:
             high=row["r_high"],
             over="subjects",
             ceiling=float(known.get((*here, row["model"]), NAN)),
-            ceiling_is="mean noise ceiling of units",
+            ceiling_is=_ceiling_is(row),
             normalized=row["r_normalized"],
+            explained=row.get("share_explained", NAN),
             random=NAN if row["model"] == "random" else float(random.get(here, NAN)),
             null=float(shuffled.get((*here, row["model"]), NAN)),
             null_is=SHUFFLED,
@@ -141,3 +146,10 @@ def encoding(run: Path, config: Config) -> Iterator[Measurement]:
             simulated=bool(row["simulated"]),
             protocol=settings,
         )
+
+
+def _ceiling_is(row: Mapping[str, Any]) -> str:
+    """What the mean of units' ceilings is; runs of earlier versions do not tell the source."""
+    source = str(row.get("ceiling_source", ""))
+    told = {"repeats": " (repeats of these stimuli)", "given": " (given with the data)"}
+    return "mean noise ceiling of units" + told.get(source, f" ({source})" if source else "")
