@@ -187,7 +187,7 @@ def split_half(trials: np.ndarray, splits: int = 100, seed: int = 0) -> np.ndarr
         )
         shared += (a * b).sum(axis=0) / splits
     n = np.broadcast_to(used.sum(axis=0), total.shape)
-    noise = (total - shared) * _ratio(n - 2, n - 1)
+    noise = (total - shared) * np.maximum(n - 2, 0) / np.maximum(n - 1, 1)
     found = np.clip(_ratio(total - noise, np.maximum(total, noise)), -1.0, 1.0)
     return np.where(n >= 3, found, np.nan)
 
