@@ -114,6 +114,7 @@ def test_the_planted_tap_is_found_and_reaches_the_ceiling(run):
     assert set(best["tap"]) == {"stage1"}
     assert means[BEST, "ridge"] == means["stage 1", "ridge"]
     assert ((units["ceiling"] > 0.9) & (units["ceiling"] < 1)).all()
+    assert units["ceiling_source"].eq("repeats").all() and units["freedom"].eq(120 - 4).all()
     null = pd.read_parquet(run / "right-0" / "null.parquet")
     assert null["null"].abs().max() < 0.05
 

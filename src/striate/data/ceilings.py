@@ -116,9 +116,12 @@ def noise_ceiling(trials: np.ndarray, rounds: np.ndarray | None = None) -> np.nd
     of 1/n over stimuli.
 
     Args:
-        trials, rounds: as for `variances`.
+        trials, rounds: as for `variances`; trials may lie on disk, some units are read at a time.
     """
-    return _root_of_share(variances(trials, rounds))
+    out = np.full(trials.shape[-1], np.nan)
+    for units in unit_blocks(len(out)):
+        out[units] = _root_of_share(variances(trials[..., units], rounds))
+    return out
 
 
 def reliability(trials: np.ndarray, rounds: np.ndarray | None = None) -> np.ndarray:
@@ -280,7 +283,7 @@ def _root_of_share(found: Variances) -> np.ndarray:
 
 def _unbiased_share(found: Variances) -> np.ndarray:
     factor = 1 - _ratio(2 * found.spread, found.freedom)
-    noise = _ratio(found.noise, found.averages) * np.clip(factor, 0, None)
+    noise = _ratio(found.noise * np.clip(factor, 0, None), found.averages)
     return np.where((found.freedom >= 3) & (found.averages > 0), 1 - noise, np.nan)
 
 

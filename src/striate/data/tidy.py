@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from striate.data.ceilings import ceiling_after_averaging, noise_ceiling, unit_blocks
+from striate.data.ceilings import ceiling_after_averaging, noise_ceiling
 from striate.data.dataset import Dataset, Recording
 from striate.data.responses import Responses
 
@@ -111,11 +111,8 @@ def _known(rows: np.ndarray) -> np.ndarray:
 
 def _ceiling_of(trials: np.ndarray, given: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """Ceilings from the joined trials; of units without repeats the given ones, corrected."""
-    out = ceiling_after_averaging(given, copies)
-    for units in unit_blocks(trials.shape[-1]):
-        found = noise_ceiling(trials[..., units])
-        out[units] = np.where(np.isnan(found), out[units], found)
-    return out
+    found = noise_ceiling(trials)
+    return np.where(np.isnan(found), ceiling_after_averaging(given, copies), found)
 
 
 def _about_ceilings(before: Responses) -> str:
