@@ -262,10 +262,11 @@ def test_given_ceilings_of_averaged_rows(rng, copies):
     n = np.repeat(copies, 1000)
     signal = np.sqrt(0.57) * rng.normal(size=(len(n), 30))
     averages = signal + np.sqrt(0.43 / n)[:, None] * rng.normal(size=signal.shape)
-    found = ceiling_after_averaging(np.full(30, np.sqrt(0.57)), n[:, None])
+    left = (1 / n).mean()
+    found = ceiling_after_averaging(np.full(30, np.sqrt(0.57)), left)
     assert correlation(signal, averages).mean() == pytest.approx(found[0], abs=2e-3)
-    np.testing.assert_allclose(ceiling_after_averaging(np.array([0, 1.0]), n[:, None]), [0, 1])
-    assert np.isnan(ceiling_after_averaging(np.array([np.nan]), n[:, None])).all()
+    np.testing.assert_allclose(ceiling_after_averaging(np.array([0, 1.0]), left), [0, 1])
+    assert np.isnan(ceiling_after_averaging(np.array([np.nan]), left)).all()
 
 
 def test_ceilings_of_what_is_scored(rng):

@@ -96,6 +96,8 @@ def test_units_without_a_score_or_a_ceiling_are_left_out():
     assert found.units == 2 and found.explainable == pytest.approx(0.2)
     nothing = explained_variance(np.array([np.nan]), np.array([0.4]), 99)
     assert nothing.units == 0 and np.isnan(nothing.share)
+    constant = explained_variance(np.zeros(3), np.full(3, 0.4), 99)
+    assert constant.share == 0 and constant.units == 3
     # where hardly anything is explainable there is no share of it
     assert np.isnan(explained_variance(r, np.full(4, 0.005), 99).share)
     assert np.isnan(explained_variance(r, np.full(4, -0.2), 99).share)

@@ -195,7 +195,7 @@ def split_half(trials: np.ndarray, splits: int = 100, seed: int = 0) -> np.ndarr
     return np.where(n >= 3, found, np.nan)
 
 
-def ceiling_after_averaging(ceiling: np.ndarray, copies: np.ndarray) -> np.ndarray:
+def ceiling_after_averaging(ceiling: np.ndarray, left: np.ndarray | float) -> np.ndarray:
     """Correct ceilings of single rows for rows of a stimulus that were averaged, (n_units,).
 
     Of a row's variance the share c^2 is signal; the noise share, 1 - c^2, is divided by the number
@@ -203,13 +203,12 @@ def ceiling_after_averaging(ceiling: np.ndarray, copies: np.ndarray) -> np.ndarr
 
     Args:
         ceiling: (n_units,) correlations.
-        copies: (n_stimuli, n_units) or (n_stimuli, 1), rows that were averaged; 0 for none known.
+        left: share of the noise that is left, the mean over stimuli of 1 / rows, (n_units,).
 
-    >>> ceiling_after_averaging(np.array([0.5**0.5]), np.array([[2], [2]])).round(4)
+    >>> ceiling_after_averaging(np.array([0.5**0.5]), 1 / 2).round(4)
     array([0.8165])
     """
     signal = np.asarray(ceiling, dtype=np.float64) ** 2
-    left = _mean_where(_ratio(1.0, copies), np.asarray(copies) > 0)
     return np.sqrt(_ratio(signal, signal + (1 - signal) * left))
 
 

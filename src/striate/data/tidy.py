@@ -84,35 +84,30 @@ def _join(recording: Recording, groups: list[list[int]]) -> Recording:
                     where=known.any(axis=0),
                 )  # fmt: skip
         out = data.isel(stimulus=firsts).copy(data=joined)
-        ceiling = ceiling_after_averaging(
-            data.coords["noise_ceiling"].values, _rows_of(groups, values)
-        )
     else:
         most, repeats = max(map(len, groups)), values.shape[1]
         joined = np.full((len(groups), most * repeats, values.shape[2]), np.nan, values.dtype)
         for i, rows in enumerate(groups):
             joined[i, : len(rows) * repeats] = values[rows].reshape(-1, values.shape[2])
         out = data.isel(stimulus=firsts, repeat=[0] * (most * repeats)).copy(data=joined)
-        ceiling = _ceiling_of(joined, data.coords["noise_ceiling"].values, _rows_of(groups, values))
+    given = data.coords["noise_ceiling"].values
+    ceiling = ceiling_after_averaging(given, _noise_left(groups, values))
+    if joined.ndim == 3:  # of units without repeats the given ones
+        found = noise_ceiling(joined)
+        ceiling = np.where(np.isnan(found), ceiling, found)
     out = out.assign_coords(noise_ceiling=("unit", ceiling))
     return Recording(recording.subject, recording.stimuli.subset(firsts), Responses(out))
 
 
-def _rows_of(groups: list[list[int]], values: np.ndarray) -> np.ndarray:
-    """How many rows with a response each image has, (n_images, n_units)."""
-    return np.stack([_known(values[rows]).sum(axis=0) for rows in groups])
-
-
-def _known(rows: np.ndarray) -> np.ndarray:
-    """Whether there is a response, (n_rows, n_units): a value, or any trial."""
-    known = ~np.isnan(rows)
-    return known.any(axis=1) if known.ndim == 3 else known
-
-
-def _ceiling_of(trials: np.ndarray, given: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """Ceilings from the joined trials; of units without repeats the given ones, corrected."""
-    found = noise_ceiling(trials)
-    return np.where(np.isnan(found), ceiling_after_averaging(given, copies), found)
+def _noise_left(groups: list[list[int]], values: np.ndarray) -> np.ndarray:
+    """Mean over images of 1 / number of rows with a response, (n_units,)."""
+    total, images = np.zeros(values.shape[-1]), np.zeros(values.shape[-1])
+    for rows in groups:
+        known = ~np.isnan(values[rows])
+        count = (known.any(axis=1) if known.ndim == 3 else known).sum(axis=0)
+        total += np.divide(1.0, count, out=np.zeros(len(total)), where=count > 0)
+        images += count > 0
+    return np.divide(total, images, out=np.full(len(total), np.nan), where=images > 0)
 
 
 def _about_ceilings(before: Responses) -> str:

@@ -77,7 +77,8 @@ def explained_variance(r: np.ndarray, reliability: np.ndarray, freedom: float) -
 
     A square does not know its sign. Here it is that of the mean r over units; a unit whose r lies
     on the other side of zero by more than `CLEAR` standard errors is subtracted (ours). So the
-    opposite predictions have the opposite value, and chance is 0 on average.
+    opposite predictions have the opposite value, and chance is 0 on average. An r of exactly 0, by
+    which constant predictions are scored, is nothing explained.
 
     Args:
         r: (n_units,) correlations with averaged responses.
@@ -92,7 +93,7 @@ def explained_variance(r: np.ndarray, reliability: np.ndarray, freedom: float) -
     known = np.isfinite(square) & np.isfinite(reliability)
     if not known.any():
         return Explained(float("nan"), float("nan"), 0)
-    r, square = r[known], square[known]
+    r, square = r[known], np.where(r[known] == 0, 0.0, square[known])
     direction = np.sign(r.mean())
     opposite = direction * r * np.sqrt(freedom) < -CLEAR
     explained = direction * np.where(opposite, -square, square)

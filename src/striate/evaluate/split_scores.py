@@ -185,7 +185,8 @@ def half_consistency(trials: np.ndarray, splits: int = 10, seed: int = 1) -> np.
             warnings.simplefilter("ignore", RuntimeWarning)  # no trial in a half: NaN
             a, b = (np.nanmean(trials[:, half], axis=1) for half in halves)
         r = pearson_r(a, b)
-        out.append(2 * r / (1 + r))
+        with np.errstate(divide="ignore"):  # r = -1
+            out.append(2 * r / (1 + r))
     return np.array(out)
 
 
