@@ -169,7 +169,7 @@ def test_within_rounds_of_movies(rng, reliability, copies):
     found = predict({"tap": causes}, recording.responses.mean(), rounds, {"r": ["tap"]}, config)
     within = ceilings(recording.responses, found)
     whole = scored_ceilings(recording.responses, found.rows)
-    assert within.ceiling.mean() < whole.ceiling.mean() - 0.05  # movies differ, which is not asked
+    assert within.ceiling.mean() < whole.ceiling.mean() - 0.01  # movies differ, which is not asked
 
 
 def test_copies_that_are_joined_have_the_ceiling_of_the_joined_trials(rng):
