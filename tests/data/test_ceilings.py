@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from striate.data.ceilings import ceiling_from_ncsnr, ncsnr, noise_ceiling, split_half
+from striate.data import Responses
+from striate.data.ceilings import (
+    ceiling_after_averaging,
+    ceiling_from_ncsnr,
+    ncsnr,
+    noise_ceiling,
+    reliability,
+    scored_ceilings,
+    sources,
+    split_half,
+    variances,
+)
 
 STIMULI, UNITS = 2000, 60
 
@@ -160,3 +174,131 @@ def test_split_half_is_seeded(rng):
     _, trials = simulate(rng, 4, 1.0, stimuli=50)
     np.testing.assert_array_equal(split_half(trials, 4, seed=1), split_half(trials, 4, seed=1))
     assert (split_half(trials, 4, seed=1) != split_half(trials, 4, seed=2)).any()
+
+
+def of_reliability(rng, stimuli, repeats, share, units):
+    """Trials whose averages have this share of signal in their variance."""
+    noise = np.sqrt((1 - share) * repeats) * rng.normal(size=(stimuli, repeats, units))
+    return np.sqrt(share) * rng.normal(size=(stimuli, 1, units)) + noise
+
+
+@pytest.mark.parametrize("stimuli", [6, 10, 20, 100])
+@pytest.mark.parametrize("repeats", [2, 3, 5, 10])
+def test_small_sets_are_near_the_truth(rng, stimuli, repeats):
+    """Reliability .5 with 6 stimuli came out at .06, and noise at any number."""
+    for share in (0.0, 0.1, 0.5, 0.9):
+        trials = of_reliability(rng, stimuli, repeats, share, 2000)
+        found = split_half(trials, splits=6)
+        assert found.min() >= -1 and found.max() <= 1
+        assert abs(found.mean() - share) < 0.8 / stimuli + 0.02, (share, found.mean())
+        unbiased = reliability(trials)
+        error = unbiased.std() / np.sqrt(2000)
+        assert abs(unbiased.mean() - share) < 5 * error
+        # one clipped, one not: the same variances
+        ceiling = np.clip(1 - (1 - unbiased) * (stimuli - 1) / (stimuli - 3), 0, None)
+        np.testing.assert_allclose(noise_ceiling(trials) ** 2, ceiling, atol=1e-9)
+
+
+def test_noise_of_four_stimuli_is_bounded(rng):
+    found = split_half(rng.normal(size=(4, 4, 2000)))
+    assert found.min() >= -1 and found.max() <= 1
+    assert abs(np.mean(found)) < 0.2
+    assert np.isnan(split_half(rng.normal(size=(2, 4, 3)))).all()  # two stimuli tell nothing
+
+
+@pytest.mark.parametrize("repeats", [3, 5, 7])
+def test_halves_of_other_sizes_are_corrected_for_what_they_are(rng, repeats):
+    """One trial of three against two: 2 r / (1 + r) is for halves of one size."""
+    trials = of_reliability(rng, 3000, repeats, 0.6, 40)
+    assert split_half(trials, splits=20).mean() == pytest.approx(0.6, abs=0.01)
+
+
+def test_uneven_trials_and_unbiased_reliability(rng):
+    for stimuli in (20, 300):
+        _, trials = simulate(rng, 6, 0.4, stimuli=stimuli, units=4000)
+        left = thin_out(rng, trials)
+        found = reliability(trials)
+        truth = 0.16 / (0.16 + left)
+        assert abs(found.mean() - truth) < 5 * found.std() / np.sqrt(4000) + 0.003
+
+
+@given(
+    hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(1, 7), st.integers(1, 5), st.integers(1, 4)),
+        elements=st.one_of(st.floats(-1e6, 1e6), st.just(np.nan)),
+    )
+)
+def test_whatever_the_trials_are_numbers_are_possible(trials):
+    for values, low in ((split_half(trials, 3), -1), (noise_ceiling(trials), 0)):
+        known = values[~np.isnan(values)]
+        assert ((known >= low) & (known <= 1)).all()
+    assert not (reliability(trials) > 1 + 1e-9).any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", ">i2", "float16", ">f4"])
+def test_the_type_of_the_numbers_does_not_matter(rng, dtype):
+    counts = rng.poisson(rng.gamma(2, 20, size=(40, 1, 5)), size=(40, 4, 5)).clip(0, 255)
+    for function in (ncsnr, noise_ceiling, reliability, split_half):
+        np.testing.assert_array_equal(
+            function(counts.astype(dtype)), function(counts.astype(np.float64))
+        )
+
+
+def test_differences_between_rounds_are_no_signal(rng):
+    rounds = np.arange(300) % 6
+    trials = of_reliability(rng, 300, 3, 0.5, 400)
+    apart = trials + 10 * rounds[:, None, None]
+    np.testing.assert_allclose(reliability(apart, rounds), reliability(trials, rounds))
+    assert reliability(trials, rounds).mean() == pytest.approx(0.5, abs=0.01)
+    assert reliability(apart).mean() > 0.95
+    assert (variances(trials, rounds).freedom == 294).all()
+    assert noise_ceiling(trials, rounds).mean() == pytest.approx(np.sqrt(0.5), abs=0.02)
+
+
+@pytest.mark.parametrize("copies", [[2, 2, 2, 2], [1, 1, 2, 3]])
+def test_given_ceilings_of_averaged_rows(rng, copies):
+    """Rows of reliability .57; stimuli that are means of some of them are more reliable."""
+    n = np.repeat(copies, 1000)
+    signal = np.sqrt(0.57) * rng.normal(size=(len(n), 30))
+    averages = signal + np.sqrt(0.43 / n)[:, None] * rng.normal(size=signal.shape)
+    left = (1 / n).mean()
+    found = ceiling_after_averaging(np.full(30, np.sqrt(0.57)), left)
+    assert correlation(signal, averages).mean() == pytest.approx(found[0], abs=2e-3)
+    np.testing.assert_allclose(ceiling_after_averaging(np.array([0, 1.0]), left), [0, 1])
+    assert np.isnan(ceiling_after_averaging(np.array([np.nan]), left)).all()
+
+
+def test_ceilings_of_what_is_scored(rng):
+    trials = of_reliability(rng, 60, 3, 0.5, 5)
+    trials[:30] *= 4
+    trials[:, 1:, 3] = np.nan  # a unit without repeats
+    trials[:, 1:, 4] = np.nan
+    given = np.array([0.1, 0.2, np.nan, 0.6, np.nan])
+    ids = [f"s{i}" for i in range(60)]
+    responses = Responses.build(trials, ids, subject="ann", noise_ceiling=given)
+    rows = np.arange(30, 60)
+    found = scored_ceilings(responses, rows)
+    assert found.source.tolist() == ["repeats"] * 3 + ["given", "none"]
+    np.testing.assert_allclose(found.ceiling[:3], noise_ceiling(trials[rows])[:3])
+    np.testing.assert_allclose(found.reliability[:3], reliability(trials[rows])[:3])
+    assert found.ceiling[3] == 0.6 and found.reliability[3] == pytest.approx(0.36)
+    assert np.isnan(found.ceiling[4]) and np.isnan(found.reliability[4])
+    some = scored_ceilings(responses, rows, np.array([3, 1]))
+    np.testing.assert_array_equal(some.ceiling, found.ceiling[[3, 1]])
+    assert sources(found.source) == "given and repeats"
+    assert sources(np.array(["given and repeats", "none"])) == "given and repeats"
+    averaged = Responses.build(responses.mean(), ids, subject="ann", noise_ceiling=given)
+    assert scored_ceilings(averaged, rows).source.tolist() == [
+        "given", "given", "none", "given", "none"
+    ]  # fmt: skip
+
+
+def test_many_units_are_read_some_at_a_time(rng, monkeypatch):
+    trials = of_reliability(rng, 20, 2, 0.5, 11)
+    responses = Responses.build(trials, [f"s{i}" for i in range(20)], subject="ann")
+    whole = scored_ceilings(responses, np.arange(5, 20))
+    monkeypatch.setattr("striate.data.ceilings.BLOCK", 4)
+    parts = scored_ceilings(responses, np.arange(5, 20))
+    np.testing.assert_array_equal(whole.reliability, parts.reliability)
+    np.testing.assert_array_equal(whole.ceiling, parts.ceiling)

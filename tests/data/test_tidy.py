@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.data import Dataset, Recording, Responses, StimulusSet, tidy
+from striate.data.ceilings import noise_ceiling
 
 
 def dataset(values, pictures):
@@ -27,7 +28,8 @@ def test_copies_are_averaged_and_keep_the_first_id():
     assert notes == [
         "ann: 1 stimuli without any response were left out (first: s3).",
         "ann: 1 images have several stimulus ids; each became one stimulus with the mean of its "
-        "responses (3 stimuli before, 2 after).",
+        "responses (3 stimuli before, 2 after). If these rows are repeats of one stimulus, put "
+        "them into the dim `repeat`: then there is a noise ceiling.",
     ]
 
 
@@ -42,3 +44,39 @@ def test_trials_of_copies_are_put_side_by_side():
     np.testing.assert_array_equal(
         data["ann"].responses.mean(), [trials[[0, 2]].reshape(4, 2).mean(0), trials[1].mean(0)]
     )
+
+
+def test_ceilings_of_joined_trials_are_computed_again(rng):
+    signal = rng.normal(size=(300, 1, 4))
+    trials = np.concatenate([signal, signal]) + 0.9 * rng.normal(size=(600, 2, 4))
+    pictures = [i % 250 for i in range(250)]
+    data = big(trials[np.r_[:250, 300:550]], pictures + pictures, noise_ceiling(trials))
+    joined, notes = tidy(data)
+    got = joined["ann"].responses
+    np.testing.assert_allclose(got.noise_ceiling, noise_ceiling(got.data.values))
+    assert (got.noise_ceiling > data["ann"].responses.noise_ceiling).all()
+    assert notes[0].endswith("Noise ceilings are of the joined trials.")
+
+
+def test_given_ceilings_of_joined_rows_are_raised(rng):
+    signal = rng.normal(size=(250, 3))
+    rows = np.concatenate([signal, signal]) + 0.9 * rng.normal(size=(500, 3))
+    rows[250:, 2] = np.nan  # a unit that was lost: no second row to average
+    given = np.full(3, np.sqrt(1 / 1.81))
+    pictures = list(range(250))
+    joined, notes = tidy(big(rows, pictures + pictures, given))
+    got = joined["ann"].responses.noise_ceiling
+    np.testing.assert_allclose(got[:2], np.sqrt(1 / (1 + 0.81 / 2)))
+    np.testing.assert_allclose(got[2], given[2])
+    reached = [
+        np.corrcoef(joined["ann"].responses.mean()[:, i], signal[:, i])[0, 1] for i in (0, 1)
+    ]
+    np.testing.assert_allclose(reached, got[:2], atol=0.03)
+    assert notes[0].endswith("given for single rows are raised for the averaging.")
+
+
+def big(values, pictures, ceiling):
+    ids = [f"s{i:04d}" for i in range(len(pictures))]
+    images = [np.full((4, 4, 3), p, dtype=np.uint8) for p in pictures]
+    responses = Responses.build(values, ids, subject="ann", noise_ceiling=ceiling)
+    return Dataset("folder", {"ann": Recording("ann", StimulusSet(ids, images), responses)})

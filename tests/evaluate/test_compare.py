@@ -16,6 +16,7 @@ from PIL import Image
 from striate.core.errors import InputError, LeakError
 from striate.core.files import locked
 from striate.data import Split
+from striate.encoding import explained_variance
 from striate.evaluate import (
     CompareConfig,
     EncodeRunConfig,
@@ -51,6 +52,8 @@ def test_scores_have_one_row_a_unit_and_model(run):
     np.testing.assert_allclose(
         scores["r_normalized"], scores["r"] / scores["ceiling"], equal_nan=True
     )
+    assert scores["ceiling_source"].eq("given").all()  # averages, and ceilings in units.csv
+    np.testing.assert_allclose(scores["reliability"], scores["ceiling"] ** 2)
 
 
 def test_tables_say_the_same_as_the_units(run):
@@ -82,6 +85,19 @@ def test_a_scorecard_shows_a_column_a_method(run):
         cell = card.loc["V2", f"folder lh V2: r, ridge, {row['generalization']}", row["model"]]
         assert (cell["value"], cell["low"]) == pytest.approx((row["r"], row["r_low"]), nan_ok=True)
         assert cell["ceiling"] == pytest.approx(0.8) and cell["null_is"] == "stimuli shuffled"
+        assert cell["ceiling_is"] == "mean noise ceiling of units (given with the data)"
+        assert cell["explained"] == pytest.approx(row["share_explained"])
+
+
+def test_shares_of_explainable_variance_are_of_the_units(run):
+    scores = pd.read_parquet(run / "scores.parquet")
+    rois = pd.read_parquet(run / "tables" / "rois.parquet")
+    keys = ["generalization", "subject", "hemisphere", "roi", "model"]
+    for place, own in scores.groupby(keys):
+        row = rois[(rois[keys] == list(place)).all(axis=1)].iloc[0]
+        found = explained_variance(own["r"], own["reliability"], row["n_stimuli"] - 1)
+        assert row["share_explained"] == pytest.approx(found.share, nan_ok=True)
+        assert row["n_reliable"] == found.units == 3
 
 
 def test_netcdf_holds_the_scores(run):

@@ -13,6 +13,7 @@ from striate.data import Recording, StimulusSet, read
 from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import all_textures
 from striate.data.responses import Responses
+from striate.encoding import percentile_interval, permutation_p
 from striate.evaluate.physiology import (
     FreemanZiembaConfig,
     Population,
@@ -25,12 +26,19 @@ from striate.evaluate.physiology import (
     shuffled_scores,
     stratified_splits,
 )
-from striate.evaluate.split_scores import neuron_interval, same_products, stimulus_draws
+from striate.evaluate.split_scores import (
+    SplitScores,
+    group_orders,
+    neuron_interval,
+    same_products,
+    stimulus_draws,
+)
 from striate.models import load
 from tests.data.layouts import write_freeman_ziemba
 
 NAMES = sorted(texture.name for texture in all_textures())
 TYPES = [name.split("-")[0] for name in NAMES]
+FAMILIES = tuple(name.split("-")[2] for name in NAMES)
 QUICK = {"bootstrap": 100, "permutations": 20, "device": "cpu", "batch_size": 64}
 
 
@@ -45,7 +53,7 @@ def neurons(noise: float = 0.5, latent: int = 12, units: int = 103, seed: int = 
 def population(trials: np.ndarray) -> Population:
     picture = np.zeros((2, 2, 3), np.uint8)
     stimuli = StimulusSet(NAMES, [picture] * 450)
-    return Population("V2", stimuli, trials.mean(axis=1), trials, tuple(TYPES), True)
+    return Population("V2", stimuli, trials.mean(axis=1), trials, tuple(TYPES), FAMILIES, True)
 
 
 def test_splits_have_the_published_sizes():
@@ -134,6 +142,85 @@ def test_neurons_predict_themselves():
     y = noisy.mean(axis=1)
     found = score_splits(y, y, splits)
     assert 0.6 < found.value < 0.999
+
+
+def of_families(rng, share, units=12, related=True):
+    """SIMULATED responses and predictions, (450, units), with family x type effects of a share."""
+    family = np.unique(FAMILIES, return_inverse=True)[1]
+    kind = np.unique(TYPES, return_inverse=True)[1]
+
+    def field():
+        common = rng.normal(size=(15, 2, units))[family, kind]
+        return np.sqrt(share) * common + np.sqrt(1 - share) * rng.normal(size=common.shape)
+
+    both = field() if related else 0.0
+    return both + field(), both + field()
+
+
+def scored_as(responses, predicted, splits):
+    pairs = [(responses[test], predicted[test]) for _, test in splits]
+    r = np.array([[pearsonr(a, b)[0] for a, b in zip(y.T, x.T, strict=True)] for y, x in pairs])
+    observed, expected = zip(*pairs, strict=True)
+    return SplitScores(tuple(splits), observed, expected, r, responses)
+
+
+def test_intervals_over_families_cover_and_over_stimuli_do_not():
+    """Half of the variance is common to a family and type: 15 families are the sample."""
+    rng = np.random.default_rng(3)
+    splits = stratified_splits(TYPES, 4)
+    found = [scored_as(*of_families(rng, 0.7), splits) for _ in range(120)]
+    truth = np.mean([one.value for one in found])
+    covered = {}
+    for name, groups in (("families", FAMILIES), ("stimuli", None)):
+        intervals = [
+            percentile_interval(one.value, stimulus_draws(one, 100, groups=groups)) for one in found
+        ]
+        covered[name] = np.mean([i.low <= truth <= i.high for i in intervals])
+    assert covered["families"] > 0.86  # fifteen families; the simulation's own error is 0.02
+    assert covered["stimuli"] < covered["families"] - 0.1
+
+
+def test_the_null_of_families_fires_as_rarely_as_it_should():
+    rng = np.random.default_rng(4)
+    splits = stratified_splits(TYPES, 4)
+    fired = {"families": 0, "stimuli": 0}
+    for i in range(150):
+        one = scored_as(*of_families(rng, 0.7, units=6, related=False), splits)
+        for name in fired:
+            groups, kinds = (FAMILIES, TYPES) if name == "families" else (None, None)
+            null = shuffled_scores(one, 19, seed=i, groups=groups, kinds=kinds)
+            fired[name] += permutation_p(one.value, null) <= 0.05
+    assert fired["families"] / 150 < 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 150)
+    assert fired["stimuli"] / 150 > 0.12
+
+
+def test_families_take_each_others_places_as_a_whole():
+    groups, kinds = ["a"] * 4 + ["b"] * 4 + ["c"] * 3, list("xxyyxxyyxyy")
+    orders = group_orders(11, 50, 0, groups, kinds)
+    labels, types = np.array(groups), np.array(kinds)
+    for order in orders:
+        for group in "abc":
+            there = order[labels == group]
+            assert len(set(labels[there])) == 1
+            for kind in "xy":
+                assert len(set(types[order[(labels == group) & (types == kind)]])) == 1
+    assert len({tuple(order) for order in orders}) > 20
+    plain = group_orders(11, 3)
+    assert all(sorted(order) == list(range(11)) for order in plain)
+
+
+def test_a_ceiling_below_zero_gives_no_ratio():
+    """Squared, a negative ceiling would look like a score."""
+    rng = np.random.default_rng(0)
+    causes, _ = neurons(units=9)
+    cells = population(rng.normal(size=(450, 20, 9)))
+    scores = score_splits(causes, cells.responses, stratified_splits(TYPES, 2), components=5)
+    row = score_row(scores, cells, FreemanZiembaConfig(components=5, splits=2, **QUICK))
+    if row["ceiling"] <= 0:
+        assert np.isnan(row["r_over_c_squared"]) and np.isnan(row["r_squared_over_c"])
+    assert row["over"] == "families" and row["families"] == 15
+    stimuli = FreemanZiembaConfig(components=5, splits=2, intervals="stimuli", **QUICK)
+    assert score_row(scores, cells, stimuli)["over"] == "stimuli"
 
 
 def test_silent_neurons_and_bad_input():

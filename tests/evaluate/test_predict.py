@@ -81,7 +81,10 @@ def test_from_a_config_to_a_page(place, monkeypatch):
     given = cells[cells["model"] == "net"].drop_duplicates("region").set_index("region")
     assert given.loc["V2", "tap"] == "stage2"
     html = (run / "report.html").read_text()
-    for words in ("SIMULATED", "(r/c)²", "r²/c", "net@random", "fixed has fixed filters"):
+    for words in (
+        "SIMULATED", "(r/c)²", "r²/c", "net@random", "fixed has fixed filters",
+        "texture families as a whole", "95 % over families (ours)", "of explainable variance",
+    ):  # fmt: skip
         assert words in html
     assert not (run / "cache").exists()
     assert {"config.yaml", "provenance.json", "notes.json"} <= {p.name for p in run.iterdir()}
@@ -91,6 +94,7 @@ def test_from_a_config_to_a_page(place, monkeypatch):
         assert set(shown.loc[area].index.get_level_values("model")) == {"net", "fixed"}
     texture = shown.loc["V2", "FreemanZiemba2013: r, PLS", "net"]
     assert texture["simulated"] and texture["random"] < 1 and texture["ceiling"] > 0
+    assert texture["over"] == "families" and texture["null_is"] == "families shuffled"
     assert pd.isna(shown.loc["toy", "toy: r, ridge, best tap", "fixed"]["random"])
 
 

@@ -114,6 +114,7 @@ def test_the_planted_tap_is_found_and_reaches_the_ceiling(run):
     assert set(best["tap"]) == {"stage1"}
     assert means[BEST, "ridge"] == means["stage 1", "ridge"]
     assert ((units["ceiling"] > 0.9) & (units["ceiling"] < 1)).all()
+    assert units["ceiling_source"].eq("repeats").all() and units["freedom"].eq(120 - 4).all()
     null = pd.read_parquet(run / "right-0" / "null.parquet")
     assert null["null"].abs().max() < 0.05
 
@@ -128,7 +129,7 @@ def test_features_of_nothing_score_nothing(planted):
     found = predict(
         {"a": rng.normal(size=(120, 15))}, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3)
     )
-    table = unit_table(found, [f"u{i}" for i in range(40)], np.full(40, np.nan))
+    table = unit_table(found, [f"u{i}" for i in range(40)])
     assert table.groupby("kind")["r"].mean().abs().max() < 0.06
     raw = [np.corrcoef(y[:, i], found.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
     assert np.nanmean(raw) < -0.1  # what the centring is for

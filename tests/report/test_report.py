@@ -151,6 +151,21 @@ def test_simulated_runs_say_so_at_the_top(tmp_path):
     assert html.index("SIMULATED responses") < html.index("<h2>")
 
 
+def test_shares_and_sources_of_ceilings_are_shown(tmp_path):
+    folder = fake_run(tmp_path / "run")
+    scores = pd.read_parquet(folder / "scores.parquet")
+    scores.assign(ceiling_source="given").to_parquet(folder / "scores.parquet")
+    for name in ("rois", "group"):
+        file = folder / "tables" / f"{name}.parquet"
+        more = {"share_explained": 0.617, "share_low": 0.5, "share_high": 0.734}
+        more |= {"n_reliable": 12, "ceiling_source": "given"}
+        pd.read_parquet(file).assign(**more).to_parquet(file)
+    html = re.sub(r"<[^>]+>", " ", build(folder).read_text(encoding="utf-8"))
+    assert "of explainable variance" in html and "0.617" in html and "[0.500, 0.734]" in html
+    assert "given with the data, over all its stimuli" in html
+    assert "so that a perfect model has 1 and chance has 0" in html
+
+
 def test_no_ceiling_is_said(tmp_path):
     html = build(fake_run(tmp_path / "run", ceilings=False)).read_text(encoding="utf-8")
     assert "There is no noise ceiling" in html

@@ -126,6 +126,22 @@ def test_runs_of_before_are_not_matched_and_say_so(runs):
     assert any("decide tells no weights of its models" in note for note in card.notes)
 
 
+@pytest.mark.parametrize(("known", "source"), [(4, "repeats"), (1, "given")])
+def test_ceilings_tell_their_source_and_of_how_many_sessions(runs, known, source):
+    file = runs[0] / "tables" / "scores.parquet"
+    more = {"ceiling": 0.8, "ceiling_source": source, "share_explained": 0.39}
+    pd.read_parquet(file).assign(**more, sessions_with_ceiling=known).to_parquet(file)
+    cell = cells(runs)["V4", "net"]
+    assert cell["explained"] == 0.39
+    if known == 4:
+        assert cell["ceiling"] == 0.8 and cell["detail"] == "features.7"
+        assert cell["ceiling_is"] == "mean noise ceiling of units (repeats of these stimuli)"
+    else:  # r is of all sessions, so a ceiling of one would not be its own
+        assert pd.isna(cell["ceiling"])
+        assert cell["detail"] == "features.7; ceilings are of 1 of 4 sessions"
+        assert cell["ceiling_is"] == "mean noise ceiling of units (given with the data)"
+
+
 def test_versions_that_differ_are_told(runs):
     told = read_json(runs[0] / "provenance.json")
     write_json(runs[0] / "provenance.json", {**told, "versions": {"striate": "0.0.9"}})

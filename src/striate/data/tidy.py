@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from striate.data.ceilings import ceiling_after_averaging, noise_ceiling
 from striate.data.dataset import Dataset, Recording
 from striate.data.responses import Responses
 
@@ -40,11 +41,12 @@ def _tidy(recording: Recording) -> tuple[Recording, list[str]]:
         groups.setdefault(digest, []).append(row)
     copied = sum(len(rows) > 1 for rows in groups.values())
     if copied:
+        before, recording = recording, _join(recording, list(groups.values()))
         notes.append(
             f"{copied} images have several stimulus ids; each became one stimulus with the mean "
-            f"of its responses ({len(recording.stimuli)} stimuli before, {len(groups)} after)."
+            f"of its responses ({len(before.stimuli)} stimuli before, {len(groups)} after)."
+            + _about_ceilings(before.responses)
         )
-        recording = _join(recording, list(groups.values()))
     return recording, notes
 
 
@@ -88,4 +90,33 @@ def _join(recording: Recording, groups: list[list[int]]) -> Recording:
         for i, rows in enumerate(groups):
             joined[i, : len(rows) * repeats] = values[rows].reshape(-1, values.shape[2])
         out = data.isel(stimulus=firsts, repeat=[0] * (most * repeats)).copy(data=joined)
+    given = data.coords["noise_ceiling"].values
+    ceiling = ceiling_after_averaging(given, _noise_left(groups, values))
+    if joined.ndim == 3:  # of units without repeats the given ones
+        found = noise_ceiling(joined)
+        ceiling = np.where(np.isnan(found), ceiling, found)
+    out = out.assign_coords(noise_ceiling=("unit", ceiling))
     return Recording(recording.subject, recording.stimuli.subset(firsts), Responses(out))
+
+
+def _noise_left(groups: list[list[int]], values: np.ndarray) -> np.ndarray:
+    """Mean over images of 1 / number of rows with a response, (n_units,)."""
+    total, images = np.zeros(values.shape[-1]), np.zeros(values.shape[-1])
+    for rows in groups:
+        known = ~np.isnan(values[rows])
+        count = (known.any(axis=1) if known.ndim == 3 else known).sum(axis=0)
+        total += np.divide(1.0, count, out=np.zeros(len(total)), where=count > 0)
+        images += count > 0
+    return np.divide(total, images, out=np.full(len(total), np.nan), where=images > 0)
+
+
+def _about_ceilings(before: Responses) -> str:
+    """What joining means for the ceilings, as the end of a note."""
+    if before.data.ndim == 3:
+        return " Noise ceilings are of the joined trials."
+    if np.isfinite(before.noise_ceiling).any():
+        return " Noise ceilings that were given for single rows are raised for the averaging."
+    return (
+        " If these rows are repeats of one stimulus, put them into the dim `repeat`: then there "
+        "is a noise ceiling."
+    )

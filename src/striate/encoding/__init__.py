@@ -2,6 +2,10 @@
 
 from striate.encoding.encode import Encoding as Encoding
 from striate.encoding.encode import encode as encode
+from striate.encoding.explained import Explained as Explained
+from striate.encoding.explained import explained_variance as explained_variance
+from striate.encoding.explained import pooled_share as pooled_share
+from striate.encoding.explained import squared_correlation as squared_correlation
 from striate.encoding.features import Cost as Cost
 from striate.encoding.features import extract as extract
 from striate.encoding.features import predict_cost as predict_cost

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.data import Dataset, SplitConfig, read
+from striate.data import READERS, Dataset, SplitConfig, read
 from striate.encoding import EncodeConfig
 from striate.learning import TuneConfig
 from striate.learning.config import Precision
@@ -30,13 +31,19 @@ class DataConfig(Config):
     """Read only units in these ROIs (where the reader can)."""
 
     def read(self) -> Dataset:
-        """Read the data set; errors as `striate.data.read`."""
+        """Read the data set, with single trials where there are any, for the ceilings of scores.
+
+        Errors as `striate.data.read`.
+        """
         wanted = {
             "subjects": self.subjects,
             "hemispheres": self.hemispheres,
             "rois": self.rois,
         }
-        return read(self.name, self.path, **{k: list(v) for k, v in wanted.items() if v})
+        chosen: dict[str, Any] = {k: list(v) for k, v in wanted.items() if v}
+        if self.name in READERS and "repeats" in signature(READERS[self.name]).parameters:
+            chosen["repeats"] = True
+        return read(self.name, self.path, **chosen)
 
 
 class ModelConfig(Config):

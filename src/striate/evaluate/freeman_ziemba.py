@@ -11,7 +11,8 @@ What cannot be known from here: the order in which Brain-Score's stimuli enter t
 they are sorted by name, so single splits hold other stimuli than theirs.
 
 Ours, and named so: the random-weight twin, the null of shuffled stimuli, and intervals over
-neurons and over stimuli.
+neurons and over texture families. Fifteen samples share a family and, with it, much of a response:
+families are resampled and shuffled as a whole (`intervals`), or else single stimuli are.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ class FreemanZiembaConfig(Config):
     """Of the model's field of view."""
     aperture: Aperture = "auto"
     """Brain-Score shows the textures with their aperture: it is added where it is not there."""
+    intervals: Literal["families", "stimuli"] = "families"
+    """What is resampled, and shuffled for the null, as a whole (ours). Intervals over `stimuli` are
+    for these fifteen families only."""
     bootstrap: int = Field(1000, ge=1)
     """Resamples of the intervals (ours)."""
     permutations: int = Field(100, ge=1)
@@ -81,6 +85,7 @@ class Population:
         responses: (N, V) averaged over repetitions.
         trials: (N, repetitions, V), or None.
         types: texture type of each stimulus.
+        families: texture family of each stimulus.
         simulated: whether the responses are.
     """
 
@@ -89,6 +94,7 @@ class Population:
     responses: np.ndarray
     trials: np.ndarray | None
     types: tuple[str, ...]
+    families: tuple[str, ...]
     simulated: bool
 
     @classmethod
@@ -110,6 +116,7 @@ class Population:
             responses.mean()[order][:, cells],
             values[order][..., cells] if values.ndim == 3 else None,
             tuple(t.type for t in (textures[i] for i in order) if t),
+            tuple(str(t.family) for t in (textures[i] for i in order) if t),
             responses.simulated,
         )
 
@@ -213,9 +220,10 @@ def score_row(
     """Everything that is reported of one score.
 
     Columns: region, simulated, stimuli, neurons, components; r and r_sem (over splits); ceiling
-    and ceiling_sem; r_over_c_squared, r_squared_over_c; ours: low and high over stimuli,
-    neurons_low and neurons_high, null, null_95 and p (shuffled stimuli), and the difference to
-    random weights with its paired interval over stimuli. NaN without repetitions or a twin.
+    and ceiling_sem; r_over_c_squared, r_squared_over_c (NaN where the ceiling is not above zero);
+    ours: low and high `over` the families or stimuli (`families` is how many), neurons_low and
+    neurons_high, null, null_95 and p (shuffled in the same way), and the difference to random
+    weights with its paired interval. NaN without repetitions or a twin.
     """
     config = config or FreemanZiembaConfig()
     r, nan = scores.value, float("nan")
@@ -223,27 +231,31 @@ def score_row(
     if population.trials is not None:
         halves = median(half_consistency(population.trials, config.splits, config.seed))
         ceiling, ceiling_sem = float(halves.mean()), standard_error(halves)
-    draws = stimulus_draws(scores, config.bootstrap)
+    groups = population.families if config.intervals == "families" else None
+    draws = stimulus_draws(scores, config.bootstrap, groups=groups)
     stimuli = percentile_interval(r, draws)
     neurons = neuron_interval(scores, config.bootstrap)
-    null = shuffled_scores(scores, config.permutations)
+    kinds = population.types if groups else None
+    null = shuffled_scores(scores, config.permutations, groups=groups, kinds=kinds)
     gain = (nan, nan, nan)
     if random is not None and random is not scores:
-        other = stimulus_draws(random, config.bootstrap)
+        other = stimulus_draws(random, config.bootstrap, groups=groups)
         apart = percentile_interval(r - random.value, draws - other)
         gain = (apart.value, apart.low, apart.high)
     return {
         "region": population.region,
         "simulated": population.simulated,
         "stimuli": len(population.stimuli),
+        "families": len(set(population.families)),
         "neurons": population.responses.shape[1],
         "components": config.components,
         "r": r,
         "r_sem": scores.sem,
         "ceiling": ceiling,
         "ceiling_sem": ceiling_sem,
-        "r_over_c_squared": (r / ceiling) ** 2 if ceiling else nan,
-        "r_squared_over_c": r**2 / ceiling if ceiling else nan,
+        "r_over_c_squared": (r / ceiling) ** 2 if ceiling > 0 else nan,
+        "r_squared_over_c": r**2 / ceiling if ceiling > 0 else nan,
+        "over": config.intervals,
         "low": stimuli.low,
         "high": stimuli.high,
         "neurons_low": neurons.low,

@@ -41,6 +41,7 @@ class Measurement:
         ceiling: what a perfect model would reach, in the units of `value`.
         ceiling_is: what that is: noise ceiling, humans with each other …
         normalized: share of the ceiling.
+        explained: share of the explainable variance, pooled over units (`encoding.explained`).
         random: the same score of the same network with random weights.
         null: the same score with shuffled stimuli, or by chance.
         null_is: what that is.
@@ -61,6 +62,7 @@ class Measurement:
     ceiling: float = NAN
     ceiling_is: str = ""
     normalized: float = NAN
+    explained: float = NAN
     random: float = NAN
     null: float = NAN
     null_is: str = ""

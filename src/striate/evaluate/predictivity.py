@@ -29,7 +29,8 @@ from pydantic import Field
 
 from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
-from striate.data.ceilings import noise_ceiling
+from striate.data import Responses
+from striate.data.ceilings import NONE, Ceilings, scored_ceilings
 from striate.encoding.inference import shuffled_means
 from striate.encoding.job import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.pls import components_of
@@ -250,42 +251,42 @@ def check_components(rounds: Sequence[Round], config: ReadoutConfig, where: str 
         )
 
 
-def ceilings(responses: np.ndarray, predicted: Predicted) -> np.ndarray:
-    """Noise ceiling of each unit as a correlation, (V,), of what is scored; NaN without repeats.
+def ceilings(responses: Responses, predicted: Predicted) -> Ceilings:
+    """Noise ceilings of what is scored (`data.ceilings.scored_ceilings`).
 
     Where scores are of responses less their means within rounds, so is the ceiling: differences
-    between rounds are signal that no prediction is asked for. Of NCSNR and repeats
-    (`data.ceilings`).
+    between rounds are signal that no prediction is asked for.
 
     Args:
-        responses: (N, n_repeats, V) single trials, or (N, V).
+        responses: what the predictions are of.
         predicted: what is scored.
     """
-    if responses.ndim != 3:
-        return np.full(responses.shape[-1], np.nan)
-    trials = np.array(responses[predicted.rows], dtype=np.float64)
-    numbers = np.unique(predicted.round)
-    if len(numbers) > 1:
-        means = np.nanmean(trials, axis=1)
-        shift = means - centred(means, predicted.round)
-        trials -= shift[:, None]
-    return noise_ceiling(trials)
+    return scored_ceilings(responses, predicted.rows, rounds=predicted.round)
 
 
 def unit_table(
     predicted: Predicted,
     unit_ids: Sequence[str],
-    ceiling: np.ndarray,
+    limits: Ceilings | None = None,
     **facts: Any,
 ) -> pd.DataFrame:
     """One row a unit x readout x kind.
 
     Columns: `facts`; unit_id, readout, tap (those chosen, `+` between), kind, r, r2, ceiling,
-    r_normalized, n (test stimuli). `r` is of responses and predictions less their means within
-    rounds where there are several; `r2` is 1 - errors of the predictions as they are over the
-    variation of the responses within rounds, so that a wrong level counts.
+    ceiling_source, reliability, r_normalized, n (test stimuli), freedom (n less the number of
+    rounds). `r` is of responses and predictions less their means within rounds where there are
+    several; `r2` is 1 - errors of the predictions as they are over the variation of the responses
+    within rounds, so that a wrong level counts.
+
+    Args:
+        predicted: responses and predictions.
+        unit_ids: names of the units.
+        limits: their noise ceilings (`ceilings`); default none.
+        facts: further columns.
     """
     tables = []
+    unknown = np.full(len(unit_ids), np.nan)
+    limits = limits or Ceilings(unknown, unknown, np.full(len(unit_ids), NONE, dtype=object))
     y = predicted.centred(predicted.observed)
     level = predicted.observed - y
     for (readout, kind), values in predicted.predictions.items():
@@ -298,9 +299,12 @@ def unit_table(
             "kind": kind,
             "r": r,
             "r2": r_squared(y, values - level if level.any() else values),
-            "ceiling": ceiling,
-            "r_normalized": ceiling_normalized(r, ceiling),
+            "ceiling": limits.ceiling,
+            "ceiling_source": limits.source,
+            "reliability": limits.reliability,
+            "r_normalized": ceiling_normalized(r, limits.ceiling),
             "n": len(predicted.rows),
+            "freedom": len(predicted.rows) - len(np.unique(predicted.round)),
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)

@@ -41,7 +41,7 @@ from striate.evaluate.predictivity import (
 )
 from striate.models import Model
 
-VERSION = 1
+VERSION = 2
 """Raised when the meaning of a kept score changes, so that older ones are made again."""
 
 
@@ -222,6 +222,7 @@ def _key(
         "readouts": {readout: list(taps) for readout, taps in readouts.items()},
         "images": {s: hash_json(list(r.stimuli.hashes)) for s, r in material.dataset.items()},
         "responses": {s: hash_array(r.responses.data.values) for s, r in material.dataset.items()},
+        "ceilings": {s: hash_array(r.responses.noise_ceiling) for s, r in material.dataset.items()},
         "version": VERSION,
     }
 
@@ -259,11 +260,10 @@ def _score(
             features, recording.responses.mean(), rounds[subject], readouts, config.readout
         )
         place = {"data": material.name, "model": name, "seed": seed, "subject": subject}
-        single = recording.responses.data.values
-        ceiling = ceilings(single, found) if single.ndim == 3 else recording.responses.noise_ceiling
+        limits = ceilings(recording.responses, found)
         simulated = recording.responses.simulated
         ids = recording.responses.unit_ids
-        units.append(unit_table(found, ids, ceiling, **place, simulated=simulated))
+        units.append(unit_table(found, ids, limits, **place, simulated=simulated))
         for readout, kind in found.predictions:
             null = null_means(found, readout, kind, config.readout)
             row = {"readout": readout, "kind": kind, "null": float(np.nanmean(null))}

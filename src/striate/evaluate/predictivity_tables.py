@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.encoding import fdr, mean_interval, sign_flip_p
+from striate.data.ceilings import sources
+from striate.encoding import explained_variance, fdr, mean_interval, pooled_share, sign_flip_p
 from striate.evaluate.predictivity_rsa import rsa_tables
 from striate.evaluate.predictivity_scored import (
     BEST,
@@ -74,6 +75,10 @@ def score_table(
 ) -> pd.DataFrame:
     """One row a readout x kind x model: mean r over seeds, with three kinds of uncertainty.
 
+    `share_explained` is the share of explainable variance, pooled over the units of a session and
+    over sessions (`encoding.explained`), its interval over sessions; `n_reliable` units have a
+    known reliability.
+
     Args:
         scored: what `load_scored` returned.
         units: their unit tables together, for ceilings; nulls: their null tables.
@@ -84,6 +89,9 @@ def score_table(
     share = units.groupby([*by, "seed", "subject"])["r_normalized"].mean()
     with_ceiling = share.unstack("subject").notna().any().sum()
     share = share.groupby(by).mean()  # NaN, a session without ceilings, is left out
+    variance = _explained(units, by)
+    ceiling = units.groupby(by)["ceiling"].mean()
+    source = units.groupby(by)["ceiling_source"].agg(lambda own: sources(own.to_numpy()))
     taps = units.groupby(by)["tap"].agg(
         lambda tap: ", ".join(sorted(set("+".join(tap).split("+"))))
     )
@@ -94,6 +102,8 @@ def score_table(
         own = over_seeds(scored, model, readout, kind)
         both = _mean(own)
         images, sessions = both.interval, mean_interval(both.by_session)
+        here = variance.loc[[place]]
+        explained = pooled_share(here["explained"].to_numpy(), here["explainable"].to_numpy())
         rows.append(
             dict(zip(by, place, strict=True))
             | {
@@ -109,12 +119,31 @@ def score_table(
                 "session_high": sessions.high,
                 "seed_low": min(s.r for s in own),
                 "seed_high": max(s.r for s in own),
+                "ceiling": float(ceiling[place]),
+                "ceiling_source": source[place],
                 "r_normalized": float(share[place]),
                 "sessions_with_ceiling": int(with_ceiling),
+                "share_explained": explained.value,
+                "share_low": explained.low,
+                "share_high": explained.high,
+                "n_reliable": int(here["units"].sum()),
                 "null": float(null[place]),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _explained(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """What is explained and explainable of each session, means over seeds; index `by`."""
+    rows = []
+    for place, own in units.groupby([*by, "seed", "subject"]):
+        found = explained_variance(
+            own["r"].to_numpy(), own["reliability"].to_numpy(), float(own["freedom"].iloc[0])
+        )
+        rows.append((*place, found.explained, found.explainable, found.units))
+    columns = [*by, "seed", "subject", "explained", "explainable", "units"]
+    table = pd.DataFrame(rows, columns=columns).drop(columns="seed")
+    return table.groupby([*by, "subject"]).mean().reset_index("subject", drop=True)
 
 
 def seed_table(scored: Mapping[Key, Scored]) -> pd.DataFrame:

@@ -21,8 +21,7 @@ from striate.core.errors import InputError
 from striate.encoding import Interval, PLSRegression, pearson_r, percentile_interval
 from striate.encoding.inference import bootstrap_counts, resampled_r
 from striate.encoding.projection import row_blocks
-from striate.encoding.ridge import unusable_units
-from striate.encoding.scores import standardize, usable
+from striate.encoding.ridge import group_numbers, unusable_units
 
 Split = tuple[np.ndarray, np.ndarray]
 """Positions of the stimuli that are fitted, and of those that are tested."""
@@ -36,12 +35,14 @@ class SplitScores:
         splits: positions of stimuli.
         observed, predicted: (n_test, V) by split; NaN for a neuron that could not be fitted.
         r: (n_splits, V) Pearson r; NaN where it is not defined.
+        responses: (N, V) of all stimuli.
     """
 
     splits: tuple[Split, ...]
     observed: tuple[np.ndarray, ...]
     predicted: tuple[np.ndarray, ...]
     r: np.ndarray
+    responses: np.ndarray
 
     @property
     def by_split(self) -> np.ndarray:
@@ -152,7 +153,8 @@ def score_splits(
         observed.append(y)
         predicted.append(values)
         r.append(pearson_r(y, values))
-    return SplitScores(tuple(splits), tuple(observed), tuple(predicted), np.array(r))
+    whole = np.asarray(responses, dtype=np.float64)
+    return SplitScores(tuple(splits), tuple(observed), tuple(predicted), np.array(r), whole)
 
 
 def half_consistency(trials: np.ndarray, splits: int = 10, seed: int = 1) -> np.ndarray:
@@ -162,6 +164,10 @@ def half_consistency(trials: np.ndarray, splits: int = 10, seed: int = 1) -> np.
     (Spearman 1910, Brown 1910). It estimates the correlation of the averages with a second
     measurement like it, which is the square of what a perfect model reaches
     (`striate.data.ceilings.noise_ceiling`); Brain-Score takes it as the ceiling itself.
+
+    The protocol's own formula, kept as it is: for halves of one size, and without a lower bound for
+    a neuron whose halves correlate negatively by chance. The median over neurons, which is what is
+    reported, stands that; `striate.data.ceilings.split_half` is for single neurons.
 
     Args:
         trials: (N, repetitions, V), NaN = no trial.
@@ -179,7 +185,8 @@ def half_consistency(trials: np.ndarray, splits: int = 10, seed: int = 1) -> np.
             warnings.simplefilter("ignore", RuntimeWarning)  # no trial in a half: NaN
             a, b = (np.nanmean(trials[:, half], axis=1) for half in halves)
         r = pearson_r(a, b)
-        out.append(2 * r / (1 + r))
+        with np.errstate(divide="ignore"):  # r = -1
+            out.append(2 * r / (1 + r))
     return np.array(out)
 
 
@@ -191,14 +198,25 @@ def neuron_interval(scores: SplitScores, samples: int = 1000, seed: int = 0) -> 
     return percentile_interval(scores.value, values)
 
 
-def stimulus_draws(scores: SplitScores, samples: int = 1000, seed: int = 0) -> np.ndarray:
+def stimulus_draws(
+    scores: SplitScores,
+    samples: int = 1000,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+) -> np.ndarray:
     """The score in resamples of the stimuli (ours), (samples,); fits are not repeated.
 
     A stimulus that is drawn twice counts twice in the tests of all splits. The draws depend on the
-    number of stimuli alone, so that two models' are paired.
+    number of stimuli, or groups, alone, so that two models' are paired.
+
+    Args:
+        scores: what was predicted.
+        samples: number of resamples; seed: of the draws.
+        groups: one label a stimulus, such as its texture family: groups are drawn whole, as their
+            stimuli do not vary independently. Default every stimulus alone.
     """
-    n = 1 + max(int(max(s.max() for s in split)) for split in scores.splits)
-    counts = bootstrap_counts(n, samples, seed)
+    member = group_numbers(groups, len(scores.responses))
+    counts = bootstrap_counts(int(member.max()) + 1, samples, seed)[:, member]
     by_split = []
     for (_, test), y, x in zip(scores.splits, scores.observed, scores.predicted, strict=True):
         own = counts[:, test]
@@ -206,18 +224,70 @@ def stimulus_draws(scores: SplitScores, samples: int = 1000, seed: int = 0) -> n
         values = np.full(samples, np.nan)
         values[enough] = median(resampled_r(y, x, own[enough]))
         by_split.append(values)
-    return np.asarray(np.nanmean(by_split, axis=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # resamples that no split can score: NaN
+        return np.asarray(np.nanmean(by_split, axis=0))
 
 
-def shuffled_scores(scores: SplitScores, permutations: int = 100, seed: int = 0) -> np.ndarray:
-    """The score with the predictions of test stimuli shuffled within splits, (permutations,)."""
-    generator = np.random.default_rng(seed)
+def shuffled_scores(
+    scores: SplitScores,
+    permutations: int = 100,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+) -> np.ndarray:
+    """The score against responses to other stimuli (ours), (permutations,).
+
+    One permutation of all stimuli holds for every split: tests overlap, so shuffles of their own
+    would vary less than a score does by chance.
+
+    Args:
+        scores: what was predicted.
+        permutations: how many; seed: of them.
+        groups, kinds: as for `group_orders`.
+    """
+    orders = group_orders(len(scores.responses), permutations, seed, groups, kinds)
     out = np.full((len(scores.splits), permutations), np.nan)
-    for i, (y, x) in enumerate(zip(scores.observed, scores.predicted, strict=True)):
-        good = np.flatnonzero(usable(y) & usable(x))
-        if not good.size:
-            continue
-        a, b = standardize(y[:, good]), standardize(x[:, good])
-        for j in range(permutations):
-            out[i, j] = np.median((a * b[generator.permutation(len(b))]).sum(axis=0))
-    return np.asarray(np.nanmean(out, axis=0))
+    for i, ((_, test), x) in enumerate(zip(scores.splits, scores.predicted, strict=True)):
+        for j, order in enumerate(orders):
+            out[i, j] = median(pearson_r(scores.responses[order[test]], x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no neuron can be scored: NaN
+        return np.asarray(np.nanmean(out, axis=0))
+
+
+def group_orders(
+    n: int,
+    permutations: int,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Whose response stands at each stimulus when stimuli are shuffled, (permutations, n).
+
+    Groups, such as texture families, take each other's places as a whole, as stimuli of a group
+    have responses in common; within a group the kinds, such as texture and noise, take each
+    other's places or stay, at random; within a kind stimuli are shuffled. Where a kind of the other
+    group has fewer stimuli, some are used twice.
+
+    Args:
+        n: number of stimuli.
+        permutations: how many; seed: of them.
+        groups: one label a stimulus; default every stimulus alone.
+        kinds: one label a stimulus; default all of one.
+    """
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        return np.array([generator.permutation(n) for _ in range(permutations)])
+    member = group_numbers(groups, n)
+    kind = np.zeros(n, np.int64) if kinds is None else np.unique(kinds, return_inverse=True)[1]
+    cells: list[dict[int, np.ndarray]] = [{} for _ in range(member.max() + 1)]
+    for own, k in sorted(set(zip(member.tolist(), kind.tolist(), strict=True))):
+        cells[own][k] = np.flatnonzero((member == own) & (kind == k))
+    out = np.empty((permutations, n), dtype=np.int64)
+    for row in out:
+        for here, other in zip(cells, generator.permutation(len(cells)), strict=True):
+            there = generator.permutation(np.array(list(cells[other])))
+            for own, k in zip(here.values(), np.resize(there, len(here)), strict=True):
+                row[own] = np.resize(generator.permutation(cells[other][k]), len(own))
+    return out

@@ -193,7 +193,8 @@ def with_controls(scored: Sequence[tables.Scored]) -> list[tables.Scored]:
 
 def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
     folder, config = bench.folder, bench.config.encode
-    units = tables.unit_table(scored, bench.dataset)
+    parts = {s: bench.split.part(s, *config.parts) for s in bench.dataset}
+    units = tables.unit_table(scored, bench.dataset, parts)
     rois = tables.roi_table(scored, units, config.bootstrap, config.seed)
     group = tables.group_table(rois, config.seed)
     taps = tables.tap_table(scored)

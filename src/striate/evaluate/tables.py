@@ -14,14 +14,17 @@ import xarray as xr
 
 from striate.core.files import atomic_path
 from striate.data import Recording, Target
+from striate.data.ceilings import Ceilings, scored_ceilings, sources
 from striate.encoding import (
     Encoding,
     bootstrap_means,
+    explained_variance,
     fdr,
     mean_interval,
     mean_r,
     percentile_interval,
     permutation_p,
+    pooled_share,
     share_improved,
     sign_flip_p,
 )
@@ -61,16 +64,32 @@ def _load(folder: Path) -> Encoding:
     return Encoding.load(folder)
 
 
-def unit_table(scored: Iterable[Scored], recordings: Mapping[str, Recording]) -> pd.DataFrame:
+def unit_table(
+    scored: Iterable[Scored],
+    recordings: Mapping[str, Recording],
+    parts: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
     """One row a unit x model: the columns of `scores.parquet`.
 
-    `r_normalized` is r over the unit's noise ceiling, NaN where that is unknown.
+    `ceiling` and `reliability` are of the stimuli that were scored (`data.ceilings`), and
+    `ceiling_source` says where they are from; `r_normalized` is r over the ceiling, NaN where that
+    is unknown or low.
+
+    Args:
+        scored: what was scored.
+        recordings: of all subjects.
+        parts: positions of the stimuli that were given to `encode`, by subject.
     """
     tables = []
+    known: dict[tuple[str, bytes], Ceilings] = {}
     for one in scored:
         responses = recordings[one.target.subject].responses
         units, roi = one.target.units, one.roi
-        ceiling = responses.noise_ceiling[units]
+        rows = parts[one.target.subject][_load(one.folder).stimuli]
+        place = (one.target.name, rows.tobytes())
+        if place not in known:  # the same for every model
+            known[place] = scored_ceilings(responses, rows, units)
+        limits = known[place]
         columns: dict[str, Any] = {
             "generalization": one.generalization,
             "subject": one.target.subject,
@@ -83,8 +102,10 @@ def unit_table(scored: Iterable[Scored], recordings: Mapping[str, Recording]) ->
             "alpha": roi.alpha,
             "r": roi.r,
             "r2": roi.r2,
-            "ceiling": ceiling,
-            "r_normalized": roi.normalized(ceiling),
+            "ceiling": limits.ceiling,
+            "ceiling_source": limits.source,
+            "reliability": limits.reliability,
+            "r_normalized": roi.normalized(limits.ceiling),
             "simulated": responses.simulated,
         }
         tables.append(pd.DataFrame(columns))
@@ -99,6 +120,8 @@ def roi_table(
     Intervals are 95 % percentile bootstraps over test stimuli; all models of a ROI are resampled
     together, so that `delta` is a paired bootstrap. `p` is twice the share of resamples on the
     far side of no gain, at least 1 / (samples + 1); `q` its FDR over the ROIs of a subject.
+    `share_explained` is `explained` over `explainable`, means over `n_reliable` units
+    (`encoding.explained`): a share of variance, where `r_normalized` is one of a correlation.
     """
     places: dict[tuple[str, str, str, str], dict[str, Scored]] = {}
     for one in scored:
@@ -112,6 +135,9 @@ def roi_table(
         for method, roi in rois.items():
             own = units[here & (units["model"] == method)]
             value = percentile_interval(roi.mean_r, draws[method])
+            variance = explained_variance(
+                roi.r, own["reliability"].to_numpy(), len(roi.observed) - 1
+            )
             row: dict[str, Any] = dict(zip(ROI_KEYS, (*place, method), strict=True))
             row |= {
                 "n_units": int(np.isfinite(roi.r).sum()),
@@ -122,7 +148,12 @@ def roi_table(
                 "r_high": value.high,
                 "r_median": _median(roi.r),
                 "ceiling": mean_r(own["ceiling"].to_numpy()),
+                "ceiling_source": sources(own["ceiling_source"].to_numpy()),
                 "r_normalized": mean_r(own["r_normalized"].to_numpy()),
+                "explained": variance.explained,
+                "explainable": variance.explainable,
+                "share_explained": variance.share,
+                "n_reliable": variance.units,
                 "simulated": bool(own["simulated"].any()),
             }
             row |= _gain(roi, rois[BASELINE], draws[method] - draws[BASELINE], method)
@@ -176,11 +207,13 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
     Intervals are Student's t over subjects; `p` is from sign flips of the subjects' gains
     (`encoding.sign_flip_p`), `q` its FDR over the ROIs of a model. With one subject there is
     neither interval nor test. `n_ceiling` is how many subjects `r_normalized` is the mean of.
+    `share_explained` pools the subjects that have a ceiling (`encoding.pooled_share`).
     """
     rows = []
     keys = ["generalization", "hemisphere", "roi", "model"]
     for place, group in rois.groupby(keys, sort=False):
         value, gain = (mean_interval(group[c].to_numpy()) for c in ("r", "delta"))
+        share = pooled_share(group["explained"].to_numpy(), group["explainable"].to_numpy())
         rows.append(
             dict(zip(keys, place, strict=True))
             | {
@@ -191,6 +224,11 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "r_high": value.high,
                 "r_normalized": mean_r(group["r_normalized"].to_numpy()),
                 "n_ceiling": int(group["r_normalized"].notna().sum()),
+                "ceiling_source": sources(group["ceiling_source"].to_numpy()),
+                "share_explained": share.value,
+                "share_low": share.low,
+                "share_high": share.high,
+                "n_reliable": int(group["n_reliable"].sum()),
                 "delta": gain.value,
                 "delta_low": gain.low,
                 "delta_high": gain.high,
@@ -263,7 +301,9 @@ def score_dataset(units: pd.DataFrame, taps: pd.DataFrame) -> xr.Dataset:
     coords: dict[str, Any] = {"model": models, "row": rows.to_numpy(dtype=object)}
     for name in (*UNIT_KEYS, "session"):
         coords[name] = ("row", first[name].to_numpy(dtype=object).astype(str).astype(object))
-    coords["ceiling"] = ("row", first["ceiling"].to_numpy(dtype=np.float64))
+    for name in ("ceiling", "reliability"):
+        coords[name] = ("row", first[name].to_numpy(dtype=np.float64))
+    coords["ceiling_source"] = ("row", first["ceiling_source"].to_numpy(dtype=object))
     target = taps[UNIT_KEYS[:4]].astype(str).agg("|".join, axis=1)
     by_tap = taps.assign(target=target).set_index(["target", "model", "tap"])["score"].to_xarray()
     by_tap = by_tap.reindex(model=models, tap=list(dict.fromkeys(taps["tap"])))

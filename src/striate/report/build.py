@@ -17,6 +17,7 @@ from striate.report.behavior import build_behavior, is_behavior
 from striate.report.growth import build_growth, is_growth
 from striate.report.neurons import build_neurons, is_prediction
 from striate.report.page import (
+    SHARES,
     Raw,
     bullets,
     code,
@@ -92,7 +93,7 @@ def build(run: str | Path) -> Path:
         here = [t[t["generalization"] == kind] for t in (group, rois, scores, taps, null)]
         parts += _generalization(str(kind), *here, simulated=simulated)
     parts += [
-        _ceilings(scores, simulated),
+        _ceilings(scores, group, simulated),
         _training(run, simulated),
         _split(run),
         _provenance(run, config),
@@ -252,6 +253,7 @@ def _method_cell(row: pd.Series | None, *, bold: bool) -> Raw:
 
 
 def _subject_table(rois: pd.DataFrame) -> Raw:
+    known = "share_explained" in rois  # runs of earlier versions have none
     shown = pd.DataFrame(
         {
             "subject": rois["subject"],
@@ -266,6 +268,7 @@ def _subject_table(rois: pd.DataFrame) -> Raw:
             "95 %": _interval(rois, "r"),
             "median r": rois["r_median"],
             "r / ceiling": rois["r_normalized"],
+            **({"of explainable variance": rois["share_explained"]} if known else {}),
             "gain": rois["delta"],
             "gain 95 %": _interval(rois, "delta"),
             "improved": rois["share_improved"],
@@ -298,7 +301,7 @@ def _control_table(null: pd.DataFrame) -> Raw:
     return table(columns, rows)
 
 
-def _ceilings(scores: pd.DataFrame, simulated: bool) -> Raw:
+def _ceilings(scores: pd.DataFrame, group: pd.DataFrame, simulated: bool) -> Raw:
     figure = figures.ceilings(scores)
     if figure is None:
         return section(
@@ -315,10 +318,46 @@ def _ceilings(scores: pd.DataFrame, simulated: bool) -> Raw:
         paragraph(
             f"Known for {int(known.sum()):,} of {len(units):,} units; median "
             f"{units['ceiling'].median():.3f}. A ceiling is the largest correlation that a perfect "
-            "model could reach with the averaged responses."
+            "model could reach with the averaged responses." + _ceilings_from(units)
         ),
         image(figures.png(figure, simulated), "Noise ceilings and scores"),
+        *_share_table(group),
     )
+
+
+def _ceilings_from(units: pd.DataFrame) -> str:
+    """Where ceilings are from, in words; runs of earlier versions do not tell."""
+    if "ceiling_source" not in units:
+        return ""
+    told = {
+        "repeats": "from repeats of the stimuli that are scored",
+        "given": "given with the data, over all its stimuli",
+    }
+    counts = units["ceiling_source"].value_counts()
+    parts = [f"of {counts[s]:,} units {words}" for s, words in told.items() if s in counts]
+    return f" They are: {'; '.join(parts)}." if parts else ""
+
+
+def _share_table(group: pd.DataFrame) -> list[Raw]:
+    if "share_explained" not in group:
+        return []
+    own = group[group["n_reliable"] > 0]
+    shown = pd.DataFrame(
+        {
+            "ROI": [
+                figures.place(h, r) for h, r in zip(own["hemisphere"], own["roi"], strict=True)
+            ],
+            "to": own["generalization"],
+            "model": [figures.label(m) for m in own["model"]],
+            "r": own["r"],
+            "r / ceiling": own["r_normalized"],
+            "of explainable variance": own["share_explained"],
+            "95 % over subjects": _interval(own, "share"),
+            "units": own["n_reliable"],
+            "ceiling from": own["ceiling_source"],
+        }
+    )
+    return [paragraph(SHARES, "quiet"), frame(shown, names=3)]
 
 
 def _log(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pandas as pd
 from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.scored_models import FILE as MODELS
-from striate.report.page import Raw, bullets, folded, frame, page, paragraph, section, table
+from striate.report.page import SHARES, Raw, bullets, folded, frame, page, paragraph, section, table
 from striate.report.run_page import assert_finished, provenance_section
 
 SHOWN = 3
@@ -53,6 +53,7 @@ def _textures(tables: dict[str, pd.DataFrame]) -> Raw:
     if "freeman_ziemba" not in tables:
         return Raw("")
     t = tables["freeman_ziemba"]
+    over = _over(t)
     shown = pd.DataFrame(
         {
             "model": t["model"],
@@ -64,9 +65,9 @@ def _textures(tables: dict[str, pd.DataFrame]) -> Raw:
             "ceiling": t["ceiling"],
             "(r/c)²": t["r_over_c_squared"],
             "r²/c": t["r_squared_over_c"],
-            "95 % over stimuli (ours)": _interval(t, "low", "high"),
+            f"95 % over {over} (ours)": _interval(t, "low", "high"),
             "95 % over neurons (ours)": _interval(t, "neurons_low", "neurons_high"),
-            "stimuli shuffled": t["null"],
+            f"{over} shuffled": t["null"],
             "over random": t["over_random"],
             "its 95 %": _interval(t, "over_random_low", "over_random_high"),
             "stimuli": t["stimuli"],
@@ -83,6 +84,7 @@ def _textures(tables: dict[str, pd.DataFrame]) -> Raw:
             "ceiling is a reliability, so a perfect model has r²/c = 1 and (r/c)² above 1.",
             "quiet",
         ),
+        paragraph(_about_families(t), "quiet"),
         frame(shown, names=4),
         folded("How taps were chosen: the same score on the public stimuli", frame(choice, names=2))
         if choice is not None
@@ -109,6 +111,7 @@ def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
                 over: _interval(own, "low", "high"),
                 "95 % over sessions": _interval(own, "session_low", "session_high"),
                 "r / ceiling": own["r_normalized"],
+                **_explained(own),
                 "stimuli shuffled": own["null"],
                 "sessions": own["sessions"],
                 "units": own["units"],
@@ -138,7 +141,7 @@ def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
                 f"{data}{mark}",
                 paragraph(
                     "Mean over units of Pearson r on test stimuli; taps and penalties are chosen "
-                    "without them.",
+                    "without them." + _about_ceilings(own),
                     "quiet",
                 ),
                 frame(shown, names=4),
@@ -189,3 +192,37 @@ def _models(run: Path) -> Raw:
     known = read_json(run / MODELS)["models"]
     rows = [[one["name"], one["id"], one["weights"][:12]] for one in known]
     return table(["model", "network", "weights"], rows, names=3)
+
+
+def _over(t: pd.DataFrame) -> str:
+    """What the intervals of the textures are over; runs of earlier versions had stimuli."""
+    return str(t["over"].iloc[0]) if "over" in t else "stimuli"
+
+
+def _about_families(t: pd.DataFrame) -> str:
+    if _over(t) == "families":
+        return (
+            f"Intervals and the shuffled null take each of the {t['families'].iloc[0]} texture "
+            "families as a whole: they say what other families would give. Fits are not repeated."
+        )
+    return (
+        "Intervals and the shuffled null are over single stimuli, of which fifteen share a family: "
+        "they hold for these families only, and are too narrow for others."
+    )
+
+
+def _explained(own: pd.DataFrame) -> dict[str, Any]:
+    """Ceilings and shares of explainable variance; runs of earlier versions have none."""
+    if "share_explained" not in own:
+        return {}
+    return {
+        "of explainable variance": own["share_explained"],
+        "its 95 % over sessions": _interval(own, "share_low", "share_high"),
+        "ceiling": own["ceiling"],
+        "ceiling from": own["ceiling_source"],
+        "units with one": own["n_reliable"],
+    }
+
+
+def _about_ceilings(own: pd.DataFrame) -> str:
+    return f" {SHARES}" if "share_explained" in own else ""

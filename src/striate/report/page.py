@@ -9,6 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+SHARES = (
+    "r / ceiling is a mean over units with a ceiling of .1 or more; it is biased where units are "
+    "weak. The share of explainable variance is on the scale of r²: mean squared correlation over "
+    "mean reliability, of all units whose reliability is known, each without bias, so that a "
+    "perfect model has 1 and chance has 0."
+)
+"""What the two numbers beside a ceiling are, for every page that shows them."""
+
 
 class Raw(str):
     """Text that is HTML already."""

@@ -216,6 +216,7 @@ def _as_groups(found: Sequence[Measurement], members: dict[str, list[str]]) -> l
                 high=mean.high,
                 over=f"{len(own)} models",
                 normalized=_mean([m.normalized for m in own]),
+                explained=_mean([m.explained for m in own]),
                 random=_mean([m.random for m in own]),
                 null=_mean([m.null for m in own]),
                 detail=f"mean of {len(own)} models",

@@ -226,7 +226,9 @@ def as_table(card: Scorecard) -> pd.DataFrame:
         for column in card.columns:
             cell = row.cells.get(column.identity)
             found = cell.found if cell else None
-            numbers = ("value", "low", "high", "normalized", "ceiling", "random", "null")
+            numbers = (
+                "value", "low", "high", "normalized", "explained", "ceiling", "random", "null"
+            )  # fmt: skip
             words = ("over", "ceiling_is", "null_is", "better", "detail")
             out.append(
                 {

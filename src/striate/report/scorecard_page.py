@@ -172,7 +172,11 @@ def _cell(number: int, cell: Cell | None, column: Column, folder: Path) -> str:
     interval = "no interval" if pd.isna(found.low) else f"[{found.low:.3f}, {found.high:.3f}]"
     small = [
         interval,
-        *_numbers(("ceiling", found.ceiling), ("of the ceiling", found.normalized)),
+        *_numbers(
+            ("ceiling", found.ceiling),
+            ("of the ceiling", found.normalized),
+            ("of explainable variance", found.explained),
+        ),
         *([] if pd.notna(found.ceiling) or pd.notna(found.normalized) else ["no ceiling"]),
         *_numbers(("random weights", found.random), (found.null_is, found.null)),
         found.detail,

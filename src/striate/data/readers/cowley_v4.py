@@ -72,7 +72,7 @@ def _session(path: Path, session: str, repeats: bool) -> Recording:
                 f"{trials.shape}."
             )
         trials = trials.transpose(1, 2, 0)
-        ceiling = noise_ceiling(np.asarray(trials, dtype=np.float64))
+        ceiling = noise_ceiling(trials)
         if repeats:
             values = trials
     n_units = values.shape[-1]

@@ -93,7 +93,7 @@ def read_responses(file: Path, subject: str) -> Responses:
         values, ids, units = _from_table(file)
     facts = _units(file.parent / "units.csv", values.shape[-1], units)
     if values.ndim == 3 and "noise_ceiling" not in facts:
-        facts["noise_ceiling"] = noise_ceiling(np.asarray(values, dtype=np.float64))
+        facts["noise_ceiling"] = noise_ceiling(values)
     return Responses.build(values, ids, subject=subject, **facts)
 
 
@@ -233,7 +233,7 @@ def _from_netcdf(file: Path, subject: str) -> Responses:
         data = data.assign_coords(hemisphere=("unit", np.array(facts["hemisphere"], dtype=object)))
     ceiling = facts.get("noise_ceiling")
     if ceiling is None and data.ndim == 3 and np.isnan(data.coords["noise_ceiling"].values).all():
-        ceiling = noise_ceiling(np.asarray(data.values, dtype=np.float64))
+        ceiling = noise_ceiling(data.values)
     if ceiling is not None:
         data = data.assign_coords(noise_ceiling=("unit", ceiling))
     return Responses(data)

@@ -181,8 +181,8 @@ def _session(
         if not kept.any():
             raise InputError(
                 f"{path / COUNTS}: no unit of session {session} has a split-half reliability of "
-                f"{min_reliability:g}; the best has {np.nanmax(reliability):.3f}. Lower "
-                "min_reliability or leave the session out (subjects)."
+                f"{min_reliability:g}; the best has {np.nanmax(reliability, initial=-1):.3f}. "
+                "Lower min_reliability or leave the session out (subjects)."
             )
         values, unit_ids = values[..., kept], unit_ids[kept]
     responses = Responses.build(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from striate.evaluate.measurement import NAN, Measurement
 from striate.report.contributions.tables import (
@@ -32,6 +33,7 @@ def sets(run: Path, config: Config) -> Iterator[Measurement]:
         rois = list(own["data"]["rois"] or [])
         area = AREAS.get(known) or area_of(rois[0] if len(rois) == 1 else str(row["data"]))
         twin = (row["data"], row["readout"], row["kind"], row["model"] + TWIN)
+        partly = _partly(row.get("sessions_with_ceiling"), row["sessions"], "sessions")
         yield Measurement(
             measure=area,
             row=f"{name}: r, {row['kind']}, {row['readout']}",
@@ -40,11 +42,14 @@ def sets(run: Path, config: Config) -> Iterator[Measurement]:
             low=row["low"],
             high=row["high"],
             over=row.get("over", "images"),  # runs of earlier versions do not tell
+            ceiling=row.get("ceiling", NAN) if not partly else NAN,
+            ceiling_is=_ceiling_is(row),
             normalized=row["r_normalized"],
+            explained=row.get("share_explained", NAN),
             random=float(value.get(twin, NAN)),
             null=row["null"],
             null_is=SHUFFLED,
-            detail=row["tap"],
+            detail=f"{row['tap']}{partly}",
             simulated=bool(row["simulated"]),
             protocol={**comparable(own), "sessions": int(row["sessions"])},
         )
@@ -63,12 +68,12 @@ def freeman_ziemba(run: Path, config: Config) -> Iterator[Measurement]:
             value=row["r"],
             low=row["low"],
             high=row["high"],
-            over="stimuli",
+            over=row.get("over", "stimuli"),  # runs of earlier versions do not tell
             ceiling=row["ceiling"] ** 0.5 if row["ceiling"] >= 0 else NAN,
             ceiling_is="root of the reliability of repetitions",
             random=float(twins.get((row["model"], row["region"]), NAN)),
             null=row["null"],
-            null_is=SHUFFLED,
+            null_is=f"{row.get('over', 'stimuli')} shuffled",
             detail=f"{row['tap']}; r²/c {row['r_squared_over_c']:.3f}",
             simulated=bool(row["simulated"]),
             protocol={**comparable(settings), "stimuli": str(row["subset"])},
@@ -132,12 +137,28 @@ def encoding(run: Path, config: Config) -> Iterator[Measurement]:
             high=row["r_high"],
             over="subjects",
             ceiling=float(known.get((*here, row["model"]), NAN)),
-            ceiling_is="mean noise ceiling of units",
+            ceiling_is=_ceiling_is(row),
             normalized=row["r_normalized"],
+            explained=row.get("share_explained", NAN),
             random=NAN if row["model"] == "random" else float(random.get(here, NAN)),
             null=float(shuffled.get((*here, row["model"]), NAN)),
             null_is=SHUFFLED,
-            detail=f"{row['n_subjects']} subjects, {row['n_units']} units",
+            detail=f"{row['n_subjects']} subjects, {row['n_units']} units"
+            + _partly(row.get("n_ceiling"), row["n_subjects"], "subjects"),
             simulated=bool(row["simulated"]),
             protocol=settings,
         )
+
+
+def _ceiling_is(row: Mapping[str, Any]) -> str:
+    """What the mean of units' ceilings is; runs of earlier versions do not tell the source."""
+    source = str(row.get("ceiling_source", ""))
+    told = {"repeats": " (repeats of these stimuli)", "given": " (given with the data)"}
+    return "mean noise ceiling of units" + told.get(source, f" ({source})" if source else "")
+
+
+def _partly(known: float | None, of: float, what: str) -> str:
+    """Say where shares of the ceiling are of some subjects only, as the end of a detail."""
+    if known is None or not 0 < known < of:
+        return ""
+    return f"; ceilings are of {int(known)} of {int(of)} {what}"

@@ -14,7 +14,7 @@ from striate.core.files import read_table
 TWIN = "@random"
 AREAS = {"cowley_v4": "V4", "henaff_v1": "V1"}
 """The area of data sets that are of one."""
-MOVED = ("path", "device", "batch_size", "bootstrap", "permutations", "pca_images")
+MOVED = ("path", "device", "batch_size", "bootstrap", "permutations", "pca_images", "intervals")
 """Settings that say where things lie or how exact an interval is: values stay comparable."""
 SHUFFLED = "stimuli shuffled"
 
