@@ -158,7 +158,7 @@ def _shuffled_groups(
     order = np.empty(int(sizes.sum()), dtype=np.int64)
     for size in np.unique(sizes):
         alike = np.flatnonzero(sizes == size)
-        for place, other in zip(alike, generator.permutation(alike), strict=True):
+        for place, other in zip(alike.tolist(), generator.permutation(alike).tolist(), strict=True):
             order[rows[place]] = rows[other]
     return order
 
