@@ -1,4 +1,4 @@
-# Everything sets itself up: `make demo`, `make test`, `make bench`, `make lint`.
+# Everything sets itself up: `make demo`, `make test`, `make test-zoo`, `make bench`, `make lint`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # the build for your CUDA version first (see README) and leave this out.
 TORCH := torch==2.13.0
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test test-zoo bench lint clean
 
 $(VENV)/.made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,7 +19,19 @@ demo: $(VENV)/.made
 	$(BIN)/striate demo --out demo
 
 test: $(VENV)/.made
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=50
+
+# The tests beside the real timm and torchvision, which skip elsewhere. Both are put in a folder of
+# their own, without what they ask for: torchvision would bring a CUDA build of torch of several
+# gigabytes. tests/conftest.py says how torchvision is imported beside the CPU build.
+$(VENV)/zoo/.made: $(VENV)/.made constraints.txt
+	rm -rf $(VENV)/zoo
+	$(BIN)/python -m pip install --quiet -c constraints.txt --target $(VENV)/zoo --no-deps timm torchvision
+	$(BIN)/python -m pip install --quiet -c constraints.txt --target $(VENV)/zoo huggingface_hub
+	touch $@
+
+test-zoo: $(VENV)/zoo/.made
+	OMP_NUM_THREADS=1 STRIATE_NO_SKIPS=1 PYTHONPATH=$(VENV)/zoo $(BIN)/python -m pytest tests/models/test_zoo.py
 
 $(VENV)/.bench: $(VENV)/.made
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench

@@ -23,7 +23,7 @@ from typing import Any
 from striate.core.run import provenance
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("ridge", "pls", "tuning", "features", "deform", "growth", "import_time")
+NAMES = ("ridge", "pls", "tuning", "features", "deform", "growth", "filters", "import_time")
 QUICK: Mapping[str, Sequence[str]] = {
     "ridge": ("--units", "60", "--repeats", "1"),
     "pls": ("--sizes", "400x20", "--repeats", "1"),
@@ -34,6 +34,7 @@ QUICK: Mapping[str, Sequence[str]] = {
         *("--batch", "8", "--steps", "1", "--repeats", "1", "--photographs", "12"),
         *("--memory-steps", "100", "--memory-batch", "4"),
     ),
+    "filters": ("--kernels", "4", "--repeats", "1"),
     "import_time": ("--repeats", "1"),
 }
 

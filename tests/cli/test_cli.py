@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.evaluate.conftest import settings, write_world
+from tests.limits import HANG
 
 
 def striate(*args, cwd, env=None, wait=True):
@@ -25,7 +26,7 @@ def striate(*args, cwd, env=None, wait=True):
             stderr=subprocess.PIPE,
         )  # fmt: skip
     return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=HANG
     )
 
 
@@ -166,8 +167,8 @@ def slow_config(place, epochs):
     return f"slow{epochs}.yaml"
 
 
-def until(condition, process, seconds=120):
-    end = time.monotonic() + seconds
+def until(condition, process):
+    end = time.monotonic() + HANG
     while not condition():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end, "it did not get that far"

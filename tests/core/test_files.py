@@ -21,6 +21,7 @@ from striate.core.cache import Cache, default_cache
 from striate.core.errors import InputError, StriateError
 from striate.core.files import atomic_path, locked, read_json, write_json, write_text
 from tests.core.worker import KEY, compete
+from tests.limits import HANG
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def stuck(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(HANG)
 
 
 def test_success_replaces_and_leaves_nothing_else(tmp_path):
@@ -240,7 +241,7 @@ def test_two_processes_on_one_cache_build_once(tmp_path):
     arguments = (str(tmp_path / "cache"), str(log))
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = [pool.apply_async(compete, arguments) for _ in range(2)]
-        assert [f.get(timeout=30) for f in found] == ["whole", "whole"]
+        assert [f.get(timeout=HANG) for f in found] == ["whole", "whole"]
         pool.close()
         pool.join()
     assert log.read_text() == "built\n"

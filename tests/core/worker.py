@@ -8,6 +8,7 @@ from pathlib import Path
 
 from striate.core.cache import Cache
 from striate.core.files import atomic_path, locked
+from tests.limits import HANG
 
 KEY = {"what": "two processes want it"}
 
@@ -15,7 +16,7 @@ KEY = {"what": "two processes want it"}
 def wait() -> None:
     """Say that the bad moment is reached, and stay in it."""
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(HANG)
 
 
 def write_half(target: str) -> None:

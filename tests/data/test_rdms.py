@@ -79,8 +79,17 @@ def test_damaged_files(tmp_path):
     with pytest.raises(InputError, match=r"monkey_IT has shape \(4, 4\)"):
         read_rdms_92images(tmp_path)
     write(tmp_path, change=lambda rdm: rdm.__setitem__((3, 4), 9))
-    with pytest.raises(InputError, match="human_BE_1 is not finite, not symmetric"):
+    with pytest.raises(InputError, match="human_BE_1 is not symmetric: stimuli 3 and 4 are 9"):
         read_rdms_92images(tmp_path)
+    for change, said in (
+        (lambda rdm: rdm.__setitem__((3, 4), np.nan), "human_BE_1 is not finite"),
+        (lambda rdm: rdm.__isub__((1 - np.eye(92, dtype=np.float32)) / 2), "has negative entries"),
+        (lambda rdm: rdm.__imul__(np.tri(92)), "only the lower half"),
+        (lambda rdm: np.subtract(1, rdm, out=rdm), "It seems to hold similarities"),
+    ):
+        write(tmp_path, change=change)
+        with pytest.raises(InputError, match=said):
+            read_rdms_92images(tmp_path)
     write(tmp_path)
     whole = (tmp_path / SESSIONS).read_bytes()
     (tmp_path / SESSIONS).write_bytes(whole[:3000])

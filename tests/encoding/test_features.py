@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from striate.encoding import projection as projection_module
 from striate.models import Model, load
 from tests.encoding import features_worker
 from tests.encoding.features_worker import names, pictures, small_model
+from tests.limits import HANG
 
 NONE = ProjectionConfig(kind="none")
 SRP = ProjectionConfig(kind="srp", components=40)
@@ -371,13 +373,19 @@ def test_fitted_rows_play_no_part_without_pca(cache: Cache) -> None:
 # --- processes
 
 
-def start(cache: Cache, mode: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def start(cache: Cache, mode: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process, killed at the end at the latest."""
     command = [sys.executable, features_worker.__file__, str(cache.root), mode]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def told(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, _ = process.communicate(timeout=100)
+    out, _ = process.communicate(timeout=HANG)
     assert process.returncode == 0
     return json.loads(out)
 

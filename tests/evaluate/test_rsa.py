@@ -9,9 +9,18 @@ import pytest
 
 from striate.core.errors import InputError
 from striate.data import read, read_rdms_92images
-from striate.encoding import compare_rdms, noise_ceiling_rdms, rdm_correlation, rdm_crossnobis
+from striate.encoding import (
+    compare_rdms,
+    noise_ceiling_rdms,
+    permutation_p,
+    rdm_correlation,
+    rdm_crossnobis,
+    rdm_euclidean,
+    rdm_squared_euclidean,
+)
 from striate.encoding.rdm_compare import METHODS
 from striate.evaluate.rsa import bootstrap_p, rsa
+from striate.evaluate.rsa_models import shuffled_similarity
 
 
 def simulate(n=20, subjects=4, noise=1.0, seed=0):
@@ -99,6 +108,7 @@ def test_groups_widen_intervals_where_stimuli_are_copies():
     models, data = simulate(n=12)
     copies = np.repeat(np.arange(12), 5)
     jitter = 0.01 * np.random.default_rng(0).random((60, 60))
+    np.fill_diagonal(jitter, 0)
     many = {k: m[np.ix_(copies, copies)] + jitter + jitter.T for k, m in models.items()}
     subjects = data[:, copies][:, :, copies] + jitter + jitter.T
     singly = rsa(many, subjects, method="cosine", samples=200).scores["nothing"]
@@ -125,8 +135,74 @@ def test_intervals_hold_what_they_promise():
     assert inside >= 52
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_perfect_model_lies_between_the_bounds(method):
+    """On average over noise: no better than the upper bound, no worse than the lower."""
+    rng = np.random.default_rng(6)
+    found = np.zeros((60, 3))
+    for row in found:
+        code = rng.normal(size=(12, 20))
+        single = code[:, None] + 2 * rng.normal(size=(4, 12, 3, 20))
+        subjects = np.array([rdm_crossnobis(trials, noise="none") for trials in single])
+        perfect = compare_rdms(rdm_squared_euclidean(code), subjects, method).mean()
+        row[:] = (*noise_ceiling_rdms(subjects, method), perfect)
+    lower, upper, perfect = found.T
+    for gap in (perfect - lower, upper - perfect):
+        assert gap.mean() > 4 * gap.std() / np.sqrt(len(gap))
+
+
+def test_a_model_of_nothing_fires_in_5_percent_where_stimuli_are_grouped():
+    """Eight movies of four frames: shuffled singly, frames of two movies look like one code."""
+    rng = np.random.default_rng(7)
+    labels = [f"m{i}" for i in range(8) for _ in range(4)]
+
+    def code():
+        movies = np.repeat(rng.normal(size=(8, 10)), 4, axis=0)
+        return rdm_correlation(np.sqrt(0.9) * movies + np.sqrt(0.1) * rng.normal(size=(32, 10)))
+
+    fired = np.zeros((2, 150), dtype=bool)
+    for i in range(150):
+        model, brain = code(), code()
+        value = float(compare_rdms(model, brain))
+        for row, groups in zip(fired, (labels, None), strict=True):
+            null = shuffled_similarity(model, brain, permutations=39, groups=groups)
+            row[i] = permutation_p(value, null) <= 0.05
+    assert fired[0].mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+    assert fired[1].mean() > 0.5
+
+
+def test_groups_that_cannot_change_places_have_no_null():
+    models, data = simulate(n=10)
+    groups = ["a"] * 4 + ["b"] * 6
+    assert np.isnan(shuffled_similarity(models["near"], data, groups=groups)).all()
+    mixed = shuffled_similarity(models["near"], data, groups=["a"] * 3 + ["b"] * 3 + ["c"] * 4)
+    assert len(np.unique(mixed.round(9))) == 2  # a and b change places, or do not
+
+
+def test_shuffled_singly_it_is_the_mantel_test():
+    models, data = simulate(n=9)
+    order = np.random.default_rng(4).permutation(9)
+    expected = compare_rdms(models["near"][np.ix_(order, order)], data).mean()
+    found = shuffled_similarity(models["near"], data, permutations=1, seed=4)
+    assert found == pytest.approx(expected)
+
+
+def test_neither_scale_nor_precision_nor_order_change_what_ties_give():
+    rng = np.random.default_rng(8)
+    categories = np.eye(4)[np.repeat(np.arange(4), 4)]
+    data = rdm_correlation(categories @ rng.normal(size=(4, 9)) + rng.normal(size=(16, 9)))
+    order = rng.permutation(16)
+    whole = rsa({"m": rdm_euclidean(categories)}, data, samples=30).scores["m"]
+    for changed in (categories / 3, (categories - 0.25) * 0.7, (categories / 7).astype(np.float32)):
+        again = rsa({"m": rdm_euclidean(changed)}, data, samples=30).scores["m"]
+        assert again == whole
+    moved = rsa({"m": rdm_euclidean(categories[order] / 3)}, data[np.ix_(order, order)], samples=30)
+    assert moved.scores["m"].value == pytest.approx(whole.value, abs=1e-12)
+
+
 def test_bootstrap_p():
     assert bootstrap_p(np.linspace(-1, 1, 100)) == 1
+    assert bootstrap_p(np.full(99, 1e-16)) == 1  # rounding of no difference
     assert bootstrap_p(np.full(99, 0.2)) == pytest.approx(2 / 100)
     assert np.isnan(bootstrap_p(np.array([np.nan])))
 

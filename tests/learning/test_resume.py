@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from striate.core.hashing import hash_file
+from tests.limits import HANG
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
@@ -37,7 +38,7 @@ def run(jobs: list[dict[str, Any]]) -> tuple[list[int], str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
@@ -79,7 +80,7 @@ def test_killed_at_chosen_places(tmp_path: Path, uninterrupted: dict[str, Any]) 
 
 def test_killed_at_random_moments(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
     config = {**CONFIG, "checkpoint_every": 2}
-    (kills,), _ = run([{"folder": str(tmp_path / "run"), "config": config, "hail": 0.05}])
+    (kills,), _ = run([{"folder": str(tmp_path / "run"), "config": config, "hail": 0.01}])
     assert kills > 1
     assert outcome(tmp_path / "run") == uninterrupted
     left = {p.name for p in (tmp_path / "run").rglob("*")}

@@ -10,11 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any, Self
 
+from tests.limits import HANG
+
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
 )
-PATIENCE = 60.0
-"""Seconds until a browser that says nothing is given up."""
 
 
 class Browser:
@@ -73,7 +73,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], PATIENCE)
+            ready, _, _ = select.select([self._in], [], [], HANG)
             assert ready, "the browser does not answer"
             got = os.read(self._in, 1 << 20)
             assert got, "the browser has ended"

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial.distance import squareform
 
 from striate.core.errors import InputError, unknown_name
+from striate.data.rdm_checks import check_rdms
 from striate.data.stimuli import StimulusSet
 
 SOURCE = "Kriegeskorte et al. 2008, Neuron 60; github rsagroup/rsatoolbox (demos), MIT"
@@ -44,6 +45,16 @@ class Rdms:
     stimuli: StimulusSet
     categories: Mapping[str, np.ndarray]
     source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no stack of RDMs of these stimuli."""
+        values = check_rdms(self.values, f"RDMs {', '.join(self.names)}")
+        shape = (len(self.names), len(self.stimuli), len(self.stimuli))
+        if values.shape != shape or len(set(self.names)) != len(self.names):
+            raise InputError(
+                f"RDMs of shape {values.shape} with names {', '.join(self.names)}: expected "
+                f"{shape} and every name once."
+            )
 
     def __getitem__(self, name: str) -> np.ndarray:
         """One RDM, (n_stimuli, n_stimuli)."""
@@ -95,8 +106,7 @@ def read_rdms_92images(path: str | Path) -> Rdms:
             rdms[f"human_{subject}_{number}"] = np.asarray(entry["RDM"], dtype=np.float64)
     except _DAMAGE as error:
         raise _other_form(path / SESSIONS, error) from error
-    for name, rdm in rdms.items():
-        _check(path, name, rdm)
+    rdms = {name: _check(path, name, rdm) for name, rdm in rdms.items()}
     if len(images) != N_IMAGES or masks.shape != (N_IMAGES, len(labels)):
         raise InputError(
             f"{path / FIGURE}: expected {N_IMAGES} images and as many rows of categories, found "
@@ -126,13 +136,10 @@ def _other_form(file: Path, error: Exception) -> InputError:
     return InputError(f"{file} does not hold what is distributed ({error!r}). Copy it again.")
 
 
-def _check(path: Path, name: str, rdm: np.ndarray) -> None:
-    """Refuse what is no dissimilarity matrix of the 92 images."""
+def _check(path: Path, name: str, rdm: np.ndarray) -> np.ndarray:
+    """The RDM; what is no dissimilarity matrix of the 92 images is refused."""
     if rdm.shape != (N_IMAGES, N_IMAGES):
         raise InputError(f"{path}: RDM {name} has shape {rdm.shape}, expected (92, 92).")
-    whole = np.isfinite(rdm).all() and (rdm == rdm.T).all() and not rdm.diagonal().any()
-    if not whole:
-        raise InputError(
-            f"{path}: RDM {name} is not finite, not symmetric or not 0 on the diagonal. Copy the "
-            "files again."
-        )
+    if not np.isfinite(rdm).all():
+        raise InputError(f"{path}: RDM {name} is not finite. Copy the files again.")
+    return check_rdms(rdm, f"{path}: RDM {name}", negative=False)

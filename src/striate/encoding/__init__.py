@@ -1,5 +1,8 @@
 """From a network's features to scores: streamed features, ridge, selection, scores, inference."""
 
+from striate.encoding.crossnobis import fold_means as fold_means
+from striate.encoding.crossnobis import noise_covariance as noise_covariance
+from striate.encoding.crossnobis import rdm_crossnobis as rdm_crossnobis
 from striate.encoding.encode import Encoding as Encoding
 from striate.encoding.encode import encode as encode
 from striate.encoding.explained import Explained as Explained
@@ -22,11 +25,9 @@ from striate.encoding.job import EncodeConfig as EncodeConfig
 from striate.encoding.job import RoiEncoding as RoiEncoding
 from striate.encoding.pls import PLSRegression as PLSRegression
 from striate.encoding.projection import ProjectionConfig as ProjectionConfig
-from striate.encoding.rdm import fold_means as fold_means
-from striate.encoding.rdm import noise_whitener as noise_whitener
 from striate.encoding.rdm import rdm_correlation as rdm_correlation
-from striate.encoding.rdm import rdm_crossnobis as rdm_crossnobis
 from striate.encoding.rdm import rdm_euclidean as rdm_euclidean
+from striate.encoding.rdm import rdm_squared_euclidean as rdm_squared_euclidean
 from striate.encoding.rdm_compare import compare_rdms as compare_rdms
 from striate.encoding.rdm_compare import noise_ceiling_rdms as noise_ceiling_rdms
 from striate.encoding.ridge import ALPHAS as ALPHAS

@@ -9,6 +9,9 @@ The entries above the diagonal are compared, one for each pair of stimuli, by
   that predict ties, such as categories;
 - `cosine`: of the dissimilarities themselves, whose zero must mean something (crossnobis).
 
+Dissimilarities that differ by no more than rounding tie (`striate.encoding.ties`): ranks are of
+what was measured, not of the last bit. What is no RDM is refused (`striate.data.rdm_checks`).
+
 A bootstrap over stimuli draws stimulus i c_i times. Pairs of a stimulus with itself say nothing
 and are excluded (Nili et al. 2014), so the pair (i, j) simply counts c_i c_j times: weights.
 """
@@ -18,6 +21,8 @@ from __future__ import annotations
 import numpy as np
 
 from striate.core.errors import InputError, unknown_name
+from striate.data.rdm_checks import check_rdms
+from striate.encoding.ties import merge_relative_ties, merge_ties, precision
 
 METHODS = ("rho_a", "spearman", "cosine")
 
@@ -28,6 +33,20 @@ def pair_values(rdms: np.ndarray) -> np.ndarray:
     if rdms.ndim < 2 or rdms.shape[-1] != rdms.shape[-2] or rdms.shape[-1] < 3:
         raise InputError(f"RDMs must be (..., n, n), 3 stimuli or more, found shape {rdms.shape}.")
     return rdms[(..., *np.triu_indices(rdms.shape[-1], 1))]
+
+
+def checked_pairs(rdms: np.ndarray, what: str = "RDM") -> np.ndarray:
+    """Dissimilarities of pairs, ready to be ranked: (..., n, n) to (..., n (n - 1) / 2).
+
+    Raises:
+        InputError: what is no RDM (`striate.data.rdm_checks`), named `what`.
+    """
+    values = pair_values(check_rdms(rdms, what))
+    eps = precision(np.asarray(rdms))
+    for row in values.reshape(-1, values.shape[-1]):  # views
+        known = ~np.isnan(row)
+        row[known] = merge_relative_ties(row[known], eps)
+    return values
 
 
 def pair_weights(counts: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
@@ -63,34 +82,42 @@ def compare_rdms(first: np.ndarray, second: np.ndarray, method: str = "rho_a") -
         zeros for `cosine`.
 
     Raises:
-        InputError: shapes that do not fit, unknown method.
+        InputError: shapes that do not fit, what is no RDM, unknown method.
 
     Examples:
         >>> a = np.array([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]])
-        >>> float(compare_rdms(a, a)), float(compare_rdms(a, a.max() - a))
+        >>> b = np.array([[0.0, 3, 2], [3, 0, 1], [2, 1, 0]])
+        >>> float(compare_rdms(a, a)), float(compare_rdms(a, b))
         (1.0, -1.0)
+        >>> compare_rdms(np.tril(a), a)
+        Traceback (most recent call last):
+        striate.core.errors.InputError: first is only the lower half of an RDM. Use rdm + rdm.T.
     """
-    a, b = pair_values(first), pair_values(second)
+    a, b = checked_pairs(first, "first"), checked_pairs(second, "second")
     if a.shape[-1] != b.shape[-1]:
         raise InputError(
             f"RDMs of {np.shape(first)[-1]} and {np.shape(second)[-1]} stimuli cannot be compared: "
             "both must be of the same stimuli, in one order."
         )
-    shape = (*a.shape[:-1], *b.shape[:-1])
-    both = np.concatenate([a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])])
+    rows = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
+    return compare_pairs(*rows, method).reshape((*a.shape[:-1], *b.shape[:-1]))
+
+
+def compare_pairs(first: np.ndarray, second: np.ndarray, method: str = "rho_a") -> np.ndarray:
+    """Compare RDMs as `checked_pairs` gives them: (k1, n_pairs), (k2, n_pairs) to (k1, k2)."""
+    both = np.concatenate([first, second])
     known = ~np.isnan(both).any(axis=0)
-    ready = [prepared(v, method) for v in both[:, known]]
+    ready = np.array([prepared(values, method) for values in both[:, known]])
     if known.sum() < 2:
-        return np.full(shape, np.nan)
-    split = int(np.prod(a.shape[:-1], dtype=int))
-    return similarity(np.array(ready[:split]), np.array(ready[split:])).reshape(shape)
+        return np.full((len(first), len(second)), np.nan)
+    return similarity(ready[: len(first)], ready[len(first) :])
 
 
 def prepared(values: np.ndarray, method: str, weights: np.ndarray | None = None) -> np.ndarray:
     """Turn an RDM's pairs into numbers whose weighted inner products are the measure.
 
     Args:
-        values: (n_pairs,), finite.
+        values: (n_pairs,), finite; ties are exactly equal (`checked_pairs`).
         method: see the head of this file.
         weights: (..., n_pairs) whole numbers >= 0; default 1 each.
 
@@ -155,9 +182,14 @@ def noise_ceiling_rdms(rdms: np.ndarray, method: str = "rho_a") -> tuple[float, 
     Returns:
         Lower and upper bound; NaN for a single subject.
     """
-    values = pair_values(rdms)
+    values = checked_pairs(rdms, "RDM of the subjects")
     if values.ndim != 2:
         raise InputError(f"a noise ceiling needs RDMs (n_subjects, n, n), found {np.shape(rdms)}.")
+    return noise_ceiling_pairs(values, method)
+
+
+def noise_ceiling_pairs(values: np.ndarray, method: str = "rho_a") -> tuple[float, float]:
+    """`noise_ceiling_rdms` of RDMs as `checked_pairs` gives them, (n_subjects, n_pairs)."""
     if len(values) < 2:
         return float("nan"), float("nan")
     own = np.array([prepared(v, method) for v in values[:, ~np.isnan(values).any(axis=0)]])
@@ -169,8 +201,9 @@ def noise_ceiling_rdms(rdms: np.ndarray, method: str = "rho_a") -> tuple[float, 
 
 def _again(values: np.ndarray, method: str) -> np.ndarray:
     """Prepare a sum of prepared RDMs; sums of equal terms may round apart, which is no order."""
-    size = np.abs(values).max(initial=0.0)
-    return prepared(np.round(values / size, 12) if size > 0 else values, method)
+    if method == "cosine":
+        return prepared(values, method)
+    return prepared(merge_ties(values, 1e-12 * np.abs(values).max(initial=0.0)), method)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

@@ -60,7 +60,8 @@ class Rdms92Config(Config):
     """RSA with the IT of monkey and human for 92 object images."""
 
     path: str
-    measure: Literal["correlation", "euclidean"] = "correlation"
+    measure: Literal["correlation", "euclidean", "squared_euclidean"] = "correlation"
+    """Of the models' features; distances of both kinds are per unit (`striate.encoding.rdm`)."""
     methods: tuple[Literal["rho_a", "spearman", "cosine"], ...] = ("spearman", "cosine")
     permutations: int = Field(100, ge=1)
     device: str = "auto"

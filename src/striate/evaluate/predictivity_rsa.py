@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from striate.core.errors import InputError
 from striate.core.files import read_json
+from striate.data.rdm_checks import check_rdms
 from striate.encoding import compare_rdms, fdr, noise_ceiling_rdms
 from striate.encoding.ridge import group_numbers
 from striate.evaluate.predictivity_scored import BEST, resampled_interval
@@ -17,6 +19,16 @@ from striate.evaluate.predictivity_scored import BEST, resampled_interval
 def _part(rdms: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """RDMs of some of the stimuli, (k, n, n)."""
     return rdms[:, rows][:, :, rows]
+
+
+def _check_model(rdm: np.ndarray, data: np.ndarray, what: str) -> np.ndarray:
+    """RDM of a model; refused where it is none, or of other stimuli than the data's."""
+    if rdm.shape != data.shape[1:]:
+        raise InputError(
+            f"{what} has shape {rdm.shape}, the data's RDMs are {data.shape[1:]}: it was scored on "
+            "other stimuli. Score the model again."
+        )
+    return check_rdms(rdm, what)
 
 
 def rsa_tables(
@@ -38,6 +50,9 @@ def rsa_tables(
         reference: name of the model that others are compared with.
         methods: `striate.encoding.rdm_compare`.
 
+    Raises:
+        InputError: what is no RDM of these stimuli (file and tap named), one group of stimuli.
+
     Returns:
         One row a method x readout x model x tap with the noise ceiling; and one a method x readout
         x other model x tap. Means over seeds.
@@ -51,9 +66,14 @@ def rsa_tables(
             for readout, taps in (named or facts["readouts"]).items():
                 for tap in taps:
                     places.setdefault((readout, str(facts["model"]), tap), []).append(len(rdms))
-                    rdms.append(file[tap])
+                    rdms.append(_check_model(file[tap], data, f"{folder / 'rdms.npz'}: {tap}"))
     models = np.array(rdms)
     member = group_numbers(groups, models.shape[-1])
+    if member.max() < 1:
+        raise InputError(
+            "RSA: all stimuli are of one group, so none can be left out for an interval. Divide "
+            "them into two groups or more."
+        )
     rows, apart = [], []
     for method in methods:
         whole = compare_rdms(models, data, method).mean(axis=1)

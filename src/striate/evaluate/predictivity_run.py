@@ -24,7 +24,7 @@ from striate.core.errors import InputError
 from striate.core.files import atomic_path, read_json, write_json
 from striate.core.hashing import hash_array, hash_json
 from striate.data import Dataset, Recording, Split, SplitConfig, assert_unseen, make_split, tidy
-from striate.encoding import ProjectionConfig, extract, rdm_crossnobis, rdm_euclidean
+from striate.encoding import ProjectionConfig, extract, rdm_crossnobis, rdm_squared_euclidean
 from striate.evaluate.config import DataConfig
 from striate.evaluate.predictivity import (
     Predicted,
@@ -146,9 +146,12 @@ class Material:
 
 
 def varying(recording: Recording) -> np.ndarray:
-    """Single trials (N, n_repeats, V) of the units that have any noise variance."""
+    """Single trials (N, n_repeats, V) of the units whose trials differ for 3 stimuli or more.
+
+    A pair of stimuli is weighed by the noise of the others, so fewer leave nothing to divide by.
+    """
     trials = recording.responses.data.values
-    return np.asarray(trials[..., np.nanvar(trials, axis=1).max(axis=0) > 0])
+    return np.asarray(trials[..., (np.nanvar(trials, axis=1) > 0).sum(axis=0) >= 3])
 
 
 def score_model(
@@ -273,7 +276,7 @@ def _score(
             chosen += [{**place, "tap": tap, "round": i, "score": s} for i, s in enumerate(scores)]
         kept |= _arrays(subject, found, material.labels(subject))
         if config.rsa and not rdms:
-            rdms = {tap: rdm_euclidean(np.asarray(x)) for tap, x in features.items()}
+            rdms = {tap: rdm_squared_euclidean(np.asarray(x)) for tap, x in features.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in (("units", pd.concat(units)), ("null", nulls), ("taps", chosen)):
         with atomic_path(folder / f"{file}.parquet") as temporary:

@@ -11,9 +11,9 @@ import numpy as np
 from striate.core.errors import InputError
 from striate.encoding.inference import Interval, bootstrap_counts, fdr, percentile_interval
 from striate.encoding.rdm_compare import (
-    compare_rdms,
-    noise_ceiling_rdms,
-    pair_values,
+    checked_pairs,
+    compare_pairs,
+    noise_ceiling_pairs,
     pair_weights,
     prepared,
 )
@@ -21,6 +21,8 @@ from striate.encoding.ridge import group_numbers
 
 BLOCK_BYTES = 2**26
 """Memory for resamples handled at once."""
+ROUNDING = 1e-12
+"""A difference of two similarities as small as this is none."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def rsa(
     narrow (Schütt et al. 2023).
 
     Args:
-        models: (n, n) RDM by model.
+        models: (n, n) RDM by model. Sign and scale are of distances: what is no RDM is refused.
         data: (n, n), or (n_subjects, n, n); a session counts as a subject where units differ.
             Pairs of stimuli that are NaN in any RDM, of model or subject, are left out of all.
         method: `rho_a`, `spearman` or `cosine` (`striate.encoding.rdm_compare`).
@@ -91,37 +93,37 @@ def rsa(
         Scores, differences of every two models, and the noise ceiling.
 
     Raises:
-        InputError: no model, RDMs of other stimuli (named by model), no pair defined in all,
-            unknown method.
+        InputError: no model, RDMs of other stimuli or what is no RDM (named by model), no pair
+            defined in all, fewer than two groups, unknown method.
     """
-    subjects = np.asarray(data, dtype=np.float64)
-    subjects = subjects[None] if subjects.ndim == 2 else subjects
-    if not models or subjects.ndim != 3 or not len(subjects):
+    subjects = np.atleast_2d(checked_pairs(data, "RDM of the data"))
+    if not models or not len(subjects):
         raise InputError(
             f"RSA needs a model and RDMs (n, n) or (n_subjects, n, n), found {len(models)} models "
             f"and shape {np.shape(data)}."
         )
+    pairs = {name: checked_pairs(rdm, f"RDM of model {name}") for name, rdm in models.items()}
+    shape = np.shape(data)[-2:]
     for name, rdm in models.items():
-        if np.shape(rdm) != subjects.shape[1:]:
+        if np.shape(rdm) != shape:
             raise InputError(
-                f"model {name}: RDM of shape {np.shape(rdm)}, the data's are "
-                f"{subjects.shape[1:]}. Compute it from the same stimuli, in the same order."
+                f"model {name}: RDM of shape {np.shape(rdm)}, the data's are {shape}. Compute it "
+                "from the same stimuli, in the same order."
             )
-    stack = np.stack([np.asarray(rdm, dtype=np.float64) for rdm in models.values()])
-    undefined = np.isnan(stack).any(axis=0) | np.isnan(subjects).any(axis=0)
-    stack, subjects = (np.where(undefined, np.nan, rdms) for rdms in (stack, subjects))
-    known = ~np.isnan(pair_values(subjects[0]))
+    stack = np.stack(list(pairs.values()))
+    known = ~(np.isnan(stack).any(axis=0) | np.isnan(subjects).any(axis=0))
     if known.sum() < 3:
         raise InputError(
             f"RSA: {known.sum()} pairs of stimuli are defined in every RDM; 3 or more are needed. "
             "Look for constant patterns (NaN) in one of the RDMs."
         )
-    full = compare_rdms(stack, subjects, method)
-    member = group_numbers(groups, subjects.shape[-1])
+    stack, subjects = stack[:, known], subjects[:, known]
+    full = compare_pairs(stack, subjects, method)
+    member = group_numbers(groups, shape[-1])
     counts = bootstrap_counts(int(member.max()) + 1, samples, seed)[:, member]
     drawn = np.concatenate(
         [
-            _scores(pair_values(stack)[:, known], pair_values(subjects)[:, known], method, weights)
+            _scores(stack, subjects, method, weights)
             for weights in _blocks(counts, member, known, len(stack) + len(subjects))
         ],
         axis=1,
@@ -133,7 +135,7 @@ def rsa(
         {name: percentile_interval(float(means[name]), resampled[name]) for name in models},
         dict(zip(models, full, strict=True)),
         _differences(means, resampled),
-        noise_ceiling_rdms(subjects, method),
+        noise_ceiling_pairs(subjects, method),
         resampled,
         int(known.sum()),
     )
@@ -179,7 +181,7 @@ def bootstrap_p(differences: np.ndarray) -> float:
     """Two-sided p of no difference: twice the share of resamples on the rarer side of zero.
 
     With one added to the share's count and to the number, so that it is never zero; a resample of
-    exactly zero counts for both sides.
+    zero, up to the rounding of similarities of size 1, counts for both sides.
 
     >>> bootstrap_p(np.array([0.1, 0.2, 0.3]))
     0.5
@@ -187,5 +189,5 @@ def bootstrap_p(differences: np.ndarray) -> float:
     differences = differences[np.isfinite(differences)]
     if not differences.size:
         return float("nan")
-    rarer = min(np.sum(differences <= 0), np.sum(differences >= 0))
+    rarer = min(np.sum(differences <= ROUNDING), np.sum(differences >= -ROUNDING))
     return float(min(1.0, 2 * (rarer + 1) / (differences.size + 1)))

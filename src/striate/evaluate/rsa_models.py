@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
-from striate.core.errors import unknown_name
+from striate.core.errors import InputError, unknown_name
 from striate.data import StimulusSet
+from striate.data.rdm_checks import check_rdms
 from striate.encoding import (
     ProjectionConfig,
     compare_rdms,
@@ -19,12 +19,17 @@ from striate.encoding import (
     permutation_p,
     rdm_correlation,
     rdm_euclidean,
+    rdm_squared_euclidean,
 )
+from striate.encoding.ridge import group_numbers
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.models import Model, random_twin
 
-MEASURES = {"correlation": rdm_correlation, "euclidean": rdm_euclidean}
-Measure = Literal["correlation", "euclidean"]
+MEASURES = {
+    "correlation": rdm_correlation,
+    "euclidean": rdm_euclidean,
+    "squared_euclidean": rdm_squared_euclidean,
+}
 
 
 def model_rdms(
@@ -45,8 +50,8 @@ def model_rdms(
         model: the network.
         stimuli: the images.
         taps: default the model's.
-        measure: `correlation` or `euclidean` (a model has no noise, so crossnobis would be the
-            latter).
+        measure: `correlation`, `euclidean` or `squared_euclidean` (a model has no noise, so
+            crossnobis would be the last).
         image_size: side at which the images are shown, instead of the model's own.
         grid: maps are averaged to grid x grid first; None keeps every position.
         cache: for features; batch_size, device: of the pass.
@@ -110,16 +115,52 @@ def shuffled_similarity(
     method: str = "rho_a",
     permutations: int = 100,
     seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Mean similarity to the data's RDMs with the stimuli of a model's shuffled, (permutations,).
 
-    Rows and columns are permuted together (Mantel 1967).
+    Rows and columns are permuted together (Mantel 1967). A group of stimuli, such as a movie,
+    takes the place of another of the same size as a whole: single frames would seem independent.
+
+    Args:
+        rdm: (N, N) of a model; data: (N, N) or (S, N, N).
+        method: `striate.encoding.rdm_compare`.
+        permutations, seed: how many, and of the draws.
+        groups: one label a stimulus, as for `striate.evaluate.rsa`.
+
+    Returns:
+        (permutations,); NaN where no group has another of its size to change places with.
     """
     generator = np.random.default_rng(seed)
+    check_rdms(rdm, "RDM of the model")
+    check_rdms(data, "RDM of the data")
+    rdm, data = np.asarray(rdm), np.asarray(data)  # in the precision that they came in
     data = data[None] if data.ndim == 2 else data
-    orders = [generator.permutation(len(rdm)) for _ in range(permutations)]
+    if rdm.shape != data.shape[1:]:
+        raise InputError(
+            f"the model's RDM has shape {rdm.shape}, the data's are {data.shape[1:]}. Compute it "
+            "from the same stimuli, in the same order."
+        )
+    member = group_numbers(groups, len(rdm))
+    rows = [np.flatnonzero(member == g) for g in range(int(member.max()) + 1)]
+    sizes = np.array([len(own) for own in rows])
+    if np.bincount(sizes).max() < 2:
+        return np.full(permutations, np.nan)
+    orders = [_shuffled_groups(rows, sizes, generator) for _ in range(permutations)]
     shuffled = np.stack([rdm[np.ix_(order, order)] for order in orders])
     return np.asarray(compare_rdms(shuffled, data, method).mean(axis=1))
+
+
+def _shuffled_groups(
+    rows: Sequence[np.ndarray], sizes: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Which stimulus takes each one's place when groups of one size change places, (N,)."""
+    order = np.empty(int(sizes.sum()), dtype=np.int64)
+    for size in np.unique(sizes):
+        alike = np.flatnonzero(sizes == size)
+        for place, other in zip(alike.tolist(), generator.permutation(alike).tolist(), strict=True):
+            order[rows[place]] = rows[other]
+    return order
 
 
 def rsa_table(
@@ -150,7 +191,12 @@ def rsa_table(
         results[method] = found
         for name, rdm in models.items():
             null = shuffled_similarity(
-                rdm, np.asarray(data), method=method, permutations=permutations, seed=seed
+                rdm,
+                np.asarray(data),
+                method=method,
+                permutations=permutations,
+                seed=seed,
+                groups=groups,
             )
             score = found.scores[name]
             rows.append(
