@@ -114,7 +114,7 @@ def test_bad_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="image row-0 is damaged"):
         Labelled.read(table(path, image=damaged)).images.image(0)
     path.write_bytes(b"no table")
-    with pytest.raises(InputError, match="cannot be read as parquet"):
+    with pytest.raises(InputError, match="cannot be read as a table"):
         Labelled.read(path)
 
 

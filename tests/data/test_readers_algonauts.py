@@ -269,8 +269,10 @@ def test_a_class_that_only_one_hemisphere_has(algonauts):
 def test_wrong_names_offer_the_nearest(algonauts):
     with pytest.raises(InputError, match=r"ROI 'V1vv'. Did you mean V1v.*Subject subj01"):
         read("algonauts2023", algonauts, rois=["V1vv"])
-    with pytest.raises(InputError, match=r"hemisphere 'left'. Known: lh, rh"):
-        read("algonauts2023", algonauts, hemispheres=["left"])
+    with pytest.raises(InputError, match=r"hemisphere 'middle'. Known: lh, rh"):
+        read("algonauts2023", algonauts, hemispheres=["middle"])
+    sides = [read("algonauts2023", algonauts, hemispheres=[s])["subj01"] for s in ("LH", "Left ")]
+    assert all(one.responses.hemispheres == ["lh"] for one in sides)
     with pytest.raises(InputError, match=r"subject 'subj1'. Did you mean subj01"):
         read("algonauts2023", algonauts, subjects=["subj1"])
     with pytest.raises(InputError, match=r"subject 'subj02'"):
@@ -309,3 +311,31 @@ def test_a_half_written_simulation_note(algonauts):
     (algonauts / "subj01" / "SIMULATED.json").write_text('{"noise_')
     with pytest.raises(InputError, match=r"SIMULATED\.json is not valid JSON"):
         read("algonauts2023", algonauts)
+
+
+def test_hemispheres_of_different_types_are_joined_as_numbers(algonauts):
+    fmri = algonauts / "subj01" / "training_split" / "training_fmri"
+    values = np.arange(8 * 6).reshape(8, 6) * 1000
+    np.save(fmri / "lh_training_fmri.npy", values.astype(">i2"))
+    np.save(fmri / "rh_training_fmri.npy", np.full((8, 9), 60000, np.float16))
+    found = read("algonauts2023", algonauts, subjects=["subj01"])["subj01"].responses
+    assert found.data.dtype == np.float32
+    expected = np.hstack([values.astype(">i2"), np.full((8, 9), 60000, np.float16)], dtype=float)
+    np.testing.assert_array_equal(found.mean(), expected)
+    one = read("algonauts2023", algonauts, subjects=["subj01"], hemispheres=["lh"])["subj01"]
+    np.testing.assert_array_equal(one.responses.mean(), expected[:, :6])
+
+
+def test_two_labels_of_one_name_are_refused(algonauts):
+    masks = algonauts / "subj01" / "roi_masks"
+    for mapping in ({0: "Unknown", 1: "V1v", 2: "V1v "}, {1: "V1v", 2: "  "}):
+        np.save(masks / "mapping_prf-visualrois.npy", np.array(mapping), allow_pickle=True)
+        with pytest.raises(InputError, match=r"mapping_prf-visualrois\.npy: label 2 is called"):
+            read("algonauts2023", algonauts, subjects=["subj01"])
+
+
+def test_labels_as_text_are_refused(algonauts):
+    file = algonauts / "subj01" / "roi_masks" / "lh.floc-faces_challenge_space.npy"
+    np.save(file, np.load(file).astype(str))
+    with pytest.raises(InputError, match=r"floc-faces_challenge.*expected numbers of labels"):
+        read("algonauts2023", algonauts, subjects=["subj01"])

@@ -10,7 +10,7 @@ import pytest
 
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
-from striate.data import SplitConfig, make_split, read
+from striate.data import SplitConfig, diagnose, make_split, read
 from striate.data.ceilings import noise_ceiling, split_half
 from tests.data.layouts import picture, write_cowley
 
@@ -148,3 +148,27 @@ def test_a_real_session(shared_data):
     assert not data.simulated
     split = make_split(data)
     assert split.counts().to_numpy().sum() == 640
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f4", ">f8", "<u1", ">i4", "<i8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_type_of_the_files_changes_nothing(tmp_path, dtype, order):
+    generator = np.random.default_rng(0)
+    trials = 2 * generator.integers(0, 60, (3, 6, 4))
+    trials[..., 2:] = trials[..., :2]  # so that averages are whole numbers
+    found = []
+    for name, kind in (("wanted", "f8"), ("given", dtype)):
+        root = tmp_path / name
+        write_cowley(root, "190925", seeds=range(6), neurons=3, repeats=4)
+        for part, values in (("raw", trials), ("repeat_averaged", trials.mean(axis=2))):
+            file = root / f"responses_{part}" / "responses_190925.npy"
+            np.save(file, np.asarray(values.astype(kind), order=order))
+        assert diagnose(root).ok
+        found.append([read("cowley_v4", root, repeats=r)["190925"].responses for r in (0, 1)])
+    for wanted, given in zip(*found, strict=True):
+        assert given.data.dtype.isnative and given.data.dtype in (np.float32, np.float64)
+        np.testing.assert_array_equal(given.mean(), wanted.mean())
+        np.testing.assert_array_equal(given.noise_ceiling, wanted.noise_ceiling)
+    rolled = np.roll(trials, 1, axis=1).astype(dtype)
+    np.save(tmp_path / "given" / "responses_raw" / "responses_190925.npy", rolled)
+    assert not diagnose(tmp_path / "given").ok

@@ -80,3 +80,13 @@ def big(values, pictures, ceiling):
     images = [np.full((4, 4, 3), p, dtype=np.uint8) for p in pictures]
     responses = Responses.build(values, ids, subject="ann", noise_ceiling=ceiling)
     return Dataset("folder", {"ann": Recording("ann", StimulusSet(ids, images), responses)})
+
+
+def test_copies_are_averaged_in_double_precision():
+    values = np.array([[16777216], [5], [16777218], [16777218]], dtype=np.float32)
+    ids = list("abcd")
+    images = [np.full((4, 4, 3), p, dtype=np.uint8) for p in (7, 8, 7, 7)]
+    responses = Responses.build(values, ids, subject="ann")
+    data = Dataset("folder", {"ann": Recording("ann", StimulusSet(ids, images), responses)})
+    got = tidy(data)[0]["ann"].responses.mean()
+    assert got.tolist() == [[np.float32(16777217 + 1 / 3)], [5]]

@@ -102,10 +102,10 @@ def test_further_images_of_a_model_are_left_out_and_missing_ones_named(trials: P
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (["kat,cat,1,a"], r"unknown category 'kat'.*Did you mean cat.*row 2, column response"),
+        (["kat,cat,1,a"], r"unknown category 'kat'.*Did you mean cat.*line 2, column response"),
         (["cat,zebra,1,a"], r"unknown category 'zebra'.*column category"),
-        (["cat,cat,1,a", "dog,cat,1,a"], r"row 3: observer ann has a second trial of image a"),
-        (["cat,cat,,a"], r"row 2: column condition is empty"),
+        (["cat,cat,1,a", "dog,cat,1,a"], r"line 3: observer ann has a second trial of image a"),
+        (["cat,cat,,a"], r"line 2: column condition is empty"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, rows: list[str], words: str) -> None:
@@ -121,7 +121,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     for broken, words in (
         (text.replace("object_response", "answer"), r"response \(or object_response\) is missing"),
         (text.replace("Session", "observer"), "column observer is there twice"),
-        (text.replace("0.5,cat", "fast,cat"), "row 2: column rt is no number"),
+        (text.replace("0.5,cat", "fast,cat"), "line 2: column rt is no number"),
         (text.replace("_0.90_cat", "_0.50_cat"), "condition is not what the name of the image"),
         (HEAD, "holds no trials, only a header"),
         ("", "is empty"),

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
 from striate.data.responses import Responses
 
@@ -109,7 +110,9 @@ def ceiling_from_ncsnr(ratio: np.ndarray, repeats: float | np.ndarray) -> np.nda
     return np.sqrt(np.where(np.isnan(ratio), np.nan, share))
 
 
-def noise_ceiling(trials: np.ndarray, rounds: np.ndarray | None = None) -> np.ndarray:
+def noise_ceiling(
+    trials: np.ndarray | xr.DataArray, rounds: np.ndarray | None = None
+) -> np.ndarray:
     """Ceiling as a correlation with the trial-averaged responses, shape (n_units,).
 
     The root of (V - E) / V, not below zero: `ceiling_from_ncsnr` of `ncsnr`, where 1/n is the mean
@@ -120,7 +123,7 @@ def noise_ceiling(trials: np.ndarray, rounds: np.ndarray | None = None) -> np.nd
     """
     out = np.full(trials.shape[-1], np.nan)
     for units in unit_blocks(len(out)):
-        out[units] = _root_of_share(variances(trials[..., units], rounds))
+        out[units] = _root_of_share(variances(np.asarray(trials[..., units]), rounds))
     return out
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data.lookalikes import near_duplicates, thumbnail
+from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy
 from striate.data.stimuli import StimulusSet
 
@@ -98,19 +100,23 @@ def open_array(notes: Notes, path: Path, place: str) -> np.ndarray | None:
     """Open a `.npy` file of numbers; note an error and return None where that is impossible."""
     with notes.guard(place):
         array = load_npy(path)
-        if array.dtype.kind in "fiu":
-            return array
-        notes.error(place, f"dtype {array.dtype}.", "Expected numbers.")
+        counted_dtype(array.dtype, path.name)
+        return array
     return None
 
 
 def check_values(
-    notes: Notes, values: np.ndarray, stimuli: Sequence[str], units: Sequence[str], place: str
+    notes: Notes,
+    values: np.ndarray | xr.DataArray,
+    stimuli: Sequence[str],
+    units: Sequence[str],
+    place: str,
 ) -> None:
     """Look for values that are not finite and for units that never change.
 
-    Reads block by block, so an array larger than the memory may stay on disk. In single trials
-    NaN says that there was no trial; only a stimulus without any trial counts as missing there.
+    Reads block by block, so an array larger than the memory may stay on disk, and looks at numbers
+    as they count (`striate.data.numbers`). In single trials NaN says that there was no trial; only
+    a stimulus without any trial counts as missing there.
 
     Args:
         notes: takes the findings.
@@ -126,9 +132,10 @@ def check_values(
     bad_of_unit = np.zeros(n_units, dtype=np.int64)
     bad_stimuli: list[int] = []
     low, high = np.full(n_units, np.inf), np.full(n_units, -np.inf)
-    rows = max(1, BLOCK_BYTES // max(1, values[0].nbytes))
+    dtype = counted_dtype(values.dtype, place)
+    rows = max(1, BLOCK_BYTES // max(1, dtype.itemsize * values.size // n_stimuli))
     for start in range(0, n_stimuli, rows):
-        block = np.asarray(values[start : start + rows])
+        block = np.asarray(values[start : start + rows], dtype=dtype)
         finite = np.isfinite(block)
         bad = ~finite
         if block.ndim == 3:
@@ -160,7 +167,7 @@ def check_values(
     if not bad_units and not constant:
         shape = " x ".join(f"{n:,}" for n in values.shape)
         what = "stimuli x units" if values.ndim == 2 else "stimuli x repeats x units"
-        notes.ok(place, f"{shape} ({what}), {values.dtype}, complete.")
+        notes.ok(place, f"{shape} ({what}), {dtype}, complete.")
 
 
 def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> dict[str, Look]:

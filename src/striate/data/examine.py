@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.core.names import clean_name
 from striate.data.checks import (
     Look,
     Notes,
@@ -30,7 +31,7 @@ from striate.data.readers.algonauts2023 import (
     fmri_path,
     roi_masks,
 )
-from striate.data.readers.arrays import load_plain_dict
+from striate.data.readers.arrays import load_npy, load_plain_dict
 from striate.data.readers.folder import SUFFIXES, read_responses, response_files
 from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
@@ -147,7 +148,7 @@ def _rois(notes: Notes, folder: Path, side: str, n_vertices: int) -> None:
             masks = roi_masks(folder, side, n_vertices, (kind,))
             counts.update({name: int(mask.sum()) for name, mask in masks.items()})
             known = {0, *map(int, load_plain_dict(mapping_file))}
-            unnamed = sorted(set(np.unique(np.load(mask_file)).tolist()) - known)
+            unnamed = sorted(set(np.unique(load_npy(mask_file)).tolist()) - known)
             if unnamed:
                 notes.warning(
                     f"{place} {kind}",
@@ -235,10 +236,20 @@ def _neurons(
 
 def _compare_average(notes: Notes, averaged: np.ndarray, trials: np.ndarray, place: str) -> None:
     """Compare the averages with the trials: columns in another order are seen here only."""
-    seen = np.isfinite(trials)
-    count = seen.sum(axis=2)
-    mean = np.where(seen, trials, 0.0).sum(axis=2) / np.maximum(count, 1)
-    off = (count > 0) & np.isfinite(averaged) & ~np.isclose(mean, averaged, rtol=1e-4, atol=1e-6)
+    off: np.ndarray = np.zeros(averaged.shape, dtype=bool)
+    # Averages are as exact as the type they were saved in; of whole numbers, to the next one.
+    floats = [a.dtype for a in (averaged, trials) if a.dtype.kind == "f"]
+    exact = [float(2 * np.finfo(dtype).eps) for dtype in floats]
+    relative = max([1e-4, *exact])
+    absolute = 1e-6 if averaged.dtype.kind == "f" else 1.0
+    for neuron in range(len(averaged)):  # one at a time: trials may be many
+        own = np.asarray(trials[neuron], dtype=np.float64)
+        seen = np.isfinite(own)
+        count = seen.sum(axis=1)
+        mean = np.where(seen, own, 0.0).sum(axis=1) / np.maximum(count, 1)
+        given = np.asarray(averaged[neuron], dtype=np.float64)
+        off[neuron] = (count > 0) & np.isfinite(given)
+        off[neuron] &= ~np.isclose(mean, given, rtol=relative, atol=absolute)
     if off.any():
         notes.error(
             place,
@@ -265,7 +276,7 @@ def examine_folder(notes: Notes, path: Path, deep: bool) -> None:
             found[images] = set(stimuli.ids), check_images(notes, stimuli, place, deep)
     looks: dict[str, Mapping[str, Look]] = {}
     for folder in folders:
-        subject, images = folder.resolve().name, _images_of(folder, path)
+        subject, images = clean_name(folder.resolve().name), _images_of(folder, path)
         names, known = found.get(images, (None, {}))
         before, rows = notes.errors, set[str]()
         for file in response_files(folder):
@@ -314,7 +325,11 @@ def _paired(
 
 def _labels(notes: Notes, responses: Responses, subject: str, place: str) -> None:
     ids, units = responses.stimulus_ids, responses.unit_ids
-    check_values(notes, responses.data.values, ids, units, place)
+    check_values(notes, responses.data, ids, units, place)
+    columns = "columns" if place.endswith((".csv", ".parquet")) else "units"
+    notes.ok(place, f"{len(units)} {columns} are taken for units: {some(units, 12)}.")
+    for note in responses.data.attrs.get("notes", ()):
+        notes.warning(place, note, "Correct its name, or leave it out.")
     if responses.simulated:
         notes.warning(subject, SIMULATED, LABELLED)
     if np.isnan(responses.noise_ceiling).all():

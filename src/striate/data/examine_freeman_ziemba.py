@@ -26,8 +26,7 @@ def examine_freeman_ziemba(notes: Notes, path: Path, deep: bool) -> None:
     with notes.guard("recordings"):
         data = read("freeman_ziemba", path)
         one, facts = data["macaques"].responses, data.facts
-        trials = one.data.values
-        check_values(notes, trials, one.stimulus_ids, one.unit_ids, "recordings")
+        check_values(notes, one.data, one.stimulus_ids, one.unit_ids, "recordings")
         cells = ", ".join(f"{int(one.data.coords[f'roi_{r}'].sum())} of {r}" for r in one.rois)
         notes.ok(
             "recordings",

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_file, hash_fraction, hash_image, hash_json
+from striate.core.names import check_names, clean_name
 from striate.data.lookalikes import near_duplicates
 from striate.data.stimuli import Source, StimulusSet, image_files
+from striate.data.tables import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +87,12 @@ class Labelled:
                 f"{path}: image {loose[0]} lies in no class's folder ({len(loose)} such). Put each "
                 "image into a folder named by its class."
             )
-        classes = sorted(
+        given = sorted(
             p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith((".", "__"))
         )
-        names = [i.partition("/")[0] for i in ids]
+        classes = sorted(map(clean_name, given))
+        check_names(classes, "class", str(path), lambda i: f"folder {i + 1}", given)
+        names = [clean_name(i.partition("/")[0]) for i in ids]
         return cls(StimulusSet(ids, files), _places(names, classes), tuple(classes), str(path))
 
     @classmethod
@@ -101,20 +104,21 @@ class Labelled:
         Raises:
             InputError: an unreadable file, an absent column, or a row without image or label.
         """
-        try:
-            table = pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read as parquet: {error}.") from error
+        wanted = {image_column, label_column}
+        table = read_table(Path(path), only=wanted.__contains__)
         for kind, column in (("image", image_column), ("label", label_column)):
-            if column not in table.columns:
+            if column not in table:
                 hint = f"({path}: name the column of the {kind}s, {kind}_column=…)"
-                raise unknown_name("column", column, map(str, table.columns), hint)
-        if table[label_column].isna().any():
-            row = int(table[label_column].isna().to_numpy().argmax())
+                raise unknown_name("column", column, table.header, hint)
+        labels = table.given(label_column)
+        texts = table.texts(label_column)
+        if "" in texts:
+            row = texts.index("")
             raise InputError(f"{path}: row {row} has no label. Take it out or label it.")
-        sources = [_encoded(v, f"{path}, row {i}") for i, v in enumerate(table[image_column])]
+        images = table.given(image_column)
+        sources = [_encoded(v, f"{path}, row {i}") for i, v in enumerate(images)]
         ids = [f"row-{i}" for i in range(len(table))]
-        return cls._named(StimulusSet(ids, sources), list(table[label_column]), str(path))
+        return cls._named(StimulusSet(ids, sources), labels, str(path))
 
     @classmethod
     def from_dataset(
@@ -151,14 +155,17 @@ class Labelled:
             raise InputError(
                 f"{name}: labels {min(numbers)} to {max(numbers)}, {len(known)} names."
             )
-        return cls(images, np.array(numbers, np.int64), tuple(map(str, known)), name)
+        classes = tuple(map(clean_name, known))
+        check_names(classes, "class", name, lambda i: f"place {i}", [str(c) for c in known])
+        return cls(images, np.array(numbers, np.int64), classes, name)
 
     @classmethod
     def _named(cls, images: StimulusSet, values: list[Any], name: str) -> Self:
         """Classes are the values that there are, numbers in the order of numbers."""
         order = sorted(set(values)) if all(_whole(v) for v in values) else None
-        texts = [str(v) for v in (order or sorted(set(map(str, values))))]
-        return cls(images, _places([str(v) for v in values], texts), tuple(texts), name)
+        named = [clean_name(v) for v in values]
+        texts = [str(v) for v in order] if order else sorted(set(named))
+        return cls(images, _places(named, texts), tuple(texts), name)
 
     def subset(self, rows: np.ndarray) -> Labelled:
         """Return those at `rows`, with the same classes."""

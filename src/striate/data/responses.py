@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,12 @@ import xarray as xr
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_json
+from striate.core.names import check_names, clean_hemisphere, clean_name
+from striate.data.labels import NAMES, label_name, plain, read_labels
+from striate.data.numbers import as_counted, converted, counted_dtype
+
+BLOCK_BYTES = 2**26
+"""Memory for the trials that are averaged at once."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +72,19 @@ class Responses:
     `unit_id`, `subject`, `session`, `hemisphere`, `noise_ceiling` and boolean `roi_NAME` on unit;
     `attrs["simulated"]` says whether the numbers are simulated. NaN in `repeat` means no trial.
 
+    This is the one door for all formats: numbers are float32 or wider in the machine's byte order
+    (`striate.data.numbers`; what lies on disk is converted when it is taken), names are cleaned
+    (`striate.core.names`), ids are unique and not empty, labels hold what they should
+    (`striate.data.labels`).
+
     Build one with `Responses.build`.
+
+    Raises:
+        InputError: anything else, naming the subject, the label and the unit or stimulus.
     """
 
     def __init__(self, data: xr.DataArray) -> None:
-        if data.dims not in (("stimulus", "unit"), ("stimulus", "repeat", "unit")):
-            raise InputError(
-                "responses need dims (stimulus, unit) or (stimulus, repeat, unit), "
-                f"found {data.dims}."
-            )
+        check_dims(data)
         absent = [n for n in ("stimulus_id", "unit_id") if n not in data.coords]
         if absent:
             raise InputError(
@@ -84,14 +93,26 @@ class Responses:
                 "hemisphere, noise_ceiling, and roi_NAME (true or false)."
             )
         n_units = data.sizes["unit"]
-        for name, value in (("subject", ""), ("session", ""), ("hemisphere", "")):
-            if name not in data.coords:
-                filled = np.array([value] * n_units, dtype=object)
-                data = data.assign_coords({name: ("unit", filled)})
-        if "noise_ceiling" not in data.coords:
-            data = data.assign_coords(noise_ceiling=("unit", np.full(n_units, np.nan)))
-        _check_ceilings(data.coords["noise_ceiling"].values, data.coords["unit_id"].values)
-        self.data = data
+        owner = _owner(data)
+        dtype = counted_dtype(data.dtype, owner)
+        if data.dtype != dtype:
+            data = data.copy(data=converted(data.variable, dtype))
+        given = plain(_along(data, "stimulus_id", "stimulus", owner))
+        ids = [clean_name(i) for i in given]
+        advice = "Average the rows of a stimulus, or put them into the dim `repeat`."
+        check_names(ids, "stimulus id", owner, lambda i: f"row {i + 1}", given, advice)
+        columns = {n: _along(data, n, "unit", owner) for n in map(str, data.coords) if is_label(n)}
+        labels = read_labels(columns, owner, lambda i: f"unit {i + 1} of {n_units}")
+        blank = [""] * n_units
+        coords: dict[str, tuple[str, np.ndarray]] = {"stimulus_id": ("stimulus", _objects(ids))}
+        for name in NAMES:
+            coords[name] = ("unit", _objects(labels.names.get(name, blank)))
+        ceiling = labels.noise_ceiling
+        ceiling = np.full(n_units, np.nan) if ceiling is None else ceiling
+        _check_ceilings(ceiling, coords["unit_id"][1])
+        coords["noise_ceiling"] = ("unit", ceiling)
+        coords |= {f"roi_{roi}": ("unit", mask) for roi, mask in labels.rois.items()}
+        self.data = data.drop_vars([n for n in columns if n not in coords]).assign_coords(coords)
 
     @classmethod
     def build(
@@ -124,61 +145,48 @@ class Responses:
         Raises:
             InputError: shapes or ids that do not fit, each with what was expected and found.
         """
+        owner = f"responses of subject {subject}"
         if values.ndim not in (2, 3):
-            raise InputError(
-                f"responses of subject {subject}: expected 2 or 3 dims, found shape {values.shape}."
-            )
-        if values.dtype.kind not in "fiu":
-            raise InputError(
-                f"responses of subject {subject}: expected numbers, found dtype {values.dtype}."
-            )
+            raise InputError(f"{owner}: expected 2 or 3 dims, found shape {values.shape}.")
         if len(stimulus_ids) != values.shape[0]:
             raise InputError(
-                f"responses of subject {subject}: {values.shape[0]} rows for {len(stimulus_ids)} "
-                "stimulus ids. Each row needs the id of its image."
-            )
-        if len(set(stimulus_ids)) < len(stimulus_ids):
-            twice = [i for i, n in Counter(stimulus_ids).items() if n > 1]
-            raise InputError(
-                f"responses of subject {subject}: {len(twice)} stimulus ids have more than one "
-                f"row: {', '.join(map(str, twice[:5]))}. Average the rows of a stimulus, or put "
-                "them into the dim `repeat`."
+                f"{owner}: {values.shape[0]} rows for {len(stimulus_ids)} stimulus ids. Each row "
+                "needs the id of its image."
             )
         n_units = values.shape[-1]
         if unit_ids is None:
-            unit_ids = [f"u{i:05d}" for i in range(n_units)]
+            unit_ids = unit_names(n_units)
         if len(unit_ids) != n_units or len(set(unit_ids)) < n_units:
             raise InputError(
-                f"responses of subject {subject}: {n_units} units need as many unique unit ids, "
-                f"found {len(unit_ids)} ({len(set(unit_ids))} unique)."
+                f"{owner}: {n_units} units need as many unique unit ids, found {len(unit_ids)} "
+                f"({len(set(unit_ids))} unique)."
             )
         ceiling = np.full(n_units, np.nan) if noise_ceiling is None else np.asarray(noise_ceiling)
         sides = [hemisphere] * n_units if isinstance(hemisphere, str) else list(hemisphere)
-        masks = {name.strip(): np.asarray(mask, dtype=bool) for name, mask in (rois or {}).items()}
+        masks = {f"roi_{name}": np.asarray(mask) for name, mask in (rois or {}).items()}
         shapes = {
             "noise ceilings": ceiling.shape,
             "hemispheres": (len(sides),),
-            **{f"labels of ROI {name}": mask.shape for name, mask in masks.items()},
+            **{f"labels of ROI {clean_name(n[4:])}": mask.shape for n, mask in masks.items()},
         }
         for what, shape in shapes.items():
             if shape != (n_units,):
                 raise InputError(
-                    f"responses of subject {subject}: {what} have shape {shape}, "
-                    f"expected one a unit, ({n_units},)."
+                    f"{owner}: {what} have shape {shape}, expected one a unit, ({n_units},)."
                 )
         coords: dict[str, Any] = {
-            "stimulus_id": ("stimulus", np.array(stimulus_ids, dtype=object)),
-            "unit_id": ("unit", np.array(unit_ids, dtype=object)),
-            "subject": ("unit", np.array([subject] * n_units, dtype=object)),
-            "session": ("unit", np.array([session] * n_units, dtype=object)),
-            "hemisphere": ("unit", np.array(sides, dtype=object)),
-            "noise_ceiling": ("unit", ceiling.astype(np.float64)),
+            "stimulus_id": ("stimulus", _objects(stimulus_ids)),
+            "unit_id": ("unit", _objects(unit_ids)),
+            "subject": ("unit", _objects([subject] * n_units)),
+            "session": ("unit", _objects([session] * n_units)),
+            "hemisphere": ("unit", _objects(sides)),
+            "noise_ceiling": ("unit", ceiling),
+            **{name: ("unit", mask) for name, mask in masks.items()},
         }
-        for name, mask in masks.items():
-            coords[f"roi_{name}"] = ("unit", mask)
         dims = ("stimulus", "unit") if values.ndim == 2 else ("stimulus", "repeat", "unit")
         facts = {"simulated": int(simulated), **(attrs or {})}
-        return cls(xr.DataArray(values, dims=dims, coords=coords, attrs=facts, name="response"))
+        numbers = as_counted(values, owner)
+        return cls(xr.DataArray(numbers, dims=dims, coords=coords, attrs=facts, name="response"))
 
     @property
     def stimulus_ids(self) -> list[str]:
@@ -218,15 +226,16 @@ class Responses:
     def mean(self) -> np.ndarray:
         """Return responses averaged over repeats, shape (n_stimuli, n_units).
 
-        NaN trials are left out; a stimulus without any trial is NaN.
+        NaN trials are left out; a stimulus without any trial is NaN. Sums are float64, and trials
+        are taken from disk block by block. Without repeats the responses as they are (a memory
+        map of float32 or float64 stays one).
         """
-        values = self.data.values
-        if values.ndim == 2:
-            return values
-        seen = ~np.isnan(values)
-        count = seen.sum(axis=1)
-        total = np.where(seen, values, 0.0).sum(axis=1)
-        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        if self.data.ndim == 2:
+            return np.asarray(self.data.values)
+        out = np.empty((self.data.sizes["stimulus"], self.data.sizes["unit"]))
+        for rows in blocks(self.data):
+            out[rows] = _mean_of_trials(self.data[rows].values)
+        return out
 
     def targets(
         self, rois: Sequence[str] | None = None, hemispheres: Sequence[str] | None = None
@@ -241,6 +250,8 @@ class Responses:
             InputError: a name that does not exist here, nearest names offered.
         """
         known = self.rois or ["all"]
+        rois = None if rois is None else [clean_name(roi) for roi in rois]
+        hemispheres = None if hemispheres is None else [clean_hemisphere(h) for h in hemispheres]
         for roi in rois or ():
             if roi not in known:
                 raise unknown_name("ROI", roi, known, f"Subject {self.subject}.")
@@ -261,3 +272,60 @@ class Responses:
                 if units.size:
                     out.append(Target(self.subject, side, roi, units))
         return out
+
+
+def check_dims(data: xr.DataArray, owner: str = "responses") -> None:
+    """Refuse an array with other dims than those of responses."""
+    if data.dims not in (("stimulus", "unit"), ("stimulus", "repeat", "unit")):
+        raise InputError(
+            f"{owner}: expected dims (stimulus, unit) or (stimulus, repeat, unit), found "
+            f"{data.dims}."
+        )
+
+
+def unit_names(n_units: int) -> list[str]:
+    """Names of units that have none."""
+    return [f"u{i:05d}" for i in range(n_units)]
+
+
+def blocks(data: xr.DataArray) -> Iterator[slice]:
+    """Yield slices over the stimuli of about `BLOCK_BYTES` as float64."""
+    row = 8 * max(1, data.size // max(1, data.shape[0]))
+    step = max(1, BLOCK_BYTES // row)
+    for start in range(0, data.shape[0], step):
+        yield slice(start, start + step)
+
+
+def is_label(name: str) -> bool:
+    """Whether a coordinate is a label of units."""
+    return label_name(name) is not None
+
+
+def _mean_of_trials(trials: np.ndarray) -> np.ndarray:
+    """Average (n_stimuli, n_repeats, n_units) over the trials that there are, float64."""
+    trials = np.ascontiguousarray(trials, dtype=np.float64)  # any order in memory: one sum
+    seen = ~np.isnan(trials)
+    count = seen.sum(axis=1)
+    total = np.where(seen, trials, 0.0).sum(axis=1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _owner(data: xr.DataArray) -> str:
+    names = data.coords["subject"].values.ravel() if "subject" in data.coords else []
+    return f"responses of subject {clean_name(names[0])}" if len(names) else "responses"
+
+
+def _along(data: xr.DataArray, name: str, dim: str, owner: str) -> np.ndarray:
+    """Return a coordinate's values along a dimension; one value stands for all."""
+    label = data.coords[name]
+    if label.ndim == 0:
+        return np.full(data.sizes[dim], label.values[()], dtype=label.dtype)
+    if label.dims != (dim,):
+        raise InputError(f"{owner}: {name} lies on {label.dims}, expected on ({dim},).")
+    return np.asarray(label.values)
+
+
+def _objects(names: Sequence[Any]) -> np.ndarray:
+    out = np.empty(len(names), dtype=object)
+    out[:] = names
+    return out

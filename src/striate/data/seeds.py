@@ -12,6 +12,7 @@ from PIL import Image
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_image
+from striate.core.names import clean_name
 from striate.data.images import decode_image
 from striate.data.photometry import LUMA
 from striate.data.stimuli import image_files
@@ -79,6 +80,7 @@ def find_seeds(
     """
     files, notes = packaged() if folder is None else (_in_folder(folder), [])
     if families is not None:
+        families = [clean_name(name) for name in families]
         for name in families:
             if name not in files:
                 raise unknown_name("texture family", name, files)
@@ -135,12 +137,13 @@ def packaged() -> tuple[dict[str, tuple[str, Path]], list[str]]:
 def _in_folder(folder: str | Path) -> dict[str, tuple[str, Path]]:
     found: dict[str, tuple[str, Path]] = {}
     for path in image_files(folder):
-        if path.stem in found:
+        name = clean_name(path.stem)
+        if name in found:
             raise InputError(
-                f"seed textures {found[path.stem][1]} and {path} give two families of the name "
-                f"{path.stem!r}. Rename one of them."
+                f"seed textures {found[name][1]} and {path} give two families of the name "
+                f"{name!r}. Rename one of them."
             )
-        found[path.stem] = (path.name, path)
+        found[name] = (path.name, path)
     return found
 
 

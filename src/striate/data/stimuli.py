@@ -17,6 +17,7 @@ import numpy as np
 from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_image, hash_json
+from striate.core.names import clean_name
 from striate.data.images import SUFFIXES, decode_image, probe_image, resize_image
 from striate.data.lookalikes import SIDE, thumbnail
 
@@ -51,7 +52,7 @@ class StimulusSet:
         sources: Sequence[Source],
         groups: Sequence[str] | None = None,
     ) -> None:
-        self.ids: tuple[str, ...] = tuple(str(i) for i in ids)
+        self.ids: tuple[str, ...] = tuple(map(clean_name, ids))
         self.sources: tuple[Source, ...] = tuple(sources)
         self.groups: tuple[str, ...] = (
             ("",) * len(self.ids) if groups is None else tuple(str(g) for g in groups)
@@ -159,7 +160,7 @@ class StimulusSet:
     def indices(self, ids: Iterable[str]) -> np.ndarray:
         """Return the position of each id, in the order given."""
         place: Mapping[str, int] = {s: i for i, s in enumerate(self.ids)}
-        ids = [str(i) for i in ids]
+        ids = [clean_name(i) for i in ids]
         missing = [i for i in ids if i not in place]
         if missing:
             raise unknown_name("stimulus", missing[0], self.ids, f"{len(missing)} are missing.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 
 from striate.data.ceilings import ceiling_after_averaging, noise_ceiling
 from striate.data.dataset import Dataset, Recording
@@ -18,10 +19,12 @@ def tidy(dataset: Dataset) -> tuple[Dataset, list[str]]:
     intervals too narrow, and be negatives of themselves in contrastive tuning.
 
     Returns:
-        The data set, and a line for each subject that was changed.
+        The data set, and a line for each subject that was changed, after what its reader had to
+        say (`Responses.data.attrs["notes"]`).
     """
     recordings, notes = {}, []
     for subject, recording in dataset.items():
+        notes += [f"{subject}: {n}" for n in recording.responses.data.attrs.get("notes", ())]
         recordings[subject], found = _tidy(recording)
         notes += [f"{subject}: {text}" for text in found]
     return replace(dataset, recordings=recordings), notes
@@ -52,11 +55,11 @@ def _tidy(recording: Recording) -> tuple[Recording, list[str]]:
 
 def _silent(responses: Responses) -> np.ndarray:
     """Stimuli, boolean (N,), where every unit is NaN; only likely rows are read whole."""
-    values = responses.data.values
-    silent = np.isnan(values[..., 0])
+    data = responses.data
+    silent = np.isnan(data[..., 0].values)
     silent = silent.all(axis=1) if silent.ndim == 2 else silent
     for row in np.flatnonzero(silent):
-        silent[row] = np.isnan(values[row]).all()
+        silent[row] = np.isnan(data[int(row)].values).all()
     return np.asarray(silent)
 
 
@@ -72,26 +75,33 @@ def _join(recording: Recording, groups: list[list[int]]) -> Recording:
     """Average the copies of each image; where there are trials they are put side by side."""
     data = recording.responses.data
     firsts = np.array([rows[0] for rows in groups])
-    values = data.values
-    if values.ndim == 2:
-        joined = np.array(values[firsts])
+    first = data.isel(stimulus=firsts).values
+    # What else there is of each image, read at once: single rows of a file on disk take long.
+    others = data.isel(stimulus=[row for rows in groups for row in rows[1:]]).values
+    ends = np.cumsum([len(rows) - 1 for rows in groups])
+    if data.ndim == 2:
+        joined = np.array(first)
         for i, rows in enumerate(groups):
             if len(rows) > 1:
-                known = ~np.isnan(values[rows])
-                total = np.where(known, values[rows], 0).sum(axis=0)
+                more = others[ends[i] - len(rows) + 1 : ends[i]]
+                copies = np.concatenate([first[i : i + 1], more], dtype=np.float64)
+                known = ~np.isnan(copies)
+                total = np.where(known, copies, 0).sum(axis=0)
                 joined[i] = np.divide(
                     total, known.sum(axis=0), out=np.full(total.shape, np.nan),
                     where=known.any(axis=0),
                 )  # fmt: skip
         out = data.isel(stimulus=firsts).copy(data=joined)
     else:
-        most, repeats = max(map(len, groups)), values.shape[1]
-        joined = np.full((len(groups), most * repeats, values.shape[2]), np.nan, values.dtype)
+        most, (_, repeats, n_units) = max(map(len, groups)), data.shape
+        joined = np.full((len(groups), most * repeats, n_units), np.nan, data.dtype)
+        joined[:, :repeats] = first
         for i, rows in enumerate(groups):
-            joined[i, : len(rows) * repeats] = values[rows].reshape(-1, values.shape[2])
+            more = others[ends[i] - len(rows) + 1 : ends[i]]
+            joined[i, repeats : len(rows) * repeats] = more.reshape(-1, n_units)
         out = data.isel(stimulus=firsts, repeat=[0] * (most * repeats)).copy(data=joined)
     given = data.coords["noise_ceiling"].values
-    ceiling = ceiling_after_averaging(given, _noise_left(groups, values))
+    ceiling = ceiling_after_averaging(given, _noise_left(groups, data))
     if joined.ndim == 3:  # of units without repeats the given ones
         found = noise_ceiling(joined)
         ceiling = np.where(np.isnan(found), ceiling, found)
@@ -99,11 +109,11 @@ def _join(recording: Recording, groups: list[list[int]]) -> Recording:
     return Recording(recording.subject, recording.stimuli.subset(firsts), Responses(out))
 
 
-def _noise_left(groups: list[list[int]], values: np.ndarray) -> np.ndarray:
+def _noise_left(groups: list[list[int]], data: xr.DataArray) -> np.ndarray:
     """Mean over images of 1 / number of rows with a response, (n_units,)."""
-    total, images = np.zeros(values.shape[-1]), np.zeros(values.shape[-1])
+    total, images = np.zeros(data.sizes["unit"]), np.zeros(data.sizes["unit"])
     for rows in groups:
-        known = ~np.isnan(values[rows])
+        known = ~np.isnan(data.isel(stimulus=rows).values)
         count = (known.any(axis=1) if known.ndim == 3 else known).sum(axis=0)
         total += np.divide(1.0, count, out=np.zeros(len(total)), where=count > 0)
         images += count > 0

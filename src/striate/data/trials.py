@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pandas as pd
 from striate.core.errors import InputError, unknown_name
 from striate.data.conditions import condition_label
 from striate.data.images import SUFFIXES
+from striate.data.tables import Table, read_table
 
 CATEGORIES = (
     "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",
@@ -102,17 +101,18 @@ def _tables(path: Path) -> list[tuple[Path, str]]:
 
 
 def _read(file: Path, experiment: str, categories: Sequence[str]) -> pd.DataFrame:
-    table = _columns(_load(file), file)
+    table = read_table(file, only=lambda name: _tidy_name(name) in COLUMNS)
+    columns = _columns(table)
     if not len(table):
         raise InputError(f"{file} holds no trials, only a header. Copy it again, or remove it.")
-    out = pd.DataFrame({c: _text(table[c]).str.strip() for c in NEEDED})
+    out = pd.DataFrame({c: table.texts(columns[c]) for c in NEEDED})
     for column in NEEDED:
-        empty = table[column].isna() | out[column].eq("")
-        _refuse(empty, file, column, "is empty")
+        _refuse(out[column].eq(""), table, column, "is empty")
     for column, default in (("experiment", experiment), ("session", ""), ("trial", "")):
-        out[column] = _text(table[column]) if column in table else default
-    out["rt"] = _seconds(table, file)
-    out["place"] = [f"{file}, row {i + 2}" for i in range(len(out))]
+        texts = table.texts(columns[column]) if column in columns else [""] * len(table)
+        out[column] = [text or default for text in texts]
+    out["rt"] = _seconds(table, columns)
+    out["place"] = [f"{file}, {table.place(i)}" for i in range(len(out))]
     labels = {c: condition_label(c) for c in out["condition"].unique()}
     out["condition"] = out["condition"].map(labels)
     for column, more in (("category", ()), ("response", (NO_ANSWER,))):
@@ -124,73 +124,61 @@ def _read(file: Path, experiment: str, categories: Sequence[str]) -> pd.DataFram
                 "category",
                 out[column].iloc[row],
                 [*categories, *more],
-                f"({file}, row {row + 2}, column {column}.)",
+                f"({file}, {table.place(row)}, column {column}.)",
             )
-    out["image"] = _images(out, file)
+    out["image"] = _images(out, table)
     return out[[*COLUMNS, "place"]]
 
 
-def _text(values: pd.Series) -> pd.Series:
-    return values if isinstance(values.dtype, pd.StringDtype) else values.map(str)
+def _tidy_name(name: str) -> str:
+    """The tidy name of a column."""
+    name = name.lower()
+    return ALIASES.get(name, name)
 
 
-def _load(file: Path) -> pd.DataFrame:
-    try:
-        if file.name.lower().endswith(".parquet"):
-            return pd.read_parquet(file)
-        # as text: what pandas makes of conditions (0.90, true) differs from file to file
-        return pd.read_csv(file, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{file} is empty. Copy or download it again.") from error
-    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{file} cannot be read as a table ({error}). Copy or download it again."
-        ) from error
-
-
-def _columns(table: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Give columns their tidy names."""
-    names = [str(c).strip().lower() for c in table.columns]
-    names = [ALIASES.get(n, n) for n in names]
+def _columns(table: Table) -> dict[str, str]:
+    """Return the table's name of each tidy column that it has."""
+    names = [_tidy_name(c) for c in table.columns]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise InputError(f"{file}: column {twice[0]} is there twice (other spellings count).")
+        raise InputError(f"{table.file}: column {twice[0]} is there twice (other spellings count).")
     missing = [c for c in NEEDED if c not in names]
     if missing:
         other = {v: k for k, v in ALIASES.items()}
         called = f" (or {other[missing[0]]})" if missing[0] in other else ""
         raise InputError(
-            f"{file}: column {missing[0]}{called} is missing; found "
-            f"{', '.join(map(str, table.columns)) or 'no columns'}."
+            f"{table.file}: column {missing[0]}{called} is missing; found "
+            f"{', '.join(table.header) or 'no columns'}."
         )
-    return table.set_axis(names, axis=1)
+    return dict(zip(names, table.columns, strict=True))
 
 
-def _seconds(table: pd.DataFrame, file: Path) -> pd.Series:
-    if "rt" not in table:
-        return pd.Series(np.nan, index=table.index)
-    text = _text(table["rt"]).str.strip().str.lower()
+def _seconds(table: Table, columns: Mapping[str, str]) -> pd.Series:
+    if "rt" not in columns:
+        return pd.Series(np.nan, index=range(len(table)))
+    text = pd.Series(table.texts(columns["rt"])).str.lower()
     numbers = pd.to_numeric(text, errors="coerce")
-    _refuse(numbers.isna() & ~text.isin(["", "na", "nan", "none"]), file, "rt", "is no number")
+    wrong = numbers.isna() & ~text.isin(["", "na", "nan", "none"])
+    _refuse(wrong, table, "rt", "is no number")
     return numbers
 
 
-def _images(out: pd.DataFrame, file: Path) -> pd.Series:
+def _images(out: pd.DataFrame, table: Table) -> pd.Series:
     """Names of images without number of trial, session and suffix, which observers do not share."""
-    stems = out["image"].str.replace(_SUFFIX, "", regex=True)
+    stems = out["image"].str.replace(_SUFFIX, "", regex=True).str.strip()
     parts = stems.str.extract(_NAME)
     for column in ("condition", "category"):
         labels = {c: condition_label(c).lower() for c in parts[column].dropna().unique()}
         wanted = out[column].str.lower()
         other = parts[column].notna() & parts[column].map(labels).ne(wanted)
-        _refuse(other, file, column, "is not what the name of the image says")
+        _refuse(other, table, column, "is not what the name of the image says")
     return parts["image"].fillna(stems)
 
 
-def _refuse(bad: pd.Series, file: Path, column: str, what: str) -> None:
+def _refuse(bad: pd.Series, table: Table, column: str, what: str) -> None:
     if bad.any():
-        rows = np.flatnonzero(bad.to_numpy()) + 2
+        rows = np.flatnonzero(bad.to_numpy())
         raise InputError(
-            f"{file}, row {rows[0]}: column {column} {what} ({len(rows)} such rows). Correct or "
-            "remove them; the header is row 1."
+            f"{table.file}, {table.place(rows[0])}: column {column} {what} ({len(rows)} such "
+            "rows). Correct or remove them."
         )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
+from striate.data.tables import read_table
 
 COLUMNS = ("property", "low", "high", "count")
 
@@ -189,17 +189,13 @@ _Raw = dict[str, tuple[np.ndarray, np.ndarray, str]]
 
 
 def _from_csv(path: Path) -> _Raw:
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist.") from error
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"{path} is no CSV file that can be read: {error}.") from error
+    found = read_table(path, text=("property", "source"), only={*COLUMNS, "source"}.__contains__)
+    table = found.frame
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise InputError(
             f"{path} has no column {missing[0]!r}; expected {', '.join(COLUMNS)}, found "
-            f"{', '.join(map(str, table.columns))}."
+            f"{', '.join(found.header)}."
         )
     out: _Raw = {}
     for name, own in table.groupby("property", sort=False):

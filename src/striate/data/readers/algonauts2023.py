@@ -19,7 +19,9 @@ import numpy as np
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
+from striate.core.names import clean_hemisphere, clean_name
 from striate.data.dataset import Dataset, Recording
+from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy, load_plain_dict
 from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
@@ -80,10 +82,10 @@ def read_algonauts2023(
     for name in names:
         if name not in folders:
             raise unknown_name("subject", name, folders)
-    for side in hemispheres or ():
+    sides = tuple(dict.fromkeys(map(clean_hemisphere, hemispheres or HEMISPHERES)))
+    for side in sides:
         if side not in HEMISPHERES:
             raise unknown_name("hemisphere", side, HEMISPHERES)
-    sides = tuple(hemispheres or HEMISPHERES)
     recordings = {name: _subject(folders[name], name, sides, rois) for name in names}
     return Dataset("algonauts2023", recordings, {"source": SOURCE})
 
@@ -103,7 +105,10 @@ def _subject(
             )
         mask = roi_masks(folder, side, fmri.shape[1])
         kept = _kept(mask, rois, subject, fmri.shape[1])
-        blocks.append(fmri if kept is None else np.asarray(fmri[:, kept]))
+        numbers = fmri if kept is None else np.asarray(fmri[:, kept])
+        if len(sides) > 1:  # joined below: each in a type that holds its numbers
+            numbers = numbers.astype(counted_dtype(fmri.dtype, str(fmri_path(folder, side))))
+        blocks.append(numbers)
         where = np.arange(fmri.shape[1]) if kept is None else kept
         masks.append({name: inside[where] for name, inside in mask.items()})
         ids += [f"{side}-{v:05d}" for v in where]
@@ -185,11 +190,21 @@ def roi_masks(
                 "belongs to another subject or hemisphere."
             )
         mapping_file = folder / "roi_masks" / f"mapping_{kind}.npy"
-        for label, name in load_plain_dict(mapping_file).items():
+        if labels.dtype.kind not in "biuf":
+            raise InputError(f"{file}: expected numbers of labels, found dtype {labels.dtype}.")
+        for label, given in load_plain_dict(mapping_file).items():
             if not isinstance(label, int | np.integer):
                 raise InputError(f"{mapping_file}: label {label!r} is no whole number.")
-            if label != 0:  # 0 is 'Unknown'
-                out[str(name).strip()] = np.asarray(labels) == label
+            if label == 0:  # 'Unknown'
+                continue
+            name = clean_name(given)
+            if not name or name in out:
+                raise InputError(
+                    f"{mapping_file}: label {label} is called {given!r}, "
+                    f"{'as another label is' if name else 'which is no name'} (blanks and Unicode "
+                    "forms do not count). Give each ROI its own name."
+                )
+            out[name] = np.asarray(labels) == label
     return out
 
 
@@ -199,10 +214,10 @@ def _kept(
     if not rois:
         return None
     inside = np.zeros(n, dtype=bool)
-    for roi in rois:
-        if roi.strip() not in masks:
+    for roi in map(clean_name, rois):
+        if roi not in masks:
             raise unknown_name("ROI", roi, masks, f"Subject {subject}.")
-        inside |= masks[roi.strip()]
+        inside |= masks[roi]
     return np.flatnonzero(inside)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from striate.core.errors import InputError, unknown_name
 from striate.data.ceilings import noise_ceiling
 from striate.data.dataset import Dataset, Recording
+from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy
 from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
@@ -71,6 +72,7 @@ def _session(path: Path, session: str, repeats: bool) -> Recording:
                 f"{raw}: expected {values.T.shape} neurons x images, and repeats, found "
                 f"{trials.shape}."
             )
+        counted_dtype(trials.dtype, str(raw))
         trials = trials.transpose(1, 2, 0)
         ceiling = noise_ceiling(trials)
         if repeats:

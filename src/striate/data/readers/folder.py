@@ -5,7 +5,8 @@
     DATA/responses.npy               (stimuli, units) or (stimuli, repeats, units), with
     DATA/stimulus_ids.txt            one id a line, the order of the rows of the `.npy`
     DATA/responses.nc                a DataArray as `Responses` describes it
-    DATA/units.csv                   optional: unit_id, hemisphere, noise_ceiling, roi_NAME (0/1)
+    DATA/units.csv                   optional: unit_id, hemisphere, session, noise_ceiling and
+                                     roi_NAME (0/1); where it is there, it says what the units are
 
 Several subjects: `DATA/SUBJECT/responses.*` (and `units.csv`, `stimulus_ids.txt`) each, with the
 images in `DATA/SUBJECT/images`, or shared in `DATA/images`.
@@ -13,25 +14,39 @@ images in `DATA/SUBJECT/images`, or shared in `DATA/images`.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from striate.core.errors import InputError, unknown_name
+from striate.core.names import check_names, clean_name
 from striate.data.ceilings import noise_ceiling
 from striate.data.dataset import Dataset, Recording
+from striate.data.labels import (
+    Place,
+    UnitLabels,
+    describe_unknown,
+    label_name,
+    plain,
+    read_labels,
+    refuse_descriptive,
+)
+from striate.data.numbers import as_counted
 from striate.data.readers.arrays import load_npy
-from striate.data.responses import Responses
+from striate.data.responses import Responses, check_dims, is_label, unit_names
 from striate.data.stimuli import StimulusSet
+from striate.data.tables import read_lines, read_table
 
 SUFFIXES = (".npy", ".csv", ".parquet", ".nc")
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""How a file of UTF-16 begins, such as Excel's "Unicode text"."""
+COPIES = "Average the rows of a stimulus, or put them into the dim `repeat` (.npy, .nc)."
+BLOCK_BYTES = 2**28
+"""Memory for the trials whose ceiling is computed at once."""
+Opened = tuple[xr.DataArray, list[str], Place]
+"""An array with the labels that its file has, what else the file has that is not used, and what
+says where a unit stands in it."""
 
 
 def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset:
@@ -44,15 +59,18 @@ def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset
     Raises:
         InputError: nothing to read, more than one response file, ids that do not pair.
     """
-    found = {p.name: p for p in sorted(path.iterdir()) if p.is_dir() and response_files(p)}
+    folders = [p for p in sorted(path.iterdir()) if p.is_dir() and response_files(p)]
     if response_files(path):
-        found = {path.resolve().name: path}
+        folders = [path]
+    given = [p.resolve().name if p == path else p.name for p in folders]
+    found = dict(zip(map(clean_name, given), folders, strict=True))
+    check_names([*map(clean_name, given)], "subject", str(path), lambda i: given[i], given)
     if not found:
         raise InputError(
             f"{path} has no responses ({', '.join('responses' + s for s in SUFFIXES)}), neither "
             "itself nor in a folder below it."
         )
-    names = [str(s) for s in subjects or found]
+    names = [clean_name(s) for s in subjects or found]
     for name in names:
         if name not in found:
             raise unknown_name("subject", name, found)
@@ -79,161 +97,178 @@ def _recording(folder: Path, subject: str, root: Path) -> Recording:
 
 
 def read_responses(file: Path, subject: str) -> Responses:
-    """Read one file of responses, with what lies beside it; see `read_folder` for errors."""
-    if file.suffix == ".nc":
-        return _from_netcdf(file, subject)
-    if file.suffix == ".npy":
-        values, ids, units = load_npy(file), _row_ids(file), None
-        if len(ids) != values.shape[0]:
-            raise InputError(
-                f"{file} has {values.shape[0]} rows, {file.with_name('stimulus_ids.txt')} has "
-                f"{len(ids)} ids. Each row needs the id of its image, in order."
-            )
-    else:
-        values, ids, units = _from_table(file)
-    facts = _units(file.parent / "units.csv", values.shape[-1], units)
-    if values.ndim == 3 and "noise_ceiling" not in facts:
-        facts["noise_ceiling"] = noise_ceiling(values)
-    return Responses.build(values, ids, subject=subject, **facts)
+    """Read one file of responses, with what lies beside it; see `read_folder` for errors.
+
+    Whatever the format, the same data give the same `Responses`, or are refused. What was read and
+    is not used is said in `data.attrs["notes"]`.
+    """
+    openers = {".npy": _open_npy, ".nc": _open_netcdf}
+    data, notes, places = openers.get(file.suffix, _open_table)(file, subject)
+    units = file.with_name("units.csv")
+    ceilings_given = False
+    if units.is_file():
+        data, more, ceilings_given = _label(data, units)
+        notes += more
+    notes += _other_subjects(data, file, subject)
+    coords = {"subject": ("unit", np.full(data.sizes["unit"], subject, object))}
+    if "unit_id" not in data.coords:
+        coords["unit_id"] = ("unit", np.array(unit_names(data.sizes["unit"]), object))
+    try:
+        responses = Responses(data.assign_coords(coords).rename("response"))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    if not units.is_file():
+        refuse_descriptive(responses.data, str(file), places)
+    if data.ndim == 3 and not ceilings_given and np.isnan(responses.noise_ceiling).all():
+        ceiling = ("unit", noise_ceiling(responses.data))
+        responses = Responses(responses.data.assign_coords(noise_ceiling=ceiling))
+    responses.data.attrs = {"simulated": 0, **responses.data.attrs}
+    if notes:
+        responses.data.attrs["notes"] = notes
+    return responses
 
 
-def _row_ids(file: Path) -> list[str]:
+def _other_subjects(data: xr.DataArray, file: Path, subject: str) -> list[str]:
+    """Say where a file names several subjects; all are one here, by the name of the folder."""
+    if "subject" not in data.coords:
+        return []
+    names = sorted({clean_name(s) for s in plain(data.coords["subject"].values.ravel())} - {""})
+    if len(names) < 2:
+        return []
+    return [f"{file.name} names the subjects {_some(names)}; all are {subject} here."]
+
+
+def _open_npy(file: Path, subject: str) -> Opened:
+    values = load_npy(file)
+    if values.ndim not in (2, 3):
+        raise InputError(
+            f"{file}: expected (stimuli, units) or (stimuli, repeats, units), found shape "
+            f"{values.shape}."
+        )
+    ids = _row_ids(file, subject)
+    if len(ids) != values.shape[0]:
+        raise InputError(
+            f"{file} has {values.shape[0]} rows, {file.with_name('stimulus_ids.txt')} has "
+            f"{len(ids)} ids. Each row needs the id of its image, in order."
+        )
+    data = _labelled(as_counted(values, str(file)), ids, None)
+    return data, [], lambda i: f"unit {i + 1}"
+
+
+def _open_table(file: Path, subject: str) -> Opened:
+    table = read_table(file, text=["stimulus_id"])
+    ids = table.ids("stimulus_id", f"{file}, subject {subject}", COPIES)
+    units = [c for c in table.columns if c != "stimulus_id"]
+    data = _labelled(table.numbers(units, "a unit's responses"), ids, units)
+    return data, [], lambda i: f"column {table.columns.index(units[i]) + 1}"
+
+
+def _labelled(values: Any, ids: list[str], units: list[str] | None) -> xr.DataArray:
+    """Put names on an array; `unit_id` only where units have names."""
+    dims = ("stimulus", "unit") if values.ndim == 2 else ("stimulus", "repeat", "unit")
+    coords: dict[str, Any] = {"stimulus_id": ("stimulus", np.array(ids, dtype=object))}
+    if units is not None:
+        coords["unit_id"] = ("unit", np.array(units, dtype=object))
+    return xr.DataArray(values, dims=dims, coords=coords)
+
+
+def _row_ids(file: Path, subject: str) -> list[str]:
     names = file.with_name("stimulus_ids.txt")
     if not names.is_file():
         raise InputError(
             f"{file} needs {names.name} beside it: one stimulus id a line, in the order of the "
             "rows. Pairing by sort order is how responses get mixed up."
         )
+    given = read_lines(names)
+    while given and not clean_name(given[-1]):
+        given.pop()  # empty lines at the end name nothing
+    ids = [clean_name(line) for line in given]
+    owner = f"{names}, subject {subject}"
+    check_names(ids, "stimulus id", owner, lambda i: f"line {i + 1}", given, COPIES)
+    return ids
+
+
+def _open_netcdf(file: Path, subject: str) -> Opened:
     try:
-        text = names.read_text(encoding="utf-8-sig")  # Excel and Notepad put a mark before it
-    except UnicodeDecodeError as error:
-        raise _not_utf8(names, error) from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _read_table(file: Path, text: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV or parquet table; the columns in `text` are not taken for numbers."""
-    if file.suffix == ".csv":
-        _check_separator(file)
-    try:
-        if file.suffix == ".csv":
-            return pd.read_csv(file, dtype=dict.fromkeys(text, str))
-        return pd.read_parquet(file)
-    except UnicodeDecodeError as error:
-        raise _not_utf8(file, error) from error
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise InputError(f"{file} cannot be read as a table: {error}") from error
-
-
-def _check_separator(file: Path) -> None:
-    """Refuse other separators than commas: with them goes the decimal comma, or does not."""
-    with file.open("rb") as f:
-        head = f.readline()
-    if b"," in head or head.startswith(UTF16):
-        return
-    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-        if mark.encode() in head:
-            decimal = ", decimal=','" if mark == ";" else ""
-            raise InputError(
-                f"{file} is separated by {name}, expected commas. Save it anew, for example with "
-                f"pandas: read_csv(file, sep={mark!r}{decimal}).to_csv(file, index=False)."
-            )
-
-
-def _not_utf8(file: Path, error: UnicodeDecodeError) -> InputError:
-    with file.open("rb") as f:
-        likely = "UTF-16" if f.read(2) in UTF16 else "Latin-1"
-    return InputError(
-        f"{file} is not UTF-8 text (byte {error.object[error.start]:#04x}); it looks like {likely}."
-        " Save it as UTF-8 (in Excel: CSV UTF-8)."
-    )
-
-
-def _from_table(file: Path) -> tuple[np.ndarray, list[str], list[str]]:
-    table = _read_table(file, text=["stimulus_id"])
-    if "stimulus_id" not in table.columns:
-        raise unknown_name(f"column of {file}", "stimulus_id", table.columns)
-    numbers = table.drop(columns="stimulus_id")
-    nameless = [str(c) for c in numbers.columns if str(c).startswith("Unnamed: ")]
-    if nameless:
-        raise InputError(
-            f"{file} has a column without a name (pandas calls it {nameless[0]!r}); often it is a "
-            "row number, not a unit. Give it a name or leave it out: to_csv(index=False)."
+        with file.open("rb") as stream:
+            engine: Any = "scipy" if stream.read(3) == b"CDF" else "h5netcdf"
+        # Latencies "in milliseconds" are numbers; xarray would make them durations.
+        whole = xr.open_dataset(
+            file, engine=engine, decode_times=False, decode_timedelta=False, cache=False
         )
-    words = [c for c in numbers.columns if not pd.api.types.is_numeric_dtype(numbers[c])]
-    if words:
-        raise InputError(f"{file}: column {words[0]!r} holds words, expected a unit's responses.")
-    return (
-        numbers.to_numpy(dtype=np.float64),
-        [str(s) for s in table["stimulus_id"]],
-        [str(c) for c in numbers.columns],
+    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise InputError(f"{file} cannot be read as netCDF: {error}") from error
+    # Coordinates with a blank in their name are stored as variables.
+    labels_of = [n for n in whole.data_vars if whole[n].ndim < 2]
+    whole = whole.set_coords(labels_of)
+    if len(whole.data_vars) != 1:
+        found = ", ".join(f"{n} {v.dims}" for n, v in whole.data_vars.items()) or "none"
+        raise InputError(
+            f"{file}: expected one array of dims (stimulus, unit) or (stimulus, repeat, unit), "
+            f"found {found}."
+        )
+    (data,) = whole.data_vars.values()
+    data.attrs = {**whole.attrs, **data.attrs}
+    spelt = {str(n): label_name(n) for n in data.coords}
+    for given, name in spelt.items():
+        if name is not None and name not in data.coords:
+            data = data.rename({given: name})
+    stored = f"{data.attrs.get('units', '')} {data.attrs.get('dtype', '')}"
+    if " since " in stored or "timedelta64" in stored:
+        raise InputError(f"{file}: expected numbers, found dates or durations ({stored.strip()}).")
+    check_dims(data, str(file))
+    other = [str(n) for n in data.coords if n != "stimulus_id" and not is_label(str(n))]
+    columns = {n: data.coords[n].values for n in other if data.coords[n].dims == ("unit",)}
+    labels = UnitLabels(
+        rois={str(n)[4:]: np.empty(0) for n in data.coords if str(n).startswith("roi_")},
+        unknown=tuple(n for n in columns if n != "unit"),
     )
+    notes = describe_unknown(labels, columns, file.name)
+    return data.drop_vars(other), notes, lambda i: f"unit {i + 1}"
 
 
-def _units(file: Path, n_units: int, names: list[str] | None) -> dict[str, Any]:
-    """Read the optional table of units into arguments of `Responses.build`."""
-    if not file.is_file():
-        return {"unit_ids": names} if names else {}
-    table = _read_table(file, text=["unit_id", "hemisphere"])
-    if "unit_id" not in table.columns or len(table) != n_units:
+def _label(data: xr.DataArray, file: Path) -> tuple[xr.DataArray, list[str], bool]:
+    """Put the labels of the table of units on responses; say whether it gives ceilings.
+
+    Where the units have names the table is matched by them, and it decides what is a unit.
+    """
+    table = read_table(file)
+    columns = {c: table.given(c) for c in table.columns}
+    labels = read_labels(columns, str(file), table.place)
+    ids, n_units = labels.names.get("unit_id"), data.sizes["unit"]
+    names = None
+    if "unit_id" in data.coords:
+        names = [clean_name(u) for u in plain(data.coords["unit_id"].values)]
+    if ids is None or (names is None and len(ids) != n_units):
         raise InputError(
             f"{file}: expected a column unit_id and {n_units} rows, found columns "
-            f"{list(table.columns)} and {len(table)} rows."
+            f"{table.columns} and {len(table)} rows."
         )
+    order: Any = slice(None)
     if names is not None:
-        if set(table["unit_id"]) != set(names):
-            raise InputError(f"{file}: its unit ids are not the columns of the responses.")
-        table = table.set_index("unit_id").loc[names].reset_index()
-    known = ("unit_id", "hemisphere", "noise_ceiling")
-    loose = [c for c in table.columns if c not in known and not c.startswith("roi_")]
-    binary = [c for c in loose if table[c].isin([0, 1]).all()]
-    if binary and not any(c.startswith("roi_") for c in table.columns):
-        raise InputError(
-            f"{file} has no roi_NAME column, but {binary[0]!r} holds 0 and 1. If it is a ROI, call "
-            f"it roi_{binary[0]}; if not, add roi_ columns, or leave it out."
-        )
-    facts: dict[str, Any] = {"unit_ids": [str(u) for u in table["unit_id"]]}
-    facts["rois"] = {
-        c.removeprefix("roi_").strip(): _membership(table[c], file)
-        for c in table.columns
-        if c.startswith("roi_")
+        missing = [n for n in names if n not in set(ids)]
+        extra = [i for i in ids if i not in set(names)]
+        if missing or extra:
+            raise InputError(
+                f"{file}: its unit ids are not the columns of the responses (expected {n_units} "
+                f"rows, found {len(table)}). Without a row: {_some(missing)}; not among the "
+                f"responses: {_some(extra)}. A column of the responses that is no unit has to go; "
+                "every unit needs its row."
+            )
+        place = {name: i for i, name in enumerate(ids)}
+        order = np.array([place[name] for name in names], dtype=np.int64)
+    coords: dict[str, Any] = {
+        name: ("unit", np.array(texts, dtype=object)[order])
+        for name, texts in labels.names.items()
+        if name != "subject"
     }
-    if "hemisphere" in table.columns:
-        facts["hemisphere"] = [str(h) for h in table["hemisphere"].fillna("")]
-    if "noise_ceiling" in table.columns:
-        facts["noise_ceiling"] = table["noise_ceiling"].to_numpy(dtype=np.float64)
-    return facts
+    coords |= {f"roi_{roi}": ("unit", mask[order]) for roi, mask in labels.rois.items()}
+    if labels.noise_ceiling is not None:
+        coords["noise_ceiling"] = ("unit", labels.noise_ceiling[order])
+    notes = describe_unknown(labels, columns, file.name)
+    return data.assign_coords(coords), notes, labels.noise_ceiling is not None
 
 
-def _membership(column: pd.Series, file: Path) -> np.ndarray:
-    """Return whether each unit is in a ROI; an empty cell says that it is not."""
-    filled = column.astype(object).where(column.notna(), 0)
-    if not filled.isin([0, 1]).all():
-        raise InputError(f"{file}: column {column.name!r} should hold 0 or 1, nothing else.")
-    return filled.to_numpy(dtype=bool)
-
-
-def _from_netcdf(file: Path, subject: str) -> Responses:
-    try:
-        data = xr.open_dataarray(file, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as netCDF: {error}") from error
-    for name in data.coords:
-        if str(name).startswith("roi_"):
-            data = data.assign_coords({name: data.coords[name].astype(bool)})
-    data = Responses(data).data
-    # One name a subject everywhere: the data set's, whatever the file calls it.
-    names = np.array([subject] * data.sizes["unit"], dtype=object)
-    data = data.assign_coords(subject=("unit", names))
-    units = [str(u) for u in data.coords["unit_id"].values]
-    facts = _units(file.parent / "units.csv", len(units), units)
-    for name, mask in facts.get("rois", {}).items():
-        data = data.assign_coords({f"roi_{name}": ("unit", mask)})
-    if "hemisphere" in facts:
-        data = data.assign_coords(hemisphere=("unit", np.array(facts["hemisphere"], dtype=object)))
-    ceiling = facts.get("noise_ceiling")
-    if ceiling is None and data.ndim == 3 and np.isnan(data.coords["noise_ceiling"].values).all():
-        ceiling = noise_ceiling(data.values)
-    if ceiling is not None:
-        data = data.assign_coords(noise_ceiling=("unit", ceiling))
-    return Responses(data)
+def _some(names: list[str]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > 5 else ""
+    return (", ".join(map(repr, names[:5])) or "none") + more

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from striate.core.errors import InputError, unknown_name
+from striate.core.names import clean_name
 from striate.data.ceilings import noise_ceiling
 from striate.data.dataset import Dataset, Recording
 from striate.data.readers.freeman_ziemba_files import (
@@ -34,6 +34,7 @@ from striate.data.readers.freeman_ziemba_files import (
 )
 from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
+from striate.data.tables import read_header, read_table
 
 SOURCE = (
     "Freeman, Ziemba, Heeger, Simoncelli & Movshon 2013, Nature Neuroscience 16; Ziemba, Freeman, "
@@ -86,6 +87,7 @@ def read_freeman_ziemba(
     source = _recordings(path, file)
     read = read_netcdf if source.suffix == ".nc" else read_mat
     assembly = read(source, window)
+    rois = None if rois is None else [clean_name(roi) for roi in rois]
     for roi in rois or ():
         if roi not in CELLS:
             raise unknown_name("ROI", roi, CELLS)
@@ -227,23 +229,29 @@ def _identify(
 
 def _table(path: Path) -> Mapping[str, tuple[Texture, str]]:
     """Stimuli by id, from tables as Brain-Score distributes them."""
-    out = {}
+    out: dict[str, tuple[Texture, str]] = {}
     for file in sorted(path.rglob("*.csv")):
         try:
-            rows = pd.read_csv(file)
-        except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+            header = {clean_name(name) for name in read_header(file)}
+        except InputError as error:
             raise InputError(
-                f"{file} is no table of stimuli that can be read: {error}. Copy it again, or take "
+                f"{file} is no table of stimuli that can be read: {error} Copy it again, or take "
                 "it out of the folder."
             ) from error
-        ids = next((c for c in ("stimulus_id", "image_id") if c in rows), None)
-        if ids is None or not {"texture_type", "texture_family", "sample"} <= set(rows):
-            continue
-        name = next((c for c in ("filename", "image_file_name") if c in rows), ids)
-        for row in rows.to_dict("records"):
-            kind = "noise" if str(row["texture_type"]) == "noise" else "texture"
-            texture = Texture(kind, int(row["texture_family"]), int(row["sample"]))
-            out[str(row[ids])] = (texture, str(row[name]))
+        ids = next((c for c in ("stimulus_id", "image_id") if c in header), None)
+        if ids is None or not {"texture_type", "texture_family", "sample"} <= header:
+            continue  # another table
+        name = next((c for c in ("filename", "image_file_name") if c in header), ids)
+        wanted = {ids, name, "texture_type", "texture_family", "sample"}
+        table = read_table(file, only=wanted.__contains__)
+        family, sample = (table.whole(c) for c in ("texture_family", "sample"))
+        kinds, files = table.texts("texture_type"), table.texts(name)
+        for i, key in enumerate(table.texts(ids)):
+            kind = "noise" if kinds[i] == "noise" else "texture"
+            row = (Texture(kind, family[i], sample[i]), files[i])
+            if not key or out.setdefault(key, row) != row:
+                what = f"stimulus {key!r} is another texture before" if key else f"no {ids}"
+                raise InputError(f"{file}, {table.place(i)}: {what}. Copy the table again.")
     return out
 
 

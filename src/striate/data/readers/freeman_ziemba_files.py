@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 
 from striate.core.errors import InputError
+from striate.core.names import clean_name
 
 FAMILIES = (327, 336, 393, 402, 13, 18, 23, 30, 38, 48, 52, 56, 60, 71, 99)
 TYPES = ("noise", "texture")
@@ -195,7 +196,10 @@ def read_netcdf(file: Path, window: tuple[int, int]) -> Assembly:
     try:
         with file.open("rb") as stream:
             engine: Any = "scipy" if stream.read(3) == b"CDF" else "h5netcdf"
-        with xr.open_dataset(file, engine=engine) as data:
+        # bins "in milliseconds" are numbers; xarray would make them durations
+        with xr.open_dataset(
+            file, engine=engine, decode_times=False, decode_timedelta=False
+        ) as data:
             return _from_dataset(file, data, window)
     except InputError:
         raise
@@ -270,4 +274,4 @@ def _coordinate(file: Path, data: xr.Dataset, dim: str, *names: str) -> np.ndarr
 
 
 def _text(values: np.ndarray) -> list[str]:
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
+    return [clean_name(value) for value in values.tolist()]

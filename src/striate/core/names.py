@@ -1,0 +1,106 @@
+"""Names of stimuli, units, ROIs, hemispheres and columns: one spelling each, whatever wrote them.
+
+Files of one study come from several programs. One pads names with blanks, one writes `é` as a
+letter and an accent, one stores bytes: compared as they stand, one name is two.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+
+from striate.core.errors import InputError
+
+# Blanks of any kind, and marks that have no width: byte order mark, zero-width spaces, padding.
+_EDGES = re.compile(r"^[\s\ufeff\u200b-\u200d\u2060\x00]+|[\s\ufeff\u200b-\u200d\u2060\x00]+$")
+SIDES = {"l": "lh", "left": "lh", "r": "rh", "right": "rh"}
+"""Hemispheres by other spellings."""
+
+
+def clean_name(value: object) -> str:
+    r"""Return the text of a name: without blanks around it, in Unicode's composed form (NFC).
+
+    Case is kept. Bytes are decoded; what says that nothing is there (None, NaN) is ``, while the
+    text `nan` is a name as any other.
+
+    Raises:
+        InputError: bytes that are not UTF-8.
+
+    >>> clean_name(" V1v "), clean_name(b"lh"), clean_name("e\u0301") == "\u00e9"
+    ('V1v', 'lh', True)
+    >>> clean_name("NA"), clean_name(7), clean_name("007"), clean_name(float("nan"))
+    ('NA', '7', '007', '')
+    """
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"name {value!r} is not UTF-8 text. Save it as text, or as bytes of UTF-8."
+            ) from error
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    text = str(value)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return _EDGES.sub("", text)
+
+
+def clean_hemisphere(value: object) -> str:
+    """Return `lh` or `rh` for any usual spelling, other names in lower case, `` for none.
+
+    >>> [clean_hemisphere(h) for h in ("LH", "lh ", b"Left", "R", "right hemisphere", None, "both")]
+    ['lh', 'lh', 'lh', 'rh', 'rh', '', 'both']
+    """
+    text = clean_name(value).casefold()
+    bare = text.removesuffix("hemisphere").rstrip(" _-")
+    return SIDES.get(bare, bare or text)
+
+
+def check_names(
+    names: Sequence[str],
+    kind: str,
+    owner: str,
+    place: Callable[[int], str],
+    given: Iterable[object] | None = None,
+    advice: str = "",
+) -> None:
+    """Refuse cleaned names that are empty, or the same twice.
+
+    Args:
+        names: as `clean_name` returns them.
+        kind: what they name, such as `stimulus id`.
+        owner: file or subject, for the message.
+        place: where the i-th name stands, such as `line 7`.
+        given: the names before they were cleaned: how two that became one were written.
+        advice: what to do about a name that is there twice.
+
+    Raises:
+        InputError: naming the first such name and its places.
+    """
+    if "" in names:
+        i = list(names).index("")
+        raise InputError(
+            f"{owner}: the {kind} in {place(i)} is empty ({list(names).count('')} such). Give each "
+            "a name, or leave it out."
+        )
+    if len(set(names)) == len(names):
+        return
+    first: dict[str, int] = {}
+    twice: dict[str, tuple[int, int]] = {}
+    for i, name in enumerate(names):
+        if name in first:
+            twice.setdefault(name, (first[name], i))
+        first.setdefault(name, i)
+    name, (i, j) = next(iter(twice.items()))
+    written = list(names if given is None else given)
+    how = ""
+    if name != written[i] or name != written[j]:
+        how = f", as {written[i]!r} and {written[j]!r}; blanks and Unicode forms do not count"
+    shown = ", ".join(list(twice)[:5])
+    kinds = f"{kind}es" if kind.endswith("s") else f"{kind}s"
+    raise InputError(
+        f"{owner}: {len(twice)} {kinds} occur more than once: {shown} ({name!r} in {place(i)} and "
+        f"{place(j)}{how}). {advice or 'Give each its own name, or leave one out.'}"
+    )

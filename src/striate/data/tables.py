@@ -1,0 +1,318 @@
+"""Tables as they come from others, CSV or parquet: ragged rows, doubled names, words for numbers.
+
+Every table that a user gives goes through `read_table`. pandas alone takes a row's first field for
+an index where rows have one field more than there are names, fills up rows that are cut off, calls
+a second `u1` `u1.1`, and reads the names `NA`, `1e5` and `007` as numbers or as nothing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+
+from striate.core.errors import InputError, unknown_name
+from striate.core.names import check_names, clean_name
+
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a file of UTF-16 begins, such as Excel's "Unicode text"."""
+MISSING = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+"""Texts that say of a number that there is none (those of pandas). Of a name they say nothing."""
+Only = Callable[[str], bool] | None
+_DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, zlib.error, csv.Error)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it was read: cleaned, unique names of columns, and where each row stands.
+
+    Attributes:
+        file: where it was read.
+        frame: the values; text columns are strings as written, `` where a cell is empty.
+        header: names of all columns as written, kept or not.
+        lines: (n_rows,) the line on which each row ends; None for parquet.
+    """
+
+    file: Path
+    frame: pd.DataFrame
+    header: tuple[str, ...]
+    lines: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.frame.columns
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.frame.columns)
+
+    def place(self, row: int) -> str:
+        """Say where a row stands, such as `line 7` of a CSV, or `row 6` of parquet."""
+        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+
+    def need(self, *columns: str) -> None:
+        """Refuse a table that lacks a column, nearest names offered."""
+        for column in columns:
+            if column not in self:
+                raise unknown_name(f"column of {self.file}", column, self.columns)
+
+    def given(self, column: str) -> list[object]:
+        """Values of a column as they are, None where there is none."""
+        values = self.frame[column].astype(object)
+        return list(values.where(values.notna(), None))
+
+    def texts(self, column: str) -> list[str]:
+        """Names in a column, cleaned (`core.names.clean_name`); `` where a cell is empty."""
+        return [clean_name(value) for value in self.given(column)]
+
+    def ids(self, column: str, owner: str = "", advice: str = "") -> list[str]:
+        """Unique names in a column; empty ones and doubled ones are refused with their places.
+
+        Args:
+            column: which.
+            owner: for messages; default the file.
+            advice: what to do about a name that is there twice.
+        """
+        self.need(column)
+        names, owner = self.texts(column), owner or str(self.file)
+        kind = column.replace("_", " ")
+        check_names(names, kind, owner, self.place, self.given(column), advice)
+        return names
+
+    def whole(self, column: str) -> list[int]:
+        """Whole numbers in a column of text or numbers; another value is refused by its place."""
+        self.need(column)
+        texts = self.texts(column)
+        for i, text in enumerate(texts):
+            if not re.fullmatch(r"[+-]?\d+(\.0*)?", text):
+                raise InputError(
+                    f"{self.file}, {self.place(i)}: column {column!r} holds {text!r}, expected a "
+                    "whole number."
+                )
+        return [int(text.partition(".")[0]) for text in texts]
+
+    def numbers(self, columns: Sequence[str], what: str) -> np.ndarray:
+        """Columns of numbers, float64 (n_rows, n_columns); NaN where a cell is empty.
+
+        Args:
+            columns: which.
+            what: each column should hold, for the message.
+
+        Raises:
+            InputError: words or dates, by column and place.
+        """
+        out = np.empty((len(self), len(columns)))
+        for i, column in enumerate(columns):
+            out[:, i] = self._column(column, what)
+        return out
+
+    def _column(self, column: str, what: str) -> np.ndarray:
+        values = self.frame[column]
+        known = values.dropna() if values.dtype == object else values
+        if not len(known):
+            return np.full(len(values), np.nan)
+        if values.dtype == object and known.map(lambda v: isinstance(v, bool | np.bool_)).all():
+            values = values.astype("boolean")  # with empty cells
+        kind = getattr(values.dtype, "kind", "O")
+        if pd.api.types.is_numeric_dtype(values.dtype) and kind != "c":
+            return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        where = ""
+        if pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
+            bad = pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()
+            row = int(np.argmax(bad)) if bad.any() else 0
+            where = f" (first: {values.iloc[row]!r} in {self.place(row)})" if len(values) else ""
+        raise InputError(f"{self.file}: column {column!r} holds words{where}, expected {what}.")
+
+
+def read_table(file: Path, *, text: Sequence[str] | None = None, only: Only = None) -> Table:
+    """Read a CSV (`.csv`, `.csv.gz`) or parquet table.
+
+    Args:
+        file: where it lies.
+        text: columns of names, which are not taken for numbers; None for all columns. Parquet
+            says itself which columns are numbers.
+        only: says of a name whether to keep its column; how others are named does not matter.
+
+    Raises:
+        InputError: naming file, line and column: a damaged or missing file, another encoding or
+            separator, a row with more or fewer fields than there are names, a column without a
+            name or with the name of another one.
+    """
+    if not file.is_file():
+        raise InputError(f"{file} does not exist.")
+    try:
+        if file.name.lower().endswith(".parquet"):
+            return _from_parquet(file, only)
+        return _from_csv(file, text, only)
+    except UnicodeDecodeError as error:
+        raise not_utf8(file, error) from error
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(
+            f"{file} cannot be read as a table ({error}). Copy or download it again."
+        ) from error
+
+
+def read_header(file: Path) -> list[str]:
+    """Return the names in the first line of a CSV, as they are; see `read_table` for errors."""
+    try:
+        with _opened(file) as stream:
+            header = next((row for row in csv.reader(stream) if not _is_blank(row)), None)
+        if header is None:
+            raise InputError(f"{file} is empty.")
+        return header
+    except UnicodeDecodeError as error:
+        raise not_utf8(file, error) from error
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(f"{file} cannot be read as a table ({error}).") from error
+
+
+def read_lines(file: Path) -> list[str]:
+    """Return the lines of a text file as they are, whatever ends them; InputError if not UTF-8."""
+    try:
+        text = file.read_bytes().decode("utf-8-sig")  # Excel and Notepad put a mark before it
+    except UnicodeDecodeError as error:
+        raise not_utf8(file, error) from error
+    # not splitlines(), which parts a name at Unicode's separators too
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def not_utf8(file: Path, error: UnicodeDecodeError) -> InputError:
+    """Build the error for a text file in another encoding, with the likely one."""
+    with file.open("rb") as f:
+        likely = "UTF-16" if f.read(2) in UTF16 else "Latin-1"
+    return InputError(
+        f"{file} is not UTF-8 text (byte {error.object[error.start]:#04x}); it looks like {likely}."
+        " Save it as UTF-8 (in Excel: CSV UTF-8)."
+    )
+
+
+def _opened(file: Path) -> TextIO:
+    if file.name.lower().endswith(".gz"):
+        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
+    return file.open("r", encoding="utf-8-sig", newline="")
+
+
+def _from_csv(file: Path, text: Sequence[str] | None, only: Only) -> Table:
+    with _opened(file) as stream:
+        reader = csv.reader(stream)
+        header = next((row for row in reader if not _is_blank(row)), None)
+        if header is None:
+            raise InputError(f"{file} cannot be read as a table: it is empty. Copy it again.")
+        _check_separator(file, header)
+        lines = _lines(file, reader, header)
+    names = _names(file, header, only)
+    unused = set(_unused(len(names)))
+    kept = [n for n in names if n not in unused]
+    words = {n for n in names if text is None or n in text}
+    kinds: Any = dict.fromkeys(words, str)
+    missing: Any = {n: list(MISSING) for n in names if n not in words}
+    with _opened(file) as stream:
+        frame = pd.read_csv(
+            stream, header=0, names=names, index_col=False, dtype=kinds, na_values=missing,
+            keep_default_na=False, low_memory=False,
+        )  # fmt: skip
+    if len(frame) != len(lines):  # what pandas takes for a row is not what the csv module does
+        raise InputError(
+            f"{file}: {len(lines)} rows were counted and {len(frame)} read. Look for quotes that "
+            "are not closed."
+        )
+    return Table(file, frame[kept], tuple(header), np.array(lines, dtype=np.int64))
+
+
+def _lines(file: Path, reader: Any, header: Sequence[str]) -> list[int]:
+    """Return the line on which each row ends; refuse a row that is longer or shorter than names."""
+    lines = []
+    for row in reader:
+        if _is_blank(row):
+            continue
+        lines.append(reader.line_num)
+        if len(row) != len(header):
+            kind = "more" if len(row) > len(header) else "fewer"
+            advice = (
+                "Give every column a name, and end no row with a comma."
+                if kind == "more"
+                else "Was the file cut off, or is a comma missing? Write it anew."
+            )
+            raise InputError(
+                f"{file}, line {reader.line_num}: {len(row)} fields, {kind} than the "
+                f"{len(header)} names in the first line. {advice}"
+            )
+    return lines
+
+
+def _is_blank(row: Sequence[str]) -> bool:
+    """Whether a row is an empty line, which pandas leaves out as well."""
+    return not row or (len(row) == 1 and not row[0].strip())
+
+
+def _unused(n: int) -> list[str]:
+    """Names for columns that are not kept: such as no cleaned name can be."""
+    return [f" {i}" for i in range(n)]
+
+
+def _names(file: Path, given: Sequence[str], only: Only = None) -> list[str]:
+    """Clean names of columns; refuse nameless and doubled ones among those that are kept."""
+    names = [clean_name(name) for name in given]
+    if only is not None:
+        unused = _unused(len(names))
+        names = [n if only(n) else unused[i] for i, n in enumerate(names)]
+    for i, name in enumerate(names):
+        if not name or name.startswith("Unnamed: "):
+            called = f"called {name!r} by pandas" if name else f"pandas calls it 'Unnamed: {i}'"
+            raise InputError(
+                f"{file} has a column without a name (column {i + 1} of {len(names)}; {called}); "
+                "often it is a row number, or rows end in a comma. Give it a name or leave it out: "
+                "to_csv(index=False)."
+            )
+    advice = "Rename one of them, or leave one out."
+    check_names(names, "column", str(file), lambda i: f"column {i + 1}", given, advice)
+    return names
+
+
+def _check_separator(file: Path, header: Sequence[str]) -> None:
+    """Refuse other separators than commas: with them goes the decimal comma, or does not."""
+    if len(header) > 1:
+        return
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if mark in header[0]:
+            decimal = ", decimal=','" if mark == ";" else ""
+            raise InputError(
+                f"{file} is separated by {name}, expected commas. Save it anew, for example with "
+                f"pandas: read_csv(file, sep={mark!r}{decimal}).to_csv(file, index=False)."
+            )
+
+
+def _from_parquet(file: Path, only: Only) -> Table:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        names = [n for n in opened.schema_arrow.names if not n.startswith("__index_level_")]
+        _names(file, names, only)
+        frame = opened.read().to_pandas()
+    if any(name is not None for name in frame.index.names):  # as a CSV has it: a column
+        frame = frame.reset_index()
+    frame = frame.reset_index(drop=True)
+    header = [str(c) for c in frame.columns]
+    names = _names(file, header, only)
+    frame.columns = pd.Index(names)
+    unused = set(_unused(len(names)))
+    return Table(file, frame[[n for n in names if n not in unused]], tuple(header))
