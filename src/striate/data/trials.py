@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError, unknown_name
+from striate.core.walk import check_link
 from striate.data.conditions import condition_label
 from striate.data.images import SUFFIXES
 
@@ -70,7 +71,10 @@ def read_trials(path: str | Path, categories: Sequence[str] = CATEGORIES) -> pd.
 
 
 def _is_table(path: Path) -> bool:
-    return path.name.lower().endswith(TABLES) and not path.name.startswith(".") and path.is_file()
+    if not path.name.lower().endswith(TABLES) or path.name.startswith("."):
+        return False
+    check_link(path)  # a session that is not there would be left out without a word
+    return path.is_file()
 
 
 def _tables(path: Path) -> list[tuple[Path, str]]:
