@@ -15,6 +15,7 @@ from PIL import Image
 
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_file, hash_fraction, hash_image, hash_json
+from striate.data.images import rgb_of
 from striate.data.lookalikes import near_duplicates
 from striate.data.stimuli import Source, StimulusSet, image_files
 
@@ -136,7 +137,7 @@ class Labelled:
         for i in range(len(dataset)):
             image, label = dataset[i]
             if isinstance(image, Image.Image):
-                image = np.array(image.convert("RGB"))
+                image = rgb_of(image, f"{name}: item {i}")
             if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
                 raise InputError(
                     f"{name}: item {i} is no image: expected a PIL image or uint8 (H, W, 3), found "

@@ -94,7 +94,7 @@ class Photographs:
         key = {
             "files": hash_json([[n, s] for n, s in zip(files.values(), sums, strict=True)]),
             "max_side": max_side,
-            "version": 1,
+            "version": 2,
         }
 
         def build(place: Path) -> None:
