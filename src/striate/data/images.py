@@ -105,10 +105,11 @@ def check_pixels(rgb: object, name: str) -> None:
     Raises:
         InputError: naming the image.
     """
-    fits = isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.shape[2:] == (3,)
-    if fits and rgb.size:  # type: ignore[union-attr]
-        return
-    what = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+    what = type(rgb).__name__
+    if isinstance(rgb, np.ndarray):
+        if rgb.dtype == np.uint8 and rgb.shape[2:] == (3,) and rgb.size:
+            return
+        what = f"{rgb.dtype} {rgb.shape}"
     raise InputError(
         f"image {name}: expected uint8 of shape (H, W, 3), black 0 and white 255, found {what}. "
         "Scale it by what its white is, and repeat a single grey channel three times."

@@ -1,12 +1,16 @@
 """Near-duplicates: re-encoded or resized copies of a picture, which a hash of pixels cannot see.
 
-They are only ever named, never joined: that two pictures are one is for their owner to say.
+A split keeps them in one part, as it keeps exact copies (`striate.data.bundles`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 SIDE = 16
 """Thumbnails are SIDE x SIDE pixels."""
@@ -22,6 +26,10 @@ ALIKE = 0.1
 
 At most 2 in 100 copies of photographs (BSDS500; JPEG of quality 50, a third of the size) differ
 more; the most similar different pictures (macaque V4: one landscape, another animal) by 0.13."""
+CHAIN = 0.05
+"""Largest share of the pictures that a chain of look-alikes may hold before it is cut."""
+FEW = 10
+"""A chain of so few pictures is never cut."""
 BLOCK = 1024
 """Pictures compared with all others at a time."""
 
@@ -46,10 +54,65 @@ def near_duplicates(first: np.ndarray, second: np.ndarray | None = None) -> np.n
     Returns:
         Positions in `first` and `second`, int64 (n_pairs, 2), ascending; each pair once.
     """
+    return _compare(first, second)[0]
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Which pictures look like one another.
+
+    Attributes:
+        chains: int64 (N,), a number for all that are linked by look-alikes of look-alikes; -1 for
+            a picture that looks like no other.
+        classes: the same, with long chains cut into pieces.
+    """
+
+    chains: np.ndarray
+    classes: np.ndarray
+
+
+def find_classes(thumbnails: np.ndarray, largest: float = CHAIN) -> Alike:
+    """Put pictures that look alike into classes, and what looks like one of them as well.
+
+    Where a looks like b and b like c, all three are one class. A long chain of these, such as a
+    slow movie, could glue half a data set together: one that holds more than `largest` of the
+    pictures (and more than `FEW`), and in which not all look like all others, is cut into pieces
+    of at most so many, the most alike joined first. Equal likenesses go by position.
+
+    Args:
+        thumbnails: uint8 (N, SIDE, SIDE, 3), as `thumbnail` gives them.
+        largest: share of the pictures.
+    """
+    n = len(thumbnails)
+    pairs, apart = _compare(thumbnails)
+    chains = _linked(pairs, n)
+    most = int(max(FEW, largest * n))
+    cut = np.isin(chains[pairs[:, 0]], _long_chains(chains, pairs, most))
+    if not cut.any():
+        return Alike(chains, chains)
+    order = np.flatnonzero(cut)[np.lexsort((*pairs[cut].T[::-1], apart[cut]))]
+    return Alike(chains, _linked(np.concatenate([pairs[~cut], _pieces(pairs[order], most)]), n))
+
+
+def _pieces(pairs: np.ndarray, most: int) -> np.ndarray:
+    """Those of the pairs, taken in their order, that join pieces of `most` pictures at most."""
+    members = {int(i): [int(i)] for i in np.unique(pairs)}
+    kept = [np.empty((0, 2), np.int64)]
+    for i, j in pairs.tolist():
+        one, other = members[i], members[j]
+        if one is not other and len(one) + len(other) <= most:
+            kept.append(np.array([[i, j]]))
+            one += other
+            members |= dict.fromkeys(other, one)
+    return np.concatenate(kept)
+
+
+def _compare(first: np.ndarray, second: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs as `near_duplicates` gives them, and the difference of each as a share of contrast."""
     alone, second = second is None, first if second is None else second
     contrasts, hashes = (_contrast(first), _contrast(second)), (_hash(first), _hash(second))
     candidates = np.flatnonzero(contrasts[1] >= FLAT)
-    pairs = [np.empty((0, 2), np.int64)]
+    pairs, shares = [np.empty((0, 2), np.int64)], [np.empty(0)]
     rows = np.flatnonzero(contrasts[0] >= FLAT)
     for block in np.split(rows, range(BLOCK, len(rows), BLOCK)):
         distance = np.bitwise_count(hashes[0][block, None] ^ hashes[1][candidates])
@@ -61,9 +124,26 @@ def near_duplicates(first: np.ndarray, second: np.ndarray | None = None) -> np.n
             # int16 holds every difference of two bytes
             apart = np.subtract(first[i[k]], second[j[k]], dtype=np.int16).astype(np.float32)
             contrast = np.minimum(contrasts[0][i[k]], contrasts[1][j[k]])
-            same = np.sqrt((apart**2).mean(axis=(1, 2, 3))) <= ALIKE * contrast
+            share = np.sqrt((apart**2).mean(axis=(1, 2, 3))) / contrast
+            same = share <= ALIKE
             pairs.append(np.stack([i[k][same], j[k][same]], axis=1))
-    return np.concatenate(pairs)
+            shares.append(share[same])
+    return np.concatenate(pairs), np.concatenate(shares)
+
+
+def _linked(pairs: np.ndarray, n: int) -> np.ndarray:
+    """Number what pairs link together, int64 (n,); -1 for what is in no pair."""
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    labels = connected_components(graph, directed=False)[1].astype(np.int64)
+    return np.where(np.bincount(labels, minlength=1)[labels] > 1, labels, -1) if n else labels
+
+
+def _long_chains(classes: np.ndarray, pairs: np.ndarray, most: int) -> np.ndarray:
+    """Classes of more than `most` pictures, not all of which look like all others."""
+    numbers, sizes = np.unique(classes[classes >= 0], return_counts=True)
+    links = np.array([(classes[pairs[:, 0]] == number).sum() for number in numbers[sizes > most]])
+    whole = sizes[sizes > most] * (sizes[sizes > most] - 1) // 2
+    return numbers[sizes > most][links < whole]
 
 
 def _contrast(thumbnails: np.ndarray) -> np.ndarray:

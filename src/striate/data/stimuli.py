@@ -235,6 +235,13 @@ class StimulusSet:
             return list(pool.map(function, range(len(self))))
 
 
+def same_pictures(first: StimulusSet, second: StimulusSet) -> np.ndarray:
+    """Positions of the images of `first` that are in `second` too, by pixels or by files."""
+    pixels, files = set(second.hashes), set(second.file_hashes) - {""}
+    pairs = zip(first.hashes, first.file_hashes, strict=True)
+    return np.array([i for i, (h, f) in enumerate(pairs) if h in pixels or f in files], np.int64)
+
+
 def image_files(folder: str | Path) -> list[Path]:
     """List every image below a folder, sorted; other and hidden files are left out.
 

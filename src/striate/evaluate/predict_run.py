@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
+from striate.core.config import differing, read_yaml
 from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_json
@@ -30,7 +31,7 @@ from striate.evaluate.predictivity_tables import (
 )
 from striate.evaluate.rsa_models import rsa_table, with_twins
 from striate.evaluate.scored_models import model_record, write_models
-from striate.evaluate.story import Options
+from striate.evaluate.story import SPLIT, Options
 from striate.evaluate.tables import write_table
 from striate.models import Model, load, random_twin
 from striate.models.taps import resolve_tap
@@ -57,7 +58,14 @@ def predict_neurons(
     for device in _devices(config):
         device_name(device)
     models = {name: _load(name, one) for name, one in config.models.items()}
-    materials = {name: Material.read(name, own) for name, own in config.sets.items()}
+    known = out / "config.yaml"
+    same = known.exists() and not differing(read_yaml(known), config.to_dict())
+    materials = {
+        name: Material.read(
+            name, own, out / name / SPLIT if same and not options.overwrite else None
+        )
+        for name, own in config.sets.items()
+    }
     for material in materials.values():
         material.check()
     own, it = config.freeman_ziemba, config.rdms_92images
@@ -76,6 +84,7 @@ def predict_neurons(
         notes += [f"{m.name}: {note}" for m in materials.values() for note in m.notes]
         tables: dict[str, list[pd.DataFrame]] = {}
         for material in materials.values():
+            material.split.save(run / material.name / SPLIT)
             _score_set(run.path, config, material, models, cache, options)
             for table, rows in set_tables(run.path, material, config).items():
                 tables.setdefault(table, []).append(rows)
@@ -167,7 +176,7 @@ def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[
     differences = [table for table in differences if len(table)] or [pd.DataFrame()]
     found["differences"] = pd.concat(differences, ignore_index=True)
     if material.config.rsa:
-        groups = next(iter(material.dataset.values())).stimuli.groups
+        groups = material.split.groups(next(iter(material.dataset)))
         similar, _ = rsa_tables(own, material.rdms(), groups, next(iter(config.models)))
         found["rsa"] = similar
     simulated = material.dataset.simulated
