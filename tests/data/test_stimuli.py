@@ -35,6 +35,22 @@ def test_stray_files_are_left_out(tmp_path):
     assert StimulusSet.from_folder(tmp_path).ids == ("a0000", "a0001")
 
 
+def test_linked_folders_are_followed_and_give_ids_of_their_own(tmp_path):
+    """Four of five pictures lay in a linked folder and were not found."""
+    write_images(tmp_path / "server" / "day1", [0, 1])
+    write_images(tmp_path / "server" / "day2", [2, 3])
+    save_picture(tmp_path / "images" / "own.png", 4)
+    for day in ("day1", "day2"):
+        (tmp_path / "images" / day).symlink_to(tmp_path / "server" / day)
+    (tmp_path / "images" / "back").symlink_to(tmp_path / "images")  # a loop
+    found = StimulusSet.from_folder(tmp_path / "images")
+    assert found.ids == ("day1/a0000", "day1/a0001", "day2/a0002", "day2/a0003", "own")
+    assert found.hashes[4] == hash_image(picture(4))
+    (tmp_path / "images" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(InputError, match=r"gone\.png is a link to .*datalad get"):
+        StimulusSet.from_folder(tmp_path / "images")
+
+
 def test_no_images_and_no_folder(tmp_path):
     with pytest.raises(InputError, match=r"no images in .*looked for .*\.png"):
         StimulusSet.from_folder(tmp_path)

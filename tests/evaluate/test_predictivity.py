@@ -178,6 +178,12 @@ def test_leaks_are_refused(planted, model, tmp_path):
     with pytest.raises(LeakError, match="right on v1, subject ann: the model has seen 1 of 120"):
         score_model(seen, material, READOUTS, tmp_path / "a", name="right")
     assert not (tmp_path / "a").exists()
+    stimuli = planted["ann"].stimuli
+    stimuli.__dict__["file_hashes"] = tuple(f"file {i}" for i in range(len(stimuli)))
+    seen.provenance |= {"seen": ["decoded by another library"], "seen_files": ["file 3"]}
+    with pytest.raises(LeakError, match="has seen 1 of 120"):
+        score_model(seen, material, READOUTS, tmp_path / "a", name="right")
+    stimuli.__dict__["file_hashes"] = ("",) * len(stimuli)
     one = Round(np.arange(4), np.arange(4, 8), ())
     with pytest.raises(LeakError, match="1 images are fitted and tested"):
         check_rounds([one], ["a", "b", "c", "d", "d", "e", "f", "g"])

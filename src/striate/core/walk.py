@@ -46,6 +46,13 @@ def check_link(path: Path) -> None:
         )
 
 
+def check_links(folder: Path) -> None:
+    """Refuse links to what is not there among the entries of a folder that are not hidden."""
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith("."):
+            check_link(path)
+
+
 def _collect(
     folder: Path,
     wanted: Callable[[Path], bool],

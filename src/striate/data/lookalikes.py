@@ -22,10 +22,18 @@ MARGIN = 2.0
 MOST_BITS = 8
 """Largest Hamming distance, of 64 bits, of two pictures that are compared closely."""
 ALIKE = 0.1
-"""Largest difference (root mean square) of near-duplicates, as a share of the contrast.
+"""Largest difference of grey (root mean square) of near-duplicates, as a share of the contrast.
 
-At most 2 in 100 copies of photographs (BSDS500; JPEG of quality 50, a third of the size) differ
-more; the most similar different pictures (macaque V4: one landscape, another animal) by 0.13."""
+Measured on 500 photographs of BSDS500 (one is flat) and 500 of ImageNet, copied as JPEG of quality
+30, 50, 75 and 95: all are found; at half the size and quality 75: 497 and 495. Shrunk to 128 pixels
+before: 497, 499, 499, 499 and all of ImageNet's; to 64 pixels: 472, 493, 499, 499 and 497, 498,
+500, 500. No wrong pair in any of these, none within either set, and one pair in macaque V4 (7,738
+pictures), which is one picture, seen in two sessions. The most similar different pictures there
+(one landscape, another animal) differ by 0.13. Crops and mirror images are not found."""
+ALIKE_COLOUR = 0.25
+"""The same for colours, less grey: of small pictures JPEG keeps them at half the resolution."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601), as JPEG has it."""
 CHAIN = 0.05
 """Largest share of the pictures that a chain of look-alikes may hold before it is cut."""
 FEW = 10
@@ -124,8 +132,10 @@ def _compare(first: np.ndarray, second: np.ndarray | None = None) -> tuple[np.nd
             # int16 holds every difference of two bytes
             apart = np.subtract(first[i[k]], second[j[k]], dtype=np.int16).astype(np.float32)
             contrast = np.minimum(contrasts[0][i[k]], contrasts[1][j[k]])
-            share = np.sqrt((apart**2).mean(axis=(1, 2, 3))) / contrast
-            same = share <= ALIKE
+            grey = apart @ np.array(LUMA, np.float32)
+            share = np.sqrt((grey**2).mean(axis=(1, 2))) / contrast
+            colour = np.sqrt(((apart - grey[..., None]) ** 2).mean(axis=(1, 2, 3))) / contrast
+            same = (share <= ALIKE) & (colour <= ALIKE_COLOUR)
             pairs.append(np.stack([i[k][same], j[k][same]], axis=1))
             shares.append(share[same])
     return np.concatenate(pairs), np.concatenate(shares)

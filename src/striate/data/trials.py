@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError, unknown_name
-from striate.core.walk import check_link
+from striate.core.walk import check_links
 from striate.data.conditions import condition_label
 from striate.data.images import SUFFIXES
 
@@ -71,10 +71,7 @@ def read_trials(path: str | Path, categories: Sequence[str] = CATEGORIES) -> pd.
 
 
 def _is_table(path: Path) -> bool:
-    if not path.name.lower().endswith(TABLES) or path.name.startswith("."):
-        return False
-    check_link(path)  # a session that is not there would be left out without a word
-    return path.is_file()
+    return path.name.lower().endswith(TABLES) and not path.name.startswith(".") and path.is_file()
 
 
 def _tables(path: Path) -> list[tuple[Path, str]]:
@@ -85,11 +82,13 @@ def _tables(path: Path) -> list[tuple[Path, str]]:
         raise InputError(
             f"{path} does not exist, or is no folder and no table ({', '.join(TABLES)})."
         )
+    check_links(path)
     own = [(file, path.absolute().name) for file in sorted(path.iterdir()) if _is_table(file)]
     if own:
         return own
     found = []
     for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        check_links(folder)
         sessions = [(file, folder.name) for file in sorted(folder.iterdir()) if _is_table(file)]
         if not sessions:
             raise InputError(
