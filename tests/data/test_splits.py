@@ -295,3 +295,22 @@ def test_groups_of_a_split_are_those_of_the_data_and_of_copies():
     older = Split.from_table(split.table.drop(columns="together"))  # a table of version 0.1
     assert older.groups("s1") == ["m1", "m1", ""]
     assert Split.from_table(table(s1="tune")).groups("s1") == [""]
+
+
+def test_parts_of_an_earlier_table_are_taken_for_some_of_its_subjects(tmp_path):
+    path = tmp_path / "splits.parquet"
+    data = of_hashes({"s1": many(0, 99), "s2": many(50, 150)})
+    whole = make_split(data, SplitConfig(seed=3))
+    whole.save(path)
+    some = of_hashes({"s2": many(50, 150)})
+    config = SplitConfig(table=str(path))
+    again = make_split(some, config)
+    assert set(again.table["subject"]) == {"s2"}
+    for part in PARTS:
+        np.testing.assert_array_equal(again.part("s2", part), whole.part("s2", part))
+    with pytest.raises(InputError, match=r"subject s3: 5 stimuli are not in the split.*s3-0"):
+        make_split(of_hashes({"s3": many(0, 5)}), config)
+    with pytest.raises(InputError, match="subject s2: 1 images are other pictures"):
+        make_split(of_hashes({"s2": ["other", *many(51, 150)]}), config)
+    with pytest.raises(InputError, match=r"nowhere\.parquet cannot be read"):
+        make_split(some, SplitConfig(table=str(tmp_path / "nowhere.parquet")))

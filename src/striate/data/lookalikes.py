@@ -39,7 +39,9 @@ CHAIN = 0.05
 FEW = 10
 """A chain of so few pictures is never cut."""
 BLOCK = 1024
-"""Pictures compared with all others at a time."""
+"""Pictures compared with all others at a time, at most."""
+LARGEST = 2**24
+"""Pairs compared at a time, at most: eight bytes each."""
 
 
 def thumbnail(rgb: np.ndarray) -> np.ndarray:
@@ -122,7 +124,8 @@ def _compare(first: np.ndarray, second: np.ndarray | None = None) -> tuple[np.nd
     candidates = np.flatnonzero(contrasts[1] >= FLAT)
     pairs, shares = [np.empty((0, 2), np.int64)], [np.empty(0)]
     rows = np.flatnonzero(contrasts[0] >= FLAT)
-    for block in np.split(rows, range(BLOCK, len(rows), BLOCK)):
+    at_once = min(BLOCK, max(1, LARGEST // max(1, len(candidates))))
+    for block in np.split(rows, range(at_once, len(rows), at_once)):
         distance = np.bitwise_count(hashes[0][block, None] ^ hashes[1][candidates])
         i, j = np.nonzero(distance <= MOST_BITS)
         i, j = block[i], candidates[j]

@@ -37,6 +37,10 @@ class SplitConfig(Config):
     lookalikes: Lookalikes = "group"
     """Pictures that look like one picture, re-encoded or resized: `group` puts them into one part,
     as exact copies are; `warn` names those on both sides of the split; `ignore` does not look."""
+    table: str | None = None
+    """`splits.parquet` of an earlier run, whose parts are taken; the other keys then count for
+    nothing. With fewer or more subjects other look-alikes may be found, and a model that was tuned
+    with one split could otherwise not be scored with the next."""
     held_out: tuple[str, ...] = ()
     """Subjects never used for tuning. What only they saw is divided into fit, select and test."""
 
@@ -138,6 +142,26 @@ class Split:
                 )
         return cls(table.reset_index(drop=True))
 
+    def of(self, dataset: Dataset, place: str | Path) -> Split:
+        """Take the rows of these subjects and stimuli, in their order; `place` names the table.
+
+        Raises:
+            InputError: a subject or stimulus that the table does not have, or another picture.
+        """
+        tables = []
+        for subject, recording in dataset.items():
+            own = self.table[self.table["subject"] == subject].set_index("stimulus_id", drop=False)
+            missing = [name for name in recording.stimuli.ids if name not in own.index]
+            if missing:
+                raise InputError(
+                    f"subject {subject}: {len(missing)} stimuli are not in the split {place} "
+                    f"(first: {missing[0]}). Divide the stimuli anew: leave split.table out."
+                )
+            tables.append(own.loc[list(recording.stimuli.ids)])
+        found = Split.from_table(pd.concat(tables, ignore_index=True))
+        found.check_fits(dataset, place)
+        return found
+
     def check_fits(self, dataset: Dataset, place: str | Path) -> None:
         """Refuse a saved split that is not of these stimuli; `place` is where it was saved.
 
@@ -148,8 +172,8 @@ class Split:
             InputError: naming the subject and the first stimulus.
         """
         mend = (
-            f"The split in {place} was made for other stimuli. Choose another output folder, or "
-            "pass --overwrite to divide the stimuli anew."
+            f"The split in {place} was made for other stimuli. Choose another output folder, pass "
+            "--overwrite to divide the stimuli anew, or leave split.table out."
         )
         subjects = list(dict.fromkeys(self.table["subject"]))
         if set(subjects) != set(dataset):
@@ -184,9 +208,12 @@ def make_split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
     images that look alike (`config.lookalikes`), by the smallest hash among them.
 
     Raises:
-        InputError: unknown held-out subject, shares that do not add up to 1, an empty part.
+        InputError: unknown held-out subject, shares that do not add up to 1, an empty part; a
+            table of an earlier run (`config.table`) that does not fit.
     """
     config = config or SplitConfig()
+    if config.table is not None:
+        return Split.load(config.table).of(dataset, config.table)
     shares = np.array([getattr(config, p) for p in PARTS])
     if abs(shares.sum() - 1) > 1e-9:
         raise InputError(f"split shares must add up to 1, found {shares.sum():g} ({shares}).")

@@ -62,8 +62,9 @@ def assert_unseen(
     if both:
         raise LeakError(
             f"{what}: the model has seen {len(both)} of {len({hashes[row] for row in rows})} test "
-            f"stimuli in training (for example {min(both)[:12]}…). Score it on other stimuli, or "
-            "tune it again with this split."
+            f"stimuli in training (for example {min(both)[:12]}…). Score it on other stimuli, take "
+            "the split that it was tuned with (split.table=RUN/splits.parquet), or tune it again "
+            "with this split."
         )
     if not len(groups):
         return

@@ -15,7 +15,7 @@ from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_json
 from striate.core.run import RunFolder, check_run_folder
-from striate.data import Dataset, StimulusSet, read_rdms_92images
+from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.rdms import Rdms
 from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
 from striate.evaluate.predict_config import PredictModel, PredictRunConfig
@@ -240,6 +240,8 @@ def _it_table(
     """Similarity of every tap to human IT (with a noise ceiling over people) and to monkey IT."""
     own = config.rdms_92images
     assert own is not None
+    for name, model in models.items():
+        assert_unseen_by(model, data.stimuli, f"{name} on the 92 images")
     people = list(dict.fromkeys(n.split("_")[1] for n in data.names if n.count("_") == 2))
     human = np.array([data.starting(f"human_{p}_").mean(axis=0) for p in people])
     rdms: dict[str, np.ndarray] = {}
