@@ -107,9 +107,11 @@ def check_reduced(image: Image.Image, stated: Stated, name: str) -> None:
         raise InputError(f"image {name} holds signed numbers. Save it with 8 bits, unsigned.")
     if stated.inverted and stated.bits > 8:
         raise InputError(f"image {name} has {stated.bits} bits and zero for white. {_MEND}")
+    n = stated.significant
+    if stated.bits != 16 and not (stated.bits == 8 and n is not None and n < 8):
+        return
     bands = [k for k, band in enumerate(image.getbands()) if band not in ("A", "a")]
     high = int(np.reshape(image.getextrema(), (-1, 2))[bands, 1].max())
-    n = stated.significant
     if stated.bits == 16:
         if "transparency" in image.info and image.mode in ("L", "RGB"):
             raise InputError(
@@ -121,7 +123,7 @@ def check_reduced(image: Image.Image, stated: Stated, name: str) -> None:
         least = 128 if n is None else 2 ** max(0, n - 8)
         if high < least and n != 16 and stated.white != 65535:
             raise _unknown(name, "16 bits a colour", 256 * high + 255)
-    elif stated.bits == 8 and n is not None and n < 8 and 0 < high < 2**n:
+    elif n is not None and 0 < high < 2**n:
         values = np.asarray(image)
         if not _scaled(values if values.ndim == 2 else values[..., bands], n, 8):
             raise InputError(

@@ -29,7 +29,8 @@ from striate.evaluate.checks import (
 )
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import Groups, Job
-from striate.evaluate.lookalikes import describe_lookalikes, effect_table, lookalike_facts
+from striate.evaluate.lookalike_scores import effect_table
+from striate.evaluate.lookalikes import describe_lookalikes, lookalike_facts
 from striate.evaluate.plan import make_plan
 from striate.evaluate.scored_models import model_record, write_models
 from striate.models import Model, random_twin

@@ -107,7 +107,12 @@ def _subtitle(scores: pd.DataFrame, rois: pd.DataFrame, config: dict[str, Any]) 
     tested = (
         "readouts and choices are made within the test images (see the notes)"
         if protocol == "paper_b"
-        else "scores are on images, by exact pixels, that no tuning here used"
+        else "scores are on images that no tuning here used, "
+        + (
+            "nor, as far as they were found, copies of these"
+            if config.get("split", {}).get("lookalikes") == "group"
+            else "by exact pixels"
+        )
     )
     return (
         f"{scores['subject'].nunique()} subjects, {len(units):,} units, "
