@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.core.errors import InputError
+from striate.core.cache import Cache
+from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Responses, Split, StimulusSet, group_stimuli
 from striate.evaluate import CompareConfig
+from striate.evaluate.cells import Bench, check_unseen
 from striate.evaluate.checks import check_sizes
+from striate.models import load
 
 
 def picture(seed: int) -> np.ndarray:
@@ -78,3 +81,25 @@ def test_look_alikes_count_as_one_in_folds():
             with pytest.raises(InputError, match=rf"{match}.*split\.lookalikes=warn"):
                 check_sizes(config, *world(ann=pictures))
         check_sizes(config, *world("warn", ann=pictures))
+
+
+def test_a_model_that_saw_one_frame_is_not_scored_on_the_movie(tmp_path):
+    """Another subject's frame of the movie, and not a test image: ann saw it in tune."""
+    dataset, _ = world(
+        ann={"a": (picture(0), "tune"), "b": (picture(1), "test")},
+        bob={"c": (picture(2), "test"), "d": (picture(3), "test")},
+    )
+    dataset["ann"].stimuli.groups, dataset["bob"].stimuli.groups = ("dive", ""), ("", "dive")
+    table = group_stimuli(dataset).table.assign(part=["tune", "test", "test", "test"])
+    split = Split(table)  # by hand: make_split would put the movie into one part
+    config = CompareConfig.from_dict(
+        {"data": {"name": "memory", "path": "."}, "methods": ["untuned"]}
+    )
+    bench = Bench(config, dataset, split, tmp_path, Cache())
+    model = load("lcl_v2@random", image_size=48)
+    check_unseen(bench, model, "net", "bob")
+    model.note_seen(dataset["ann"].stimuli.hashes[:1])
+    check_unseen(bench, model, "net", "ann")
+    with pytest.raises(LeakError, match=r"net, subject bob: 1 of 2 test stimuli .* 'dive'"):
+        check_unseen(bench, model, "net", "bob")
+    assert [leak["subject"] for leak in bench.leaks] == ["bob", "ann"]
