@@ -60,13 +60,6 @@ def test_sixteen_bits_are_scaled_not_clipped(kind):
     np.testing.assert_array_equal(out[..., 0], out[..., 2])
 
 
-def test_float_pixels(tmp_path):
-    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
-    unit, bytes_ = (encoded(Image.fromarray(v), "tiff") for v in (values, values * 255))
-    np.testing.assert_array_equal(decode_image(unit), decode_image(bytes_))
-    assert decode_image(unit).max() == 255
-
-
 def test_cmyk_is_converted():
     ink = np.zeros((8, 8, 4), np.uint8)
     ink[..., 0] = 255  # cyan and nothing else: no red, all green and blue

@@ -145,3 +145,29 @@ def test_train_and_test_must_be_apart(tmp_path: Path) -> None:
     Image.fromarray(pictures(1, 5)[0]).save(tmp_path / "test" / "emu" / "e.png")
     with pytest.raises(InputError, match=r"differ: emu \(2 and 3\)"):
         check_apart(train, Labelled.read(tmp_path / "test"))
+
+
+def test_deep_pictures_in_memory_are_scaled_or_refused_not_cut() -> None:
+    """PIL's own conversion of 16 bits and floats to RGB cuts them off."""
+    ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+    sixteen, bytes_ = Image.fromarray(ramp), Image.fromarray((ramp // 257).astype(np.uint8))
+    found = Labelled.from_dataset([(sixteen, 0), (bytes_, 1)])
+    assert found.images.hashes[0] == found.images.hashes[1]
+    for deep in (Image.fromarray(ramp // 16), Image.fromarray(ramp.astype(np.float32))):
+        with pytest.raises(InputError, match="data set: item 1"):
+            Labelled.from_dataset([(bytes_, 0), (deep, 1)])
+
+
+def test_training_images_that_are_test_images_are_known_by_their_files_too(tmp_path: Path) -> None:
+    train, test = Labelled.read(folder(tmp_path / "a")), Labelled.read(folder(tmp_path / "b"))
+    test.images.__dict__["hashes"] = tuple(f"decoded otherwise {i}" for i in range(6))
+    with pytest.raises(LeakError, match=r"6 images .* by their pixels or files"):
+        check_apart(train, test)
+
+
+def test_linked_classes_are_found(tmp_path: Path) -> None:
+    root = folder(tmp_path / "server")
+    (tmp_path / "linked").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "linked" / name).symlink_to(root / name)
+    assert Labelled.read(tmp_path / "linked").images.hashes == Labelled.read(root).images.hashes

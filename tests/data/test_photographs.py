@@ -9,7 +9,7 @@ from PIL import Image
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError
-from striate.core.hashing import hash_fraction, hash_image
+from striate.core.hashing import hash_file, hash_fraction, hash_image
 from striate.data import photographs
 from striate.data.photographs import Photographs, shrink
 from tests.data.layouts import picture, save_picture
@@ -48,6 +48,24 @@ def test_all_sizes_lie_in_one_array(folder, in_memory):
     assert (photos.heights.tolist(), photos.widths.tolist()) == ([20, 30, 16], [20, 25, 16])
     assert isinstance(photos.pixels.base, np.memmap) is not in_memory
     assert repr(photos) == "Photographs(3 images; 1 duplicates left out)"
+
+
+def test_files_are_known_by_their_bytes_with_those_of_duplicates(folder):
+    photos = Photographs.from_folders(folder)
+    a, b, grey = (
+        tuple(hash_file(folder / name) for name in names)
+        for names in (("a.png", "deep/a again.bmp"), ("deep/er/b.png",), ("grey.png",))
+    )
+    assert photos.file_hashes == (a, b, grey)
+    assert Photographs.from_folders(folder).file_hashes == (a, b, grey)  # from the cache
+    assert photos.subset([2, 0]).file_hashes == (grey, a)
+    assert Photographs.from_images([picture(0)]).subset([0]).file_hashes == ()
+
+
+def test_linked_folders_of_photographs_are_searched(folder, tmp_path):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "all").symlink_to(folder)
+    assert len(Photographs.from_folders(tmp_path / "linked")) == 3
 
 
 def test_decoded_once(folder, monkeypatch):

@@ -20,7 +20,8 @@ from striate.data import (
     Split,
     SplitConfig,
     StimulusSet,
-    assert_unseen,
+    group_stimuli,
+    load_split,
     make_split,
 )
 from tests.data.layouts import picture
@@ -33,6 +34,8 @@ def of_hashes(seen: Mapping[str, list[str]]) -> Dataset:
         ids = [f"{subject}-{i}" for i in range(len(hashes))]
         stimuli = StimulusSet(ids, [picture(0, 3)] * len(ids))
         stimuli.__dict__["hashes"] = tuple(hashes)
+        # flat ones look like nothing
+        stimuli.__dict__["thumbnails"] = np.zeros((len(ids), 16, 16, 3), np.uint8)
         responses = Responses.build(np.zeros((len(ids), 1)), ids, subject=subject)
         recordings[subject] = Recording(subject, stimuli, responses)
     return Dataset("memory", recordings)
@@ -205,13 +208,6 @@ def test_unknown_part_and_subject_offer_the_nearest():
         split.part("s2", "test")
 
 
-def test_assert_unseen():
-    assert_unseen({"a", "b"}, ["c", "d"], "s1")
-    assert_unseen([], [], "s1")
-    with pytest.raises(LeakError, match="s1 V1v: the model has seen 2 of 3 test stimuli"):
-        assert_unseen(["a", "b", "x"], ["a", "b", "c"], "s1 V1v")
-
-
 def test_a_leak_is_bad_input_for_the_command_line():
     assert LeakError.exit_code == 2
 
@@ -250,3 +246,71 @@ def test_groups_stay_together_also_where_they_share_an_image(labels, others, see
 
 def test_a_table_has_groups_only_where_stimuli_have():
     assert "group" not in make_split(of_hashes({"s1": many(0, 100)})).table.columns
+
+
+def test_a_saved_split_is_read_again_and_refused_where_it_does_not_fit(tmp_path):
+    path = tmp_path / "splits.parquet"
+    data = of_hashes({"s1": many(0, 99), "s2": many(50, 150)})
+    assert load_split(path, data) is None
+    split = make_split(data)
+    split.save(path)
+    pd.testing.assert_frame_equal(load_split(path, data).table, split.table)
+    for other, match in (
+        ({"s1": many(0, 99)}, r"subjects differ from those of the saved split \(s2\)"),
+        ({"s1": many(0, 98), "s2": many(50, 150)}, r"subject s1: stimuli differ.*\(s1-98\)"),
+        (
+            {"s1": many(0, 99), "s2": ["new", *many(51, 150)]},
+            r"subject s2: 1 images are other pictures.*first: s2-0\).*splits\.parquet",
+        ),
+    ):
+        with pytest.raises(InputError, match=match):
+            load_split(path, of_hashes(other))
+
+
+def test_a_saved_split_is_known_again_by_files_where_pixels_are_decoded_otherwise(tmp_path):
+    data = of_hashes({"s1": many(0, 99)})
+    data["s1"].stimuli.__dict__["file_hashes"] = tuple(f"file{i}" for i in range(99))
+    split = make_split(data)
+    split.save(tmp_path / "splits.parquet")
+    other = of_hashes({"s1": [f"decoded otherwise {i}" for i in range(99)]})
+    with pytest.raises(InputError, match="99 images are other pictures"):
+        load_split(tmp_path / "splits.parquet", other)
+    other["s1"].stimuli.__dict__["file_hashes"] = data["s1"].stimuli.file_hashes
+    again = load_split(tmp_path / "splits.parquet", other)
+    np.testing.assert_array_equal(again.part("s1", "test"), split.part("s1", "test"))
+
+
+def test_groups_of_a_split_are_those_of_the_data_and_of_copies():
+    data = in_groups({"s1": {"h1": "m1", "h2": "m1", "h3": ""}, "s2": {"h3": "", "h4": "m2"}})
+    split = group_stimuli(data)
+    assert split.groups("s1") == ["m1", "m1", ""]
+    assert split.groups("s1", [2, 0]) == ["", "m1"]
+    assert split.groups("s2") == ["", "m2"]  # an image that two subjects saw stands alone
+    assert set(split.table["part"]) == {"unused"}
+    copies = group_stimuli(of_hashes({"s1": ["a", "b", "a"]}))
+    assert copies.groups("s1") == ["a", "", "a"]
+    assert group_stimuli(of_hashes({"s1": ["a", "b"]})).groups("s1") == ["", ""]
+    with pytest.raises(InputError, match="'s3'"):
+        split.groups("s3")
+    older = Split.from_table(split.table.drop(columns="together"))  # a table of version 0.1
+    assert older.groups("s1") == ["m1", "m1", ""]
+    assert Split.from_table(table(s1="tune")).groups("s1") == [""]
+
+
+def test_parts_of_an_earlier_table_are_taken_for_some_of_its_subjects(tmp_path):
+    path = tmp_path / "splits.parquet"
+    data = of_hashes({"s1": many(0, 99), "s2": many(50, 150)})
+    whole = make_split(data, SplitConfig(seed=3))
+    whole.save(path)
+    some = of_hashes({"s2": many(50, 150)})
+    config = SplitConfig(table=str(path))
+    again = make_split(some, config)
+    assert set(again.table["subject"]) == {"s2"}
+    for part in PARTS:
+        np.testing.assert_array_equal(again.part("s2", part), whole.part("s2", part))
+    with pytest.raises(InputError, match=r"subject s3: 5 stimuli are not in the split.*s3-0"):
+        make_split(of_hashes({"s3": many(0, 5)}), config)
+    with pytest.raises(InputError, match="subject s2: 1 images are other pictures"):
+        make_split(of_hashes({"s2": ["other", *many(51, 150)]}), config)
+    with pytest.raises(InputError, match=r"nowhere\.parquet cannot be read"):
+        make_split(some, SplitConfig(table=str(tmp_path / "nowhere.parquet")))

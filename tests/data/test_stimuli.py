@@ -11,7 +11,7 @@ from PIL import Image
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError
-from striate.core.hashing import hash_image
+from striate.core.hashing import hash_bytes, hash_file, hash_image
 from striate.data import StimulusSet, stimuli
 from striate.data.lookalikes import thumbnail
 from tests.data.layouts import picture, png_bytes, save_picture, write_images
@@ -33,6 +33,22 @@ def test_stray_files_are_left_out(tmp_path):
     save_picture(tmp_path / ".thumbnails" / "a0000.png", 3)
     (tmp_path / "folder.png").mkdir()
     assert StimulusSet.from_folder(tmp_path).ids == ("a0000", "a0001")
+
+
+def test_linked_folders_are_followed_and_give_ids_of_their_own(tmp_path):
+    """Four of five pictures lay in a linked folder and were not found."""
+    write_images(tmp_path / "server" / "day1", [0, 1])
+    write_images(tmp_path / "server" / "day2", [2, 3])
+    save_picture(tmp_path / "images" / "own.png", 4)
+    for day in ("day1", "day2"):
+        (tmp_path / "images" / day).symlink_to(tmp_path / "server" / day)
+    (tmp_path / "images" / "back").symlink_to(tmp_path / "images")  # a loop
+    found = StimulusSet.from_folder(tmp_path / "images")
+    assert found.ids == ("day1/a0000", "day1/a0001", "day2/a0002", "day2/a0003", "own")
+    assert found.hashes[4] == hash_image(picture(4))
+    (tmp_path / "images" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(InputError, match=r"gone\.png is a link to .*datalad get"):
+        StimulusSet.from_folder(tmp_path / "images")
 
 
 def test_no_images_and_no_folder(tmp_path):
@@ -138,17 +154,48 @@ def test_indices_and_subset():
     assert StimulusSet(list("ab"), [picture(7)] * 2).subset([1]).hashes == (hash_image(picture(7)),)
 
 
-def test_hash_and_thumbnail_take_one_decoding_and_go_along(monkeypatch):
-    found = StimulusSet(list("abc"), [picture(i) for i in range(3)])
+def test_hashes_and_thumbnail_take_one_decoding_and_go_along(monkeypatch):
+    found = StimulusSet(list("abc"), [png_bytes(i) for i in range(3)])
     decoded = []
-    image = StimulusSet.image
-    monkeypatch.setattr(StimulusSet, "image", lambda s, i: decoded.append(i) or image(s, i))
-    assert len(found.hashes) == len(found.thumbnails) == 3
+    decode = stimuli.decode_image
+    monkeypatch.setattr(stimuli, "decode_image", lambda d, n: decoded.append(n) or decode(d, n))
+    assert len(found.hashes) == len(found.thumbnails) == len(found.file_hashes) == 3
     part = found.subset([2, 0])
     np.testing.assert_array_equal(part.thumbnails, found.thumbnails[[2, 0]])
     np.testing.assert_array_equal(part.thumbnails[1], thumbnail(picture(0)))
-    assert sorted(decoded) == [0, 1, 2]
+    assert part.file_hashes == (found.file_hashes[2], found.file_hashes[0])
+    assert sorted(decoded) == ["image a", "image b", "image c"]
     assert found.subset([]).thumbnails.shape == (0, 16, 16, 3)
+
+
+def test_hashes_of_files_are_of_their_bytes_wherever_they_lie(tmp_path):
+    path = save_picture(tmp_path / "a.png", 0)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "a.png")
+    data = path.read_bytes()
+    sets = StimulusSet.from_folder(tmp_path), StimulusSet.from_zip(tmp_path / "a.zip")
+    for one in (*sets, StimulusSet(["a"], [data])):
+        assert one.file_hashes == (hash_file(path),) == (hash_bytes(data),)
+    assert StimulusSet(["a"], [picture(0)]).file_hashes == ("",)
+    lossless = StimulusSet(["a"], [save_picture(tmp_path / "b.bmp", 0)])
+    assert lossless.hashes == sets[0].hashes
+    assert lossless.file_hashes != sets[0].file_hashes
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        picture(0).astype(np.float32) / 255,
+        picture(0).astype(np.uint16) * 257,
+        picture(0)[..., 0],
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        [[[0, 0, 0]]],
+    ],
+)
+def test_pixels_in_memory_are_bytes_of_rgb_or_refused(pixels):
+    with pytest.raises(InputError, match=r"image b: expected uint8 of shape \(H, W, 3\)"):
+        StimulusSet(["a", "b"], [picture(0), pixels])
 
 
 def test_unknown_id_offers_the_nearest():

@@ -56,6 +56,22 @@ def test_the_tidy_table(trials: Path) -> None:
     assert set(single["observer"]) == {"ann"} and set(single["experiment"]) == {"noise"}
 
 
+def test_linked_sessions_are_read_and_links_to_nothing_named(trials: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "hues").symlink_to(trials / "hues")
+    (linked / "noise").mkdir()
+    for file in (trials / "noise").iterdir():
+        (linked / "noise" / file.name).symlink_to(file)
+    pd.testing.assert_frame_equal(read_trials(linked), read_trials(trials))
+    lost = linked / "noise" / "noise_cyd_session_1.csv"
+    for link in (lost, linked / "edge"):
+        link.symlink_to(trials / "gone")
+        with pytest.raises(InputError, match=f"{link.name} is a link to .*gone, which is not"):
+            read_trials(linked)
+        link.unlink()
+
+
 def test_numbers_and_booleans_of_parquet_are_the_same_conditions(tmp_path: Path) -> None:
     base = {"observer": "net", "response": "cat", "category": "cat", "image": ["a", "b"]}
     for name, condition in (("noise", [0.9, 0.1]), ("hues", [True, False])):

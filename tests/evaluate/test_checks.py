@@ -1,19 +1,18 @@
-"""What is looked at before a run: pictures that stand on both sides of the split."""
+"""What is looked at before a run: sizes of the parts, and what folds would divide."""
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
-from striate.core.errors import InputError
-from striate.data import Dataset, Recording, Responses, Split, StimulusSet
-from striate.data.images import decode_image
+from striate.core.cache import Cache
+from striate.core.errors import InputError, LeakError
+from striate.data import Dataset, Recording, Responses, Split, StimulusSet, group_stimuli
 from striate.evaluate import CompareConfig
-from striate.evaluate.checks import check_sizes, find_lookalikes
+from striate.evaluate.cells import Bench, check_unseen
+from striate.evaluate.checks import check_sizes
+from striate.models import load
 
 
 def picture(seed: int) -> np.ndarray:
@@ -21,46 +20,24 @@ def picture(seed: int) -> np.ndarray:
     return np.array(Image.fromarray(coarse).resize((48, 48)))
 
 
-def jpeg(rgb: np.ndarray) -> np.ndarray:
-    stream = BytesIO()
-    Image.fromarray(rgb).save(stream, "jpeg", quality=80)
-    return decode_image(stream.getvalue())
-
-
-def world(**parts: dict[str, tuple[np.ndarray, str]]) -> tuple[Dataset, Split]:
+def world(
+    lookalikes: str = "group", **parts: dict[str, tuple[np.ndarray, str]]
+) -> tuple[Dataset, Split]:
     """Subjects with the pictures given by id, each with its part."""
-    recordings, rows = {}, []
+    recordings, chosen = {}, []
     for subject, own in parts.items():
         stimuli = StimulusSet(list(own), [rgb for rgb, _ in own.values()])
         responses = Responses.build(np.zeros((len(own), 1)), list(own), subject=subject)
         recordings[subject] = Recording(subject, stimuli, responses)
-        for (name, (_, part)), digest in zip(own.items(), stimuli.hashes, strict=True):
-            rows.append((subject, name, digest, part))
-    table = pd.DataFrame(rows, columns=["subject", "stimulus_id", "hash", "part"])
-    return Dataset("memory", recordings), Split.from_table(table)
+        chosen += [part for _, part in own.values()]
+    dataset = Dataset("memory", recordings)
+    return dataset, Split.from_table(group_stimuli(dataset, lookalikes).table.assign(part=chosen))
 
 
-def test_copies_on_both_sides_of_the_split_are_one_warning_that_names_the_first():
-    ann = {"a": (picture(0), "tune"), "b": (picture(1), "test"), "c": (picture(2), "select")}
-    bob = {
-        "x": (jpeg(picture(0)), "test"),
-        "y": (jpeg(picture(1)), "fit"),
-        "z": (picture(1), "test"),  # the very same as ann/b: one picture, counted once
-    }
-    (text,) = find_lookalikes(*world(ann=ann, bob=bob))
-    assert text.startswith("2 pairs of images look like one picture")
-    assert "(first: ann/b in test, bob/y in fit)" in text
-
-
-def test_copies_on_one_side_and_unused_ones_are_no_matter():
-    ann = {
-        "a": (picture(0), "tune"),
-        "b": (jpeg(picture(0)), "fit"),
-        "c": (picture(1), "test"),
-        "d": (jpeg(picture(1)), "test"),
-        "e": (jpeg(jpeg(picture(1))[::-1])[::-1], "unused"),
-    }
-    assert find_lookalikes(*world(ann=ann)) == []
+def grouped(dataset: Dataset, split: Split, groups: tuple[str, ...]) -> tuple[Dataset, Split]:
+    """The same with groups stated for the one subject's stimuli."""
+    dataset["ann"].stimuli.groups = groups
+    return dataset, Split.from_table(split.table.assign(together=groups))
 
 
 def test_folds_within_test_would_part_the_frames_of_a_movie():
@@ -70,7 +47,7 @@ def test_folds_within_test_would_part_the_frames_of_a_movie():
         {"data": {"name": "memory", "path": "."}, "methods": ["untuned"], "encode": encode}
     )
     check_sizes(config, dataset, split)
-    dataset["ann"].stimuli.groups = ("movie1",) * 2 + ("",) * 10
+    dataset, split = grouped(dataset, split, ("movie1",) * 2 + ("",) * 10)
     with pytest.raises(InputError, match=r"subject ann: its images form groups.*protocol=nested"):
         check_sizes(config, dataset, split)
 
@@ -80,8 +57,49 @@ def test_folds_of_select_need_enough_movies():
     config = CompareConfig.model_validate(
         {"data": {"name": "memory", "path": "."}, "methods": ["untuned"], "encode": {"folds": 3}}
     )
-    dataset["ann"].stimuli.groups = ("movie1",) * 6 + ("movie2",) * 6
+    dataset, split = grouped(dataset, split, ("movie1",) * 6 + ("movie2",) * 6)
     with pytest.raises(InputError, match="form 2 groups, too few for 3 folds"):
         check_sizes(config, dataset, split)
-    dataset["ann"].stimuli.groups = ("movie1",) * 6 + ("",) * 6
+    dataset, split = grouped(dataset, split, ("movie1",) * 6 + ("",) * 6)
     check_sizes(config, dataset, split)
+
+
+def test_look_alikes_count_as_one_in_folds():
+    """A picture and the same one level brighter, within test and within select."""
+    twin = np.clip(picture(0).astype(int) + 1, 0, 255).astype(np.uint8)
+    for part, encode, match in (
+        ("test", {"protocol": "paper_b", "folds": 3}, "1 test images look like another one of"),
+        ("select", {"folds": 3}, None),
+    ):
+        pictures = {f"i{k}": (picture(k), part) for k in range(12)} | {"twin": (twin, part)}
+        config = CompareConfig.model_validate(
+            {"data": {"name": "memory", "path": "."}, "methods": ["untuned"], "encode": encode}
+        )
+        if match is None:
+            check_sizes(config, *world(ann=pictures))
+        else:
+            with pytest.raises(InputError, match=rf"{match}.*split\.lookalikes=warn"):
+                check_sizes(config, *world(ann=pictures))
+        check_sizes(config, *world("warn", ann=pictures))
+
+
+def test_a_model_that_saw_one_frame_is_not_scored_on_the_movie(tmp_path):
+    """Another subject's frame of the movie, and not a test image: ann saw it in tune."""
+    dataset, _ = world(
+        ann={"a": (picture(0), "tune"), "b": (picture(1), "test")},
+        bob={"c": (picture(2), "test"), "d": (picture(3), "test")},
+    )
+    dataset["ann"].stimuli.groups, dataset["bob"].stimuli.groups = ("dive", ""), ("", "dive")
+    table = group_stimuli(dataset).table.assign(part=["tune", "test", "test", "test"])
+    split = Split(table)  # by hand: make_split would put the movie into one part
+    config = CompareConfig.from_dict(
+        {"data": {"name": "memory", "path": "."}, "methods": ["untuned"]}
+    )
+    bench = Bench(config, dataset, split, tmp_path, Cache())
+    model = load("lcl_v2@random", image_size=48)
+    check_unseen(bench, model, "net", "bob")
+    model.note_seen(dataset["ann"].stimuli.hashes[:1])
+    check_unseen(bench, model, "net", "ann")
+    with pytest.raises(LeakError, match=r"net, subject bob: 1 of 2 test stimuli .* 'dive'"):
+        check_unseen(bench, model, "net", "bob")
+    assert [leak["subject"] for leak in bench.leaks] == ["bob", "ann"]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from PIL import Image
 
 from striate.core.errors import InputError, LeakError
 from striate.core.files import locked
@@ -166,27 +164,6 @@ def test_paper_protocols_run_and_say_what_leaks(protocol, world, quiet, tmp_path
         for subject, roi in [("ann", "V1"), ("bob", "V2")]:
             taps = rois.loc[(subject, roi), "tap"]
             assert taps["untuned"] == taps["contrastive"]
-
-
-def test_a_run_warns_of_near_duplicates_across_its_split(tmp_path, quiet):
-    """A photograph saved once more by another program, in each subject."""
-    root = write_world(tmp_path / "world", ("ann",))
-    images = root / "ann" / "images"
-    files = sorted(images.iterdir())
-    for k in range(0, 60, 2):
-        coarse = np.random.default_rng(k).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((48, 48))
-        image.save(files[k])
-        image.resize((40, 40)).save(files[k + 1])
-    config = settings(root, methods=["untuned"], split=SHARES)
-    lines: list[str] = []
-    result = compare(
-        CompareConfig.from_dict(config), tmp_path / "run", replace(quiet, say=lines.append)
-    )
-    (text,) = [w for w in result.warnings if "look like one picture" in w]
-    assert f"note: {text}" in lines
-    split = Split.load(tmp_path / "run" / "splits.parquet").table["part"].eq("test").to_numpy()
-    assert text.startswith(f"{(split[::2] != split[1::2]).sum()} pairs of images")
 
 
 def test_tune_then_encode_gives_the_scores_of_compare(run, world, quiet, tmp_path):

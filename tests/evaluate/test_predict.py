@@ -11,11 +11,16 @@ import yaml
 from typer.testing import CliRunner
 
 from striate.cli.main import app
-from striate.core.errors import InputError
+from striate.core.cache import Cache
+from striate.core.errors import InputError, LeakError
+from striate.data import Split, StimulusSet
+from striate.data.rdms import Rdms
 from striate.evaluate import PredictRunConfig, predict_neurons
+from striate.evaluate.predict_run import _it_table
+from striate.models import load
 from striate.report import build
 from striate.report.scorecard import as_table, make_scorecard
-from tests.data.layouts import write_freeman_ziemba
+from tests.data.layouts import picture, write_freeman_ziemba
 from tests.evaluate.conftest import write_world
 
 TEXTURES = {"bootstrap": 30, "permutations": 20, "splits": 3, "components": 5, "device": "cpu"}
@@ -66,6 +71,8 @@ def test_from_a_config_to_a_page(place, monkeypatch):
         "differences", "freeman_ziemba", "freeman_ziemba_taps", "scores", "seeds",
     }  # fmt: skip
     run = place / "run"
+    split = Split.load(run / "toy" / "splits.parquet")
+    assert {"fit", "select", "test"} == set(split.table["part"])
     scores = pd.read_parquet(run / "tables" / "scores.parquet")
     assert set(scores["model"]) == {"net", "net@random", "fixed"}
     assert set(scores["readout"]) == {"early", "best tap"}
@@ -141,6 +148,18 @@ def test_taps_need_stimuli_to_choose_on(place, tmp_path):
     config["models"] = {"net": "lcl_v3"}
     with pytest.raises(InputError, match="model net: unknown model 'lcl_v3'"):
         predict_neurons(PredictRunConfig.from_dict(config), tmp_path / "other")
+
+
+def test_a_model_that_saw_one_of_the_92_images_is_refused():
+    images = StimulusSet(["image01", "image02"], [picture(0), picture(1)])
+    data = Rdms(("monkey_IT",), np.zeros((1, 2, 2)), images, {})
+    model = load("lcl_v2@random", image_size=48)
+    model.note_seen(images.hashes[1:])
+    config = PredictRunConfig.from_dict(
+        {"models": {"net": "lcl_v2@random"}, "rdms_92images": {"path": "."}}
+    )
+    with pytest.raises(LeakError, match="net on the 92 images: the model has seen 1 of 2"):
+        _it_table(config, data, {"net": model}, Cache())
 
 
 def test_it_of_92_images(shared_data, tmp_path):

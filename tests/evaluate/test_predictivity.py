@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
-from striate.data import Dataset, Recording, StimulusSet, read
+from striate.data import Dataset, Recording, Split, StimulusSet, read
 from striate.data.responses import Responses
 from striate.encoding import PLSRegression, ProjectionConfig, extract, pearson_r
 from striate.evaluate.predictivity import (
@@ -179,11 +181,77 @@ def test_leaks_are_refused(planted, model, tmp_path):
     with pytest.raises(LeakError, match="right on v1, subject ann: the model has seen 1 of 120"):
         score_model(seen, material, READOUTS, tmp_path / "a", name="right")
     assert not (tmp_path / "a").exists()
+    stimuli = planted["ann"].stimuli
+    stimuli.__dict__["file_hashes"] = tuple(f"file {i}" for i in range(len(stimuli)))
+    seen.provenance |= {"seen": ["decoded by another library"], "seen_files": ["file 3"]}
+    with pytest.raises(LeakError, match="has seen 1 of 120"):
+        score_model(seen, material, READOUTS, tmp_path / "a", name="right")
+    stimuli.__dict__["file_hashes"] = ("",) * len(stimuli)
     one = Round(np.arange(4), np.arange(4, 8), ())
     with pytest.raises(LeakError, match="1 images are fitted and tested"):
         check_rounds([one], ["a", "b", "c", "d", "d", "e", "f", "g"])
     with pytest.raises(LeakError, match="1 groups are fitted"):
         check_rounds([one], list("abcdefgh"), ["m"] * 5 + [""] * 3)
+
+
+def reencoded(picture: np.ndarray) -> np.ndarray:
+    """The same picture one level brighter: other pixels, one picture."""
+    return np.clip(picture.astype(int) + 1, 0, 255).astype(np.uint8)
+
+
+def small_material(divide: str, lookalikes: str, saved: Path | None = None) -> Material:
+    """40 pictures in 20 movies, the second half re-encoded from the first in other movies."""
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (20, 5, 5, 3), dtype=np.uint8)
+    first = [np.array(Image.fromarray(c).resize((64, 64))) for c in coarse]
+    stimuli = StimulusSet(
+        [f"im{i:02d}" for i in range(40)],
+        [*first, *map(reencoded, first)],
+        [f"movie{i // 2:02d}" for i in range(40)],
+    )
+    responses = Responses.build(rng.normal(size=(40, 3)), stimuli.ids, subject="ann")
+    dataset = Dataset("small", {"ann": Recording("ann", stimuli, responses)})
+    shares = {"tune": 0, "fit": 0.4, "select": 0.3, "test": 0.3, "lookalikes": lookalikes}
+    own = {"divide": divide, "split": shares, "rounds": 3, "readout": {"folds": 2}}
+    data = {"name": "folder", "path": "."}
+    config = PredictivityConfig.from_dict({"data": data, **own})
+    return Material.of("small", config, dataset, saved)
+
+
+@pytest.mark.parametrize("divide", ["split", "groups"])
+def test_look_alikes_join_movies_in_rounds_and_folds(divide):
+    material = small_material(divide, "group")
+    picture = np.arange(40) % 20 // 2  # movie 0 looks like movie 10 and so on
+    labels = material.labels("ann")
+    assert len(set(labels)) == 10
+    assert all(len(set(labels[picture == k])) == 1 for k in range(10))
+    rounds = material.rounds("ann")
+    for one in rounds:
+        assert not set(picture[one.train]) & set(picture[one.test])
+        for train, held in one.folds:
+            own = picture[one.train]
+            assert not set(own[train]) & set(own[held])
+    apart = small_material(divide, "warn")
+    assert len(set(apart.labels("ann"))) == 20
+    assert any(set(picture[one.train]) & set(picture[one.test]) for one in apart.rounds("ann"))
+    if divide == "split":
+        assert any("40 images look like another one" in note for note in material.notes)
+        assert any("look like an image outside of test" in note for note in apart.notes)
+
+
+def test_a_saved_split_of_a_set_is_read_again(tmp_path):
+    path = tmp_path / "splits.parquet"
+    first = small_material("split", "group", path)  # not there yet
+    moved = first.split.table["together"] == first.split.table["together"].iloc[0]
+    other = "fit" if first.split.table["part"].iloc[0] != "fit" else "select"
+    part = first.split.table["part"].where(~moved, other)
+    Split.from_table(first.split.table.assign(part=part)).save(path)
+    again = small_material("split", "group", path)
+    assert again.split.table["part"].iloc[0] == other
+    part = first.split.table["stimulus_id"].where(~moved, "another")
+    Split(first.split.table.assign(stimulus_id=part)).save(path)
+    with pytest.raises(InputError, match=r"subject ann: stimuli differ.*another"):
+        small_material("split", "group", path)
 
 
 def test_finished_scores_are_kept(run, model, planted, tmp_path):

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from striate.core.cache import Cache
-from striate.core.errors import InputError
+from striate.core.errors import InputError, LeakError
 from striate.data import texture_synthesis
+from striate.data.seeds import find_seeds
 from striate.data.synthesis import Synthesis
 from striate.evaluate import Options, ProbeConfig, probe
 from striate.evaluate.gratings import Gratings, cycle, octaves, turns
@@ -180,6 +181,20 @@ def test_bad_settings_are_told_before_anything_is_made(world: Path, tmp_path: Pa
     with pytest.raises(InputError, match="stimuli: each once"):
         settings(world, stimuli=["gratings", "gratings"])
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("known", ["pixels", "file"])
+def test_a_model_that_saw_a_seed_is_refused(world: Path, tmp_path: Path, known: str) -> None:
+    (seed,) = find_seeds(32, world / "seeds", families=["b"])[0]
+    model = load(str(world / "model"))
+    model.note_seen([seed.hash] if known == "pixels" else [], [seed.file_hash])
+    save(model, tmp_path / "model")
+    config = settings(world).to_dict()
+    (name,) = config["models"]
+    config["models"][name]["id"] = str(tmp_path / "model")
+    with pytest.raises(LeakError, match=rf"{name} on textures of a, b, c: the model has seen 1"):
+        probe(ProbeConfig.from_dict(config), tmp_path / "run", quiet(world))
+    assert not (tmp_path / "run").exists()
 
 
 def test_taps_that_give_negative_values_can_be_refused(world: Path, tmp_path: Path) -> None:

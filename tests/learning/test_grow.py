@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,10 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grown") / "model"
-    grow(tiny_photographs(), settings(), folder, device="cpu", progress=False)
+    photographs = tiny_photographs()
+    files = tuple((f"file of {digest}",) for digest in photographs.hashes)
+    photographs = replace(photographs, file_hashes=files)
+    grow(photographs, settings(), folder, device="cpu", progress=False)
     return folder
 
 
@@ -54,6 +58,7 @@ def test_what_it_writes(grown: Path) -> None:
     assert model.taps == ("stage1", "stage2") and not model.training
     train, held = tiny_photographs().hold_out(0.25)
     assert model.seen == frozenset(train.hashes) and len(held)
+    assert model.seen_files == {f"file of {digest}" for digest in train.hashes}
     card = (grown / "card.md").read_text()
     for fact in (f"{len(train)} images", "12 of 6 patches", "Seed: 0", "hours", "Striate's own"):
         assert fact in card

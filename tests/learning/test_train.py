@@ -31,7 +31,10 @@ def settings(**changes: Any) -> TrainConfig:
 
 def run(model: Model, folder: Path, **changes: Any) -> Model:
     config = settings(**changes)
-    return train(model, *tiny_labelled(), config, folder, device="cpu", progress=False)
+    files = [f"file-{i}" for i in range(30)]
+    return train(
+        model, *tiny_labelled(), config, folder, file_hashes=files, device="cpu", progress=False
+    )
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -49,6 +52,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
     model = load(trained)
     assert model.network.classes == ("dark", "light")
     assert model.provenance["seen"] == sorted(f"hash-{i}" for i in range(30))
+    assert model.seen_files == {f"file-{i}" for i in range(30)}
     stage = model.provenance["stages"][-1]
     assert stage["kind"] == "supervised training" and stage["front"] == "frozen"
     assert sorted(p.name for p in trained.iterdir() if not p.name.startswith(".")) == [

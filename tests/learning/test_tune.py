@@ -104,13 +104,15 @@ def test_folder_and_returned_model(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     base = tiny_model()
     untouched = weights(base)
     base.provenance["seen"] = ["earlier"]
-    data = tiny_data("subj01/lh/V1v")
+    files = [f"file {i}" if i else "" for i in range(60)]  # one was in memory
+    data = tiny_data("subj01/lh/V1v", file_hashes=files)
     tuned = run(tmp_path / "run", data, model=base)
     assert all(torch.equal(v, untouched[k]) for k, v in weights(base).items())
     assert changed(base, tuned)
     assert not any(m.training for m in tuned.modules())
     assert all(p.requires_grad and p.grad is None for p in tuned.parameters())
     assert tuned.seen == {"earlier", *data.hashes[:40]}  # select was scored, but chose nothing
+    assert tuned.seen_files == set(files[1:40])
     assert tuned.provenance["simulated"]
     (stage,) = tuned.provenance["stages"]
     assert stage["targets"] == ["subj01/lh/V1v"]

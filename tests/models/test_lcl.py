@@ -152,6 +152,7 @@ def test_the_weights_in_the_package() -> None:
     assert sum(file.stat().st_size for file in files) < 2_000_000
     assert model.taps == ("stage1", "stage2") and not model.training
     assert model.fingerprint() != load("lcl_v2@random").fingerprint()
+    assert len(model.seen_files) == len(model.seen) == 1359  # known by pixels and by files
     card = (registry._LCL / "card.md").read_text(encoding="utf-8")
     for fact in (f"{len(model.seen):,} images", "Steps: ", "Seed: ", "hours", "BSDS500"):
         assert fact in card

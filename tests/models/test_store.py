@@ -40,6 +40,7 @@ def test_round_trip_is_bitwise(tmp_path: Path) -> None:
     assert (back.id, back.preprocessing, back.taps) == (model.id, model.preprocessing, model.taps)
     assert back.provenance == model.provenance
     assert back.seen == frozenset(SEEN)
+    assert back.seen_files == frozenset()  # the provenance of older folders holds none
     assert not back.training
     assert sorted(p.name for p in folder.iterdir()) == ["card.md", "config.json", WEIGHTS]
     images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)

@@ -26,6 +26,11 @@ def hash_file(path: str | Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def hash_bytes(data: bytes) -> str:
+    """Hash bytes: equal to `hash_file` of the file that holds them."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def hash_array(array: np.ndarray) -> str:
     """Hash an array's dtype, shape and values (C order)."""
     array = np.ascontiguousarray(array)

@@ -7,10 +7,11 @@ from striate.data.observers import Observers, line_up
 from striate.data.rdms import Rdms, read_rdms_92images
 from striate.data.readers import READERS, read
 from striate.data.responses import Responses, Target
-from striate.data.splits import PARTS, Split, SplitConfig, assert_unseen, make_split
+from striate.data.splits import PARTS, Split, SplitConfig, group_stimuli, load_split, make_split
 from striate.data.stimuli import StimulusSet
 from striate.data.tidy import tidy
 from striate.data.trials import read_trials
+from striate.data.unseen import assert_unseen, assert_unseen_by, assert_unseen_in
 
 __all__ = [
     "EXCLUDED",
@@ -26,9 +27,13 @@ __all__ = [
     "StimulusSet",
     "Target",
     "assert_unseen",
+    "assert_unseen_by",
+    "assert_unseen_in",
     "diagnose",
     "exclude",
+    "group_stimuli",
     "line_up",
+    "load_split",
     "make_split",
     "read",
     "read_rdms_92images",

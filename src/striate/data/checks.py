@@ -262,6 +262,6 @@ def _check_lookalikes(notes: Notes, pictures: Sequence[tuple[str, Look]]) -> Non
             "images",
             f"{len(pairs)} pairs of images look like one picture, re-encoded or resized: "
             f"{some(f'{names[i]} and {names[j]}' for i, j in pairs)}.",
-            "Their pixels differ, so a split may put one into tune and the other into test. If "
-            "they are one picture, use the same file for both, or leave one out.",
+            "A split keeps them in one part, and folds keep them together (split.lookalikes). If "
+            "they are repeats of one stimulus, use the same file for both.",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from striate.core.walk import files_below
 from striate.data.checks import Notes, check_copies, check_images, check_values
 from striate.data.readers import read
 from striate.data.readers.freeman_ziemba_files import Texture
@@ -12,14 +13,14 @@ from striate.data.stimuli import StimulusSet
 
 def is_freeman_ziemba(path: Path) -> bool:
     """Whether a folder looks like these data: by its recordings' name, or its images'."""
-    if any(path.glob("**/*FreemanZiemba2013*")):
+    if files_below(path, lambda p: "FreemanZiemba2013" in str(p.relative_to(path))):
         return True
     return any(Texture.of(p.stem) for p in path.glob("*/*smp*.png"))
 
 
 def examine_freeman_ziemba(notes: Notes, path: Path, deep: bool) -> None:
     """Examine the images and then the recordings with their pairing."""
-    images = [p for p in sorted(path.rglob("*.png")) if Texture.of(p.stem)]
+    images = files_below(path, lambda p: p.suffix == ".png" and Texture.of(p.stem) is not None)
     if images:
         stimuli = StimulusSet([p.stem for p in images], images)
         check_copies(notes, {"images": check_images(notes, stimuli, "images", deep)})

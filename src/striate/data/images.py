@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.core.errors import InputError
+from striate.data.depth import Stated, check_reduced, grey_bytes, is_deep, read_stated
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
@@ -27,6 +28,8 @@ _DAMAGE = (
     Image.DecompressionBombWarning,  # where the caller has made warnings errors
 )
 """What Pillow's decoders raise on broken files."""
+GROUND = 128
+"""The grey that transparency is put on."""
 
 
 def probe_image(source: str | Path | bytes, name: str = "") -> tuple[int, int]:
@@ -37,7 +40,7 @@ def probe_image(source: str | Path | bytes, name: str = "") -> tuple[int, int]:
             after its header is not noticed.
     """
     if isinstance(source, bytes):
-        name, data = _read(source, name)
+        name, data = read_encoded(source, name)
         place: Path | io.BytesIO = io.BytesIO(data)
     else:
         place, name = Path(source), name or str(source)
@@ -57,19 +60,27 @@ def probe_image(source: str | Path | bytes, name: str = "") -> tuple[int, int]:
 def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     """Decode an image file (or its bytes) to uint8 RGB of shape (H, W, 3).
 
-    EXIF rotation is applied; grey and palette images become RGB; CMYK is converted; 16-bit
-    values are scaled to 8 bits; transparency is put on mid grey (128).
+    EXIF rotation is applied; grey and palette images become RGB; CMYK, YCbCr and CIELAB are
+    converted; transparency is put on mid grey (128). Values of more than 8 bits are scaled by the
+    range that the file states, or by 16 bits or [0, 1] where they use the upper half of that
+    (`striate.data.depth`); of 16 bits a colour the upper 8 are read. Colour profiles and gamma are
+    left as they are.
 
     Raises:
-        InputError: naming the file when it is missing, empty, truncated or no image.
+        InputError: naming the file when it is missing, empty, truncated or no image; when it has
+            more frames or pages than one; when neither the file nor its values say what white is.
     """
-    name, data = _read(source, name)
+    name, data = read_encoded(source, name)
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            stated = read_stated(image, data)
+            _check_frames(image, name)
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(image, stated, name)
+    except InputError:
+        raise
     except UnidentifiedImageError as error:
         raise InputError(f"{name} is not an image that Pillow can read.") from error
     except _DAMAGE as error:
@@ -79,7 +90,34 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
         ) from error
 
 
-def _read(source: str | Path | bytes, name: str) -> tuple[str, bytes]:
+def rgb_of(image: Image.Image, name: str) -> np.ndarray:
+    """Bring an image that Pillow holds to uint8 RGB (H, W, 3), as `decode_image` does.
+
+    Raises:
+        InputError: naming the image, when it does not say what white is.
+    """
+    return _to_rgb(image, read_stated(image), name)
+
+
+def check_pixels(rgb: object, name: str) -> None:
+    """Refuse pixels in memory that are not uint8 (H, W, 3): of others nobody knows the range.
+
+    Raises:
+        InputError: naming the image.
+    """
+    what = type(rgb).__name__
+    if isinstance(rgb, np.ndarray):
+        if rgb.dtype == np.uint8 and rgb.shape[2:] == (3,) and rgb.size:
+            return
+        what = f"{rgb.dtype} {rgb.shape}"
+    raise InputError(
+        f"image {name}: expected uint8 of shape (H, W, 3), black 0 and white 255, found {what}. "
+        "Scale it by what its white is, and repeat a single grey channel three times."
+    )
+
+
+def read_encoded(source: str | Path | bytes, name: str = "") -> tuple[str, bytes]:
+    """Return a name for messages and the bytes of an image file; errors as `decode_image`."""
     name = name or (str(source) if not isinstance(source, bytes) else "image bytes")
     if isinstance(source, bytes):
         data = source
@@ -95,18 +133,43 @@ def _read(source: str | Path | bytes, name: str) -> tuple[str, bytes]:
     return name, data
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image).astype(np.float64)
-        if image.mode == "F":  # floats carry no range of their own: [0, 1] or [0, 255]
-            values = values * (255.0 if values.max(initial=0.0) <= 1.0 else 1.0)
-        else:
-            values = values / 257.0
-        grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _check_frames(image: Image.Image, name: str) -> None:
+    """Refuse an animation or several pages: which was shown is not known.
+
+    Smaller copies of the first page (TIFF), and what cameras add to a JPEG (MPO), are none.
+    """
+    frames = getattr(image, "n_frames", 1)
+    if frames < 2 or image.format == "MPO":
+        return
+    if image.format == "TIFF" and hasattr(image, "tag_v2"):
+        pages = []
+        for page in range(frames):
+            image.seek(page)
+            pages.append(int(image.tag_v2.get(254, 0)) & 1)  # NewSubfileType: reduced resolution
+        image.seek(0)
+        frames -= sum(pages[1:])
+    if frames > 1:
+        raise InputError(
+            f"image {name} holds {frames} frames or pages, and which of them was shown is not "
+            "known. Save each that was shown as a file of its own."
+        )
+
+
+def _to_rgb(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
+    clear = image.info.get("transparency")
+    if is_deep(image):
+        image = ImageOps.exif_transpose(image)
+        grey = grey_bytes(image, stated, name)
+        if isinstance(clear, int):
+            grey[np.asarray(image) == clear] = GROUND
         return np.repeat(grey[..., None], 3, axis=2)
+    check_reduced(image, stated, name)
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "La":  # Pillow brings it to nothing else
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        ground = Image.new("RGBA", image.size, (GROUND, GROUND, GROUND, 255))
         image = Image.alpha_composite(ground, image)
     return np.array(image.convert("RGB"))
 

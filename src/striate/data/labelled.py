@@ -15,8 +15,9 @@ from PIL import Image
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_file, hash_fraction, hash_image, hash_json
 from striate.core.names import check_names, clean_name
+from striate.data.images import rgb_of
 from striate.data.lookalikes import near_duplicates
-from striate.data.stimuli import Source, StimulusSet, image_files
+from striate.data.stimuli import Source, StimulusSet, image_files, same_pictures
 from striate.data.tables import read_table
 
 
@@ -140,7 +141,7 @@ class Labelled:
         for i in range(len(dataset)):
             image, label = dataset[i]
             if isinstance(image, Image.Image):
-                image = np.array(image.convert("RGB"))
+                image = rgb_of(image, f"{name}: item {i}")
             if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
                 raise InputError(
                     f"{name}: item {i} is no image: expected a PIL image or uint8 (H, W, 3), found "
@@ -206,8 +207,9 @@ def check_apart(
 ) -> tuple[Labelled, list[str]]:
     """See that test images are no training images; returns what to train on, and notes.
 
-    Equal pixels are a leak: refused, or with `leaks="drop"` left out of the training images.
-    Near-duplicates are only named, as everywhere (see `data.lookalikes`).
+    Equal pixels, or files, are a leak: refused, or with `leaks="drop"` left out of the training
+    images.
+    Near-duplicates are only named: which images are tested is not ours to change.
 
     Raises:
         InputError: classes that differ, by name.
@@ -219,15 +221,15 @@ def check_apart(
             f"classes of {train.name} and {test.name} differ: {', '.join(odd[:5]) or 'their order'}"
             f" ({len(train.classes)} and {len(test.classes)}). Both must have the same."
         )
-    notes, known = [], set(test.images.hashes)
-    both = np.array([h in known for h in train.images.hashes])
+    notes, both = [], np.zeros(len(train), dtype=bool)
+    both[same_pictures(train.images, test.images)] = True
     if both.any():
         first = train.images.ids[int(both.argmax())]
         if leaks != "drop":
             raise LeakError(
                 f"{int(both.sum())} images of {train.name} are also in {test.name} (first: {first})"
-                ", by their pixels. Take them out of one, or set leaks=drop to leave them out of "
-                "training."
+                ", by their pixels or files. Take them out of one, or set leaks=drop to leave them "
+                "out of training."
             )
         notes.append(f"{int(both.sum())} training images were left out: they are test images.")
         train = train.subset(np.flatnonzero(~both))

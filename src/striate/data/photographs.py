@@ -17,8 +17,8 @@ from torch import Tensor
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_json
-from striate.core.hashing import hash_file, hash_fraction, hash_image, hash_json
-from striate.data.images import decode_image
+from striate.core.hashing import hash_bytes, hash_file, hash_fraction, hash_image, hash_json
+from striate.data.images import decode_image, read_encoded
 from striate.data.stimuli import image_files
 
 MAX_SIDE = 512
@@ -42,6 +42,8 @@ class Photographs:
         offsets, heights, widths: int64 (N,).
         names: (N,) files relative to the folder, or numbers.
         hashes: (N,) content hashes of the images as decoded, before any shrinking.
+        file_hashes: (N,) hashes of the files that hold each image: of several where there are
+            duplicates, of none where the image was in memory.
         duplicates: how many more images there were with the content of one that is kept.
         unreadable: the files that were skipped, and why.
         copies: the pixels on other devices, by device; shared with all subsets.
@@ -53,6 +55,7 @@ class Photographs:
     widths: np.ndarray
     names: tuple[str, ...]
     hashes: tuple[str, ...]
+    file_hashes: tuple[tuple[str, ...], ...] = ()
     duplicates: int = 0
     unreadable: tuple[tuple[str, str], ...] = ()
     copies: dict[str, Tensor] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class Photographs:
         not when a folder moves.
 
         Args:
-            folders: one or several, searched to any depth.
+            folders: one or several, searched to any depth; links are followed.
             max_side: shrink images whose longer side is above this, antialiased; None keeps all.
             skip_unreadable: leave out damaged files (see `unreadable`) instead of raising.
             in_memory: read all pixels now instead of mapping the file.
@@ -94,7 +97,7 @@ class Photographs:
         key = {
             "files": hash_json([[n, s] for n, s in zip(files.values(), sums, strict=True)]),
             "max_side": max_side,
-            "version": 1,
+            "version": 2,
         }
 
         def build(place: Path) -> None:
@@ -161,6 +164,7 @@ class Photographs:
             widths=table["width"].to_numpy(),
             names=tuple(table["name"]),
             hashes=tuple(table["hash"]),
+            file_hashes=tuple(tuple(own) for own in table["files"]),
             duplicates=report["duplicates"],
             unreadable=tuple((n, why) for n, why in report["unreadable"]),
         )
@@ -197,6 +201,7 @@ class Photographs:
             widths=self.widths[where],
             names=tuple(self.names[i] for i in where),
             hashes=tuple(self.hashes[i] for i in where),
+            file_hashes=tuple(self.file_hashes[i] for i in where) if self.file_hashes else (),
         )
 
     def hold_out(self, share: float = HELD_OUT, seed: int = 0) -> tuple[Self, Self]:
@@ -234,6 +239,7 @@ class _Decoded:
 
     name: str
     hash: str = ""
+    file_hash: str = ""
     rgb: np.ndarray | None = None
     fault: str = ""
 
@@ -260,12 +266,13 @@ def _file_hashes(files: Sequence[Path], skip: bool) -> list[str]:
 def _decoded(files: dict[Path, str], max_side: int | None, skip: bool) -> Iterator[_Decoded]:
     def one(file: Path) -> _Decoded:
         try:
-            rgb = decode_image(file)
+            name, data = read_encoded(file)
+            rgb = decode_image(data, name)
         except InputError as error:
             if not skip:
                 raise _unreadable(str(error)) from error
             return _Decoded(files[file], fault=str(error))
-        return _Decoded(files[file], hash_image(rgb), shrink(rgb, max_side))
+        return _Decoded(files[file], hash_image(rgb), hash_bytes(data), shrink(rgb, max_side))
 
     paths = list(files)
     with ThreadPoolExecutor() as pool:  # Pillow frees the interpreter lock while decoding
@@ -284,11 +291,13 @@ def _write(folder: Path, images: Iterator[_Decoded]) -> None:
                 unreadable.append((image.name, image.fault))
             elif image.hash in rows:
                 duplicates += 1
+                rows[image.hash]["files"].append(image.file_hash)
             else:
                 height, width = image.rgb.shape[:2]
                 rows[image.hash] = {
                     "name": image.name,
                     "hash": image.hash,
+                    "files": [image.file_hash],
                     "offset": offset,
                     "height": height,
                     "width": width,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from striate.core.errors import InputError, unknown_name
-from striate.core.hashing import hash_image
+from striate.core.hashing import hash_bytes, hash_image
 from striate.core.names import clean_name
-from striate.data.images import decode_image
+from striate.data.images import decode_image, read_encoded
 from striate.data.photometry import LUMA
 from striate.data.stimuli import image_files
 
@@ -41,6 +41,7 @@ class Seed:
         pixels: float64 (side, side), 0 to 255.
         hash: of the picture as decoded, before it was cut and shrunk.
         colour: whether the picture had colours, of which the luma was taken.
+        file_hash: of the file.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Seed:
     pixels: np.ndarray
     hash: str
     colour: bool
+    file_hash: str = ""
 
 
 def find_seeds(
@@ -108,7 +110,7 @@ def find_seeds(
         if seed.colour:
             notes.append(f"seed texture {source} has colours: its luma is taken.")
         pixels = _square(seed.pixels, side, shrink)
-        seeds.append(Seed(seed.name, source, pixels, seed.hash, seed.colour))
+        seeds.append(replace(seed, pixels=pixels))
     if not seeds:
         where = "in installed packages" if folder is None else f"in {folder}"
         raise InputError(
@@ -148,14 +150,16 @@ def _in_folder(folder: str | Path) -> dict[str, tuple[str, Path]]:
 
 
 def _read(name: str, source: str, path: Path) -> Seed:
-    rgb = decode_image(path)
+    where, data = read_encoded(path)
+    rgb = decode_image(data, where)
     grey = rgb @ np.array(LUMA)
     if grey.std() < LEAST_DEVIATION:
         raise InputError(
             f"seed texture {path} has next to no contrast (standard deviation {grey.std():.2g} of "
             "255). Remove it or choose another picture."
         )
-    return Seed(name, source, grey, hash_image(rgb), bool(np.ptp(rgb, axis=2).any()))
+    colour = bool(np.ptp(rgb, axis=2).any())
+    return Seed(name, source, grey, hash_image(rgb), colour, hash_bytes(data))
 
 
 def _square(grey: np.ndarray, side: int, shrink: float) -> np.ndarray:

@@ -16,9 +16,17 @@ import numpy as np
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
-from striate.core.hashing import hash_image, hash_json
+from striate.core.hashing import hash_bytes, hash_image, hash_json
 from striate.core.names import clean_name
-from striate.data.images import SUFFIXES, decode_image, probe_image, resize_image
+from striate.core.walk import files_below
+from striate.data.images import (
+    SUFFIXES,
+    check_pixels,
+    decode_image,
+    probe_image,
+    read_encoded,
+    resize_image,
+)
 from striate.data.lookalikes import SIDE, thumbnail
 
 T = TypeVar("T")
@@ -43,7 +51,8 @@ class StimulusSet:
             where all do.
 
     Raises:
-        InputError: when ids repeat (they are named) or the lengths differ.
+        InputError: when ids repeat (they are named), the lengths differ, or pixels in memory are
+            not uint8 (H, W, 3).
     """
 
     def __init__(
@@ -53,7 +62,9 @@ class StimulusSet:
         groups: Sequence[str] | None = None,
     ) -> None:
         self.ids: tuple[str, ...] = tuple(map(clean_name, ids))
-        self.sources: tuple[Source, ...] = tuple(sources)
+        self.sources: tuple[Source, ...] = tuple(
+            Path(source) if isinstance(source, str) else source for source in sources
+        )
         self.groups: tuple[str, ...] = (
             ("",) * len(self.ids) if groups is None else tuple(str(g) for g in groups)
         )
@@ -65,6 +76,9 @@ class StimulusSet:
                 f"{len(self.groups)} groups for {len(self.ids)} stimuli. Give one a stimulus, `` "
                 "where an image stands alone."
             )
+        for name, source in zip(self.ids, self.sources, strict=True):
+            if not isinstance(source, Path | tuple | bytes):
+                check_pixels(source, name)
         if len(set(self.ids)) < len(self.ids):
             twice = [i for i, n in Counter(self.ids).items() if n > 1]
             raise InputError(
@@ -76,7 +90,8 @@ class StimulusSet:
     def from_folder(cls, path: str | Path) -> StimulusSet:
         """Take every image below `path`; ids are paths relative to it, without suffix.
 
-        Other files are left out, and so are hidden ones (`.thumbnails/…`, macOS's `._a.png`).
+        Linked folders and files are followed. Other files are left out, and so are hidden ones
+        (`.thumbnails/…`, macOS's `._a.png`).
         """
         path = Path(path)
         files = image_files(path)
@@ -140,20 +155,35 @@ class StimulusSet:
     @cached_property
     def hashes(self) -> tuple[str, ...]:
         """Content hash of each decoded image: what splits and leak checks go by."""
-        return tuple(digest for digest, _ in self._looked)
+        return tuple(digest for digest, _, _ in self._looked)
+
+    @cached_property
+    def file_hashes(self) -> tuple[str, ...]:
+        """Hash of the bytes of each file or member of an archive; `` for pixels in memory.
+
+        Another library may decode a JPEG to other pixels, and then `hashes` differ: the bytes are
+        the second thing that leak checks go by.
+        """
+        return tuple(digest for _, digest, _ in self._looked)
 
     @cached_property
     def thumbnails(self) -> np.ndarray:
         """A small copy of each image, uint8 (N, 16, 16, 3): what near-duplicates are found by."""
-        return np.array([small for _, small in self._looked], np.uint8).reshape(-1, SIDE, SIDE, 3)
+        return np.array([small for _, _, small in self._looked], np.uint8).reshape(
+            -1, SIDE, SIDE, 3
+        )
 
     @cached_property
-    def _looked(self) -> list[tuple[str, np.ndarray]]:
-        """Hash and thumbnail of each image, decoded once for both."""
+    def _looked(self) -> list[tuple[str, str, np.ndarray]]:
+        """Hashes of pixels and file, and thumbnail of each image: read and decoded once for all."""
 
-        def look(i: int) -> tuple[str, np.ndarray]:
-            rgb = self.image(i)
-            return hash_image(rgb), thumbnail(rgb)
+        def look(i: int) -> tuple[str, str, np.ndarray]:
+            source, name = self._encoded(i)
+            if isinstance(source, np.ndarray):
+                return hash_image(source), "", thumbnail(source)
+            name, data = read_encoded(source, name)
+            rgb = decode_image(data, name)
+            return hash_image(rgb), hash_bytes(data), thumbnail(rgb)
 
         return self._map(look)
 
@@ -173,8 +203,10 @@ class StimulusSet:
             [self.sources[i] for i in indices],
             [self.groups[i] for i in indices],
         )
-        if "hashes" in self.__dict__:
-            part.__dict__["hashes"] = tuple(self.hashes[i] for i in indices)
+        for name in ("hashes", "file_hashes"):
+            if name in self.__dict__:
+                known = getattr(self, name)
+                part.__dict__[name] = tuple(known[i] for i in indices)
         if "_looked" in self.__dict__:
             part.__dict__["_looked"] = [self._looked[i] for i in indices]
         return part
@@ -204,18 +236,25 @@ class StimulusSet:
             return list(pool.map(function, range(len(self))))
 
 
+def same_pictures(first: StimulusSet, second: StimulusSet) -> np.ndarray:
+    """Positions of the images of `first` that are in `second` too, by pixels or by files."""
+    pixels, files = set(second.hashes), set(second.file_hashes) - {""}
+    pairs = zip(first.hashes, first.file_hashes, strict=True)
+    return np.array([i for i, (h, f) in enumerate(pairs) if h in pixels or f in files], np.int64)
+
+
 def image_files(folder: str | Path) -> list[Path]:
     """List every image below a folder, sorted; other and hidden files are left out.
 
+    Linked folders and files are followed (`striate.core.walk`).
+
     Raises:
-        InputError: no such folder, or no image in it.
+        InputError: no such folder, no image in it, or a link to what is not there.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"image folder {folder} does not exist.")
-    files = sorted(
-        p for p in folder.rglob("*") if _is_image(p.relative_to(folder).parts) and p.is_file()
-    )
+    files = files_below(folder, lambda path: path.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError(f"no images in {folder} (looked for {', '.join(sorted(SUFFIXES))}).")
     return files

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError, unknown_name
+from striate.core.walk import check_links
 from striate.data.conditions import condition_label
 from striate.data.images import SUFFIXES
 from striate.data.tables import Table, read_table
@@ -80,11 +81,13 @@ def _tables(path: Path) -> list[tuple[Path, str]]:
         raise InputError(
             f"{path} does not exist, or is no folder and no table ({', '.join(TABLES)})."
         )
+    check_links(path)
     own = [(file, path.absolute().name) for file in sorted(path.iterdir()) if _is_table(file)]
     if own:
         return own
     found = []
     for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        check_links(folder)
         sessions = [(file, folder.name) for file in sorted(folder.iterdir()) if _is_table(file)]
         if not sessions:
             raise InputError(

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from striate.core.errors import InputError, unknown_name
-from striate.data import StimulusSet, assert_unseen
+from striate.data import StimulusSet, assert_unseen_by
 from striate.data.observers import Observers, line_up
 from striate.data.trials import read_trials
 from striate.encoding import ProjectionConfig, predict_cost
@@ -84,8 +84,7 @@ def build_models(
     for name, one in config.models.items():
         model = one.build(config.image_size)
         for experiment, images in stimuli.items():
-            if model.seen:
-                assert_unseen(model.seen, images.hashes, f"{name} on {experiment}")
+            assert_unseen_by(model, images, f"{name} on {experiment}")
         reason = no_classifier(model)
         facts[name] = {
             "id": model.id,

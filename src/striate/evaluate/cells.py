@@ -20,7 +20,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.hashing import hash_array, hash_json
 from striate.core.run import Cells
-from striate.data import PARTS, Dataset, Split, StimulusSet, Target, assert_unseen
+from striate.data import PARTS, Dataset, Split, StimulusSet, Target, assert_unseen_in
 from striate.encoding import Encoding, encode, extract
 from striate.evaluate.config import RunConfig
 from striate.learning import TuneConfig, TuneData, tune
@@ -97,6 +97,7 @@ def _tune_data(bench: Bench, target: Target, model: Model) -> TuneData:
         subject=target.subject,
         images=bench.decoded(recording.stimuli, model),
         hashes=recording.stimuli.hashes,
+        file_hashes=recording.stimuli.file_hashes,
         responses=np.asarray(bench.means[target.subject][:, target.units], dtype=np.float32),
         tune=bench.split.part(target.subject, "tune"),
         select=bench.split.part(target.subject, "select"),
@@ -154,9 +155,10 @@ def score_subject(
         "chosen": chosen.settings_key() if chosen else None,
         "version": VERSION,
     }
-    groups = stimuli.groups if any(stimuli.groups) else None
+    labels = bench.split.groups(subject, rows)
+    groups = labels if any(labels) else None
     if groups:
-        key["groups"] = list(groups)
+        key["groups"] = groups
     cells = Cells(bench.folder / "cells")
     if cells.load(key) is not None:
         return cells.path(key)
@@ -200,13 +202,14 @@ def check_unseen(bench: Bench, model: Model, name: str, subject: str) -> None:
     Raises:
         LeakError: as `striate.data.assert_unseen`.
     """
-    hashes = np.array(bench.dataset[subject].stimuli.hashes)[bench.split.part(subject, "test")]
-    assert_unseen(model.seen, hashes.tolist(), f"{name}, subject {subject}")
+    assert_unseen_in(model, bench.dataset, bench.split, subject, f"{name}, subject {subject}")
+    tested = bench.split.part(subject, "test")
+    hashes = bench.dataset[subject].stimuli.hashes
     bench.leaks.append(
         {
             "model": name,
             "subject": subject,
             "seen": len(model.seen),
-            "test": len(set(hashes.tolist())),
+            "test": len({hashes[row] for row in tested}),
         }
     )

@@ -8,7 +8,6 @@ import numpy as np
 
 from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
-from striate.data.lookalikes import near_duplicates
 from striate.encoding.ridge import group_numbers, unusable_units
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
@@ -59,16 +58,22 @@ def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
     encode = config.encode
     part = "test" if encode.protocol == "paper_b" else "select"
     for subject in dataset:
-        if encode.protocol == "paper_b" and any(dataset[subject].stimuli.groups):
-            raise InputError(
-                f"subject {subject}: its images form groups, such as the frames of a movie. "
-                "paper_b reports folds within test that do not keep groups together, so a readout "
-                "would be scored on near copies of what it was fitted on. Use "
-                "encode.protocol=nested."
-            )
         rows = split.part(subject, part)
-        labels = [dataset[subject].stimuli.groups[row] for row in rows]
+        labels = split.groups(subject, rows)
         apart = len(np.unique(group_numbers(labels, len(rows))))
+        movies = any(dataset[subject].stimuli.groups)
+        if encode.protocol == "paper_b" and (movies or apart < len(rows)):
+            what = (
+                "its images form groups, such as the frames of a movie"
+                if movies
+                else f"{len(rows) - apart} test images look like another one of them"
+            )
+            mend = "" if movies else ", or split.lookalikes=warn for the paper's protocol as it is"
+            raise InputError(
+                f"subject {subject}: {what}. paper_b reports folds within test that do not keep "
+                "groups together, so a readout would be scored on near copies of what it was "
+                f"fitted on. Use encode.protocol=nested{mend}."
+            )
         if encode.protocol == "nested" and any(labels) and apart < encode.folds:
             raise InputError(
                 f"subject {subject}: the stimuli of part 'select' form {apart} groups, too "
@@ -82,33 +87,6 @@ def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
                 f"folds of two or more. Use fewer (encode.folds={max(2, n // 2)}), a larger share "
                 f"(split.{part}, now {getattr(config.split, part):g}), or more stimuli."
             )
-
-
-def find_lookalikes(dataset: Dataset, split: Split) -> list[str]:
-    """Return one line where test images look like images outside of test; none where none do.
-
-    Copies that were re-encoded or resized have other pixels, so the split cannot know them for
-    one picture (`striate.data.lookalikes`).
-    """
-    part_of = dict(zip(split.table["hash"], split.table["part"], strict=True))
-    # One entry a picture, whoever saw it: its name for the line, and its thumbnail.
-    named: dict[bool, dict[str, tuple[str, np.ndarray]]] = {True: {}, False: {}}
-    for subject, recording in dataset.items():
-        stimuli = recording.stimuli
-        for i, digest in enumerate(stimuli.hashes):
-            if (part := part_of[digest]) != "unused":
-                name = f"{subject}/{stimuli.ids[i]} in {part}"
-                named[part == "test"].setdefault(digest, (name, stimuli.thumbnails[i]))
-    (tests, test), (others, other) = (zip(*named[k].values(), strict=True) for k in (True, False))
-    pairs = near_duplicates(np.stack(test), np.stack(other))
-    if not len(pairs):
-        return []
-    i, j = pairs[0]
-    return [
-        f"{len(pairs)} pairs of images look like one picture, re-encoded or resized, and stand on "
-        f"both sides of the split (first: {tests[i]}, {others[j]}). Scores on them are not on new "
-        "images. Use one file for both, or leave one out."
-    ]
 
 
 def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:

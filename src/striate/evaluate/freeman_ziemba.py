@@ -29,10 +29,11 @@ from striate.core.cache import Cache
 from striate.core.config import Config
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_json
-from striate.data import Dataset, Recording, Responses, StimulusSet, assert_unseen
+from striate.data import Dataset, Recording, Responses, StimulusSet, assert_unseen_by
 from striate.data.presentation import Aperture, shown
 from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import Texture
+from striate.data.stimuli import same_pictures
 from striate.encoding import ProjectionConfig, extract, percentile_interval, permutation_p
 from striate.evaluate.split_scores import (
     SplitScores,
@@ -171,10 +172,9 @@ def freeman_ziemba(
         InputError: a region without a tap, unknown taps, data that do not fit.
     """
     config = config or FreemanZiembaConfig()
-    hashes = recording.stimuli.hashes
-    assert_unseen(model.seen, hashes, f"{name or model.id} on FreemanZiemba2013")
-    if chosen_on is not None and set(chosen_on.stimuli.hashes) & set(hashes):
-        both = len(set(chosen_on.stimuli.hashes) & set(hashes))
+    assert_unseen_by(model, recording.stimuli, f"{name or model.id} on FreemanZiemba2013")
+    both = 0 if chosen_on is None else len(same_pictures(recording.stimuli, chosen_on.stimuli))
+    if both:
         raise LeakError(
             f"{both} stimuli would be scored on which taps were chosen. Choose on the public "
             "stimuli and score the private ones, or give the taps."

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
+from striate.core.config import differing, read_yaml
 from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_json
 from striate.core.run import RunFolder, check_run_folder
-from striate.data import Dataset, StimulusSet, read_rdms_92images
+from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.rdms import Rdms
 from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
 from striate.evaluate.predict_config import PredictModel, PredictRunConfig
@@ -30,7 +31,7 @@ from striate.evaluate.predictivity_tables import (
 )
 from striate.evaluate.rsa_models import rsa_table, with_twins
 from striate.evaluate.scored_models import model_record, write_models
-from striate.evaluate.story import Options
+from striate.evaluate.story import SPLIT, Options
 from striate.evaluate.tables import write_table
 from striate.models import Model, load, random_twin
 from striate.models.taps import resolve_tap
@@ -57,7 +58,14 @@ def predict_neurons(
     for device in _devices(config):
         device_name(device)
     models = {name: _load(name, one) for name, one in config.models.items()}
-    materials = {name: Material.read(name, own) for name, own in config.sets.items()}
+    known = out / "config.yaml"
+    same = known.exists() and not differing(read_yaml(known), config.to_dict())
+    materials = {
+        name: Material.read(
+            name, own, out / name / SPLIT if same and not options.overwrite else None
+        )
+        for name, own in config.sets.items()
+    }
     for material in materials.values():
         material.check()
     own, it = config.freeman_ziemba, config.rdms_92images
@@ -76,6 +84,7 @@ def predict_neurons(
         notes += [f"{m.name}: {note}" for m in materials.values() for note in m.notes]
         tables: dict[str, list[pd.DataFrame]] = {}
         for material in materials.values():
+            material.split.save(run / material.name / SPLIT)
             _score_set(run.path, config, material, models, cache, options)
             for table, rows in set_tables(run.path, material, config).items():
                 tables.setdefault(table, []).append(rows)
@@ -167,7 +176,7 @@ def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[
     differences = [table for table in differences if len(table)] or [pd.DataFrame()]
     found["differences"] = pd.concat(differences, ignore_index=True)
     if material.config.rsa:
-        groups = next(iter(material.dataset.values())).stimuli.groups
+        groups = material.split.groups(next(iter(material.dataset)))
         similar, _ = rsa_tables(own, material.rdms(), groups, next(iter(config.models)))
         found["rsa"] = similar
     simulated = material.dataset.simulated
@@ -231,6 +240,8 @@ def _it_table(
     """Similarity of every tap to human IT (with a noise ceiling over people) and to monkey IT."""
     own = config.rdms_92images
     assert own is not None
+    for name, model in models.items():
+        assert_unseen_by(model, data.stimuli, f"{name} on the 92 images")
     people = list(dict.fromkeys(n.split("_")[1] for n in data.names if n.count("_") == 2))
     human = np.array([data.starting(f"human_{p}_").mean(axis=0) for p in people])
     rdms: dict[str, np.ndarray] = {}

@@ -23,9 +23,20 @@ from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, read_json, write_json
 from striate.core.hashing import hash_array, hash_json
-from striate.data import Dataset, Recording, Split, SplitConfig, assert_unseen, make_split, tidy
+from striate.data import (
+    Dataset,
+    Recording,
+    Split,
+    SplitConfig,
+    assert_unseen_in,
+    group_stimuli,
+    load_split,
+    make_split,
+    tidy,
+)
 from striate.encoding import ProjectionConfig, extract, rdm_crossnobis, rdm_squared_euclidean
 from striate.evaluate.config import DataConfig
+from striate.evaluate.lookalikes import describe_lookalikes
 from striate.evaluate.predictivity import (
     Predicted,
     ReadoutConfig,
@@ -76,27 +87,52 @@ class Material:
         name: of the data set in tables.
         config: how it is scored.
         dataset: the recordings, copies of an image joined.
-        split: the part of every stimulus, for `divide: split`.
+        split: the part of every stimulus for `divide: split`; otherwise it knows the groups alone.
         notes: what was changed or left out.
     """
 
     name: str
     config: PredictivityConfig
     dataset: Dataset
-    split: Split | None = None
+    split: Split
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, name: str, config: PredictivityConfig) -> Material:
+    def read(
+        cls, name: str, config: PredictivityConfig, saved: str | Path | None = None
+    ) -> Material:
         """Read and divide a data set; InputError where it does not fit."""
-        return cls.of(name, config, config.data.read())
+        return cls.of(name, config, config.data.read(), saved)
 
     @classmethod
-    def of(cls, name: str, config: PredictivityConfig, dataset: Dataset) -> Material:
-        """Divide a data set that is there already."""
+    def of(
+        cls,
+        name: str,
+        config: PredictivityConfig,
+        dataset: Dataset,
+        saved: str | Path | None = None,
+    ) -> Material:
+        """Divide a data set that is there already, or take the split of an earlier run.
+
+        Args:
+            name: of the data set in tables.
+            config: how it is scored.
+            dataset: the recordings.
+            saved: where an earlier run with the same settings may have saved its split.
+        """
         dataset, notes = tidy(dataset)
-        split = make_split(dataset, config.split) if config.divide == "split" else None
+        split = None if saved is None else load_split(saved, dataset)
+        if config.divide == "split":
+            split = split or make_split(dataset, config.split)
+            notes += describe_lookalikes(split, config.split)
+        else:
+            split = split or group_stimuli(dataset, config.split.lookalikes)
         return cls(name, config, dataset, split, tuple(notes))
+
+    def groups(self, subject: str) -> tuple[str, ...] | None:
+        """One label a stimulus that folds and resamples keep together; None where all are alone."""
+        labels = tuple(self.split.groups(subject))
+        return labels if any(labels) else None
 
     def rounds(self, subject: str) -> list[Round]:
         """What is fitted and tested of a subject's stimuli.
@@ -106,14 +142,14 @@ class Material:
         """
         config, stimuli = self.config, self.dataset[subject].stimuli
         readout = config.readout
-        groups = stimuli.groups if any(stimuli.groups) else None
-        if self.split is not None:
+        groups = self.groups(subject)
+        if config.divide == "split":
             parts = {p: self.split.part(subject, p) for p in ("fit", "select", "test")}
             out = split_rounds(parts, readout.folds, readout.seed, groups)
         else:
             if config.divide == "stimuli":
                 groups = None
-            elif groups is None:
+            elif not any(stimuli.groups):
                 raise InputError(f"{self.name}: its stimuli have no groups to divide by.")
             labels = groups or ("",) * len(stimuli)
             out = grouped_rounds(labels, config.rounds, readout.folds, readout.seed)
@@ -132,8 +168,7 @@ class Material:
 
     def labels(self, subject: str) -> np.ndarray:
         """What each stimulus is resampled with, (N,) strings: its group, or else its image."""
-        stimuli = self.dataset[subject].stimuli
-        pairs = zip(stimuli.groups, stimuli.hashes, strict=True)
+        pairs = zip(self.split.groups(subject), self.dataset[subject].stimuli.hashes, strict=True)
         return np.array([group or digest for group, digest in pairs])
 
     def rdms(self) -> np.ndarray:
@@ -206,9 +241,9 @@ def _unseen(
     model: Model, material: Material, subject: str, rounds: Sequence[Round], name: str
 ) -> dict[str, Any]:
     """Refuse test stimuli that the model has seen; return what was compared."""
-    hashes = np.array(material.dataset[subject].stimuli.hashes)
-    tested = hashes[np.concatenate([one.test for one in rounds])].tolist()
-    assert_unseen(model.seen, tested, f"{name} on {material.name}, subject {subject}")
+    tested = np.concatenate([one.test for one in rounds])
+    what = f"{name} on {material.name}, subject {subject}"
+    assert_unseen_in(model, material.dataset, material.split, subject, what, tested)
     return {"subject": subject, "seen": len(model.seen), "tested": len(tested)}
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 
 from striate.core.errors import InputError
 from striate.core.files import read_json
+from striate.core.walk import files_below
 from striate.encoding import Interval, mean_r, percentile_interval, score_r
 from striate.encoding.inference import bootstrap_counts, resampled_means
 from striate.evaluate.rsa import bootstrap_p
@@ -75,7 +76,7 @@ Key = tuple[str, int, str, str]
 
 def folders(root: str | Path) -> list[Path]:
     """Folders of finished scores below `root`, sorted; InputError if there are none."""
-    found = sorted(path.parent for path in Path(root).rglob("done.json"))
+    found = sorted(path.parent for path in files_below(root, lambda p: p.name == "done.json"))
     if not found:
         raise InputError(f"{root} has no finished scores (no done.json).")
     return found

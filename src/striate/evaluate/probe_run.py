@@ -16,6 +16,7 @@ from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, write_json
 from striate.core.run import Cells, RunFolder, check_run_folder
+from striate.data import assert_unseen
 from striate.data.texture_synthesis import check_textures, make_textures
 from striate.data.textures import TYPES, Textures
 from striate.evaluate.distributions import Histogram, read_histograms
@@ -66,6 +67,7 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
     Raises:
         InputError: models, taps, seeds, settings or a folder that do not fit; what can be told
             before anything is computed is told then.
+        LeakError: a model has seen a picture that textures would be made of.
     """
     options, out = options or Options(), Path(out)
     check_run_folder(out, config, overwrite=options.overwrite)
@@ -74,7 +76,15 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
     probed = [ready(config, name, device) for name in config.models]
     shown = protocol(config.pixels_per_degree, config.contrast)
     if "textures" in config.stimuli:
-        check_textures(config.textures)
+        seeds, _ = check_textures(config.textures)
+        for own in probed:
+            assert_unseen(
+                own.model.seen,
+                [seed.hash for seed in seeds],
+                f"{own.name} on textures of {', '.join(seed.name for seed in seeds)}",
+                seen_files=own.model.seen_files,
+                file_hashes=[seed.file_hash for seed in seeds],
+            )
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         (run / "probe.json").unlink(missing_ok=True)

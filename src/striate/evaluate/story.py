@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from striate.core.cache import Cache
+from striate.core.config import differing, read_yaml
 from striate.core.device import device_name
 from striate.core.files import locked, read_json, write_json
 from striate.core.run import RunFolder, check_run_folder
-from striate.data import Dataset, Split, make_split, tidy
+from striate.data import Dataset, Split, load_split, make_split, tidy
 from striate.encoding import Encoding
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.evaluate import tables
@@ -22,19 +23,21 @@ from striate.evaluate.cells import Bench, score_subject, tuned_model
 from striate.evaluate.checks import (
     check_sizes,
     check_taps,
-    find_lookalikes,
     find_targets,
     kind_of,
     load_given,
 )
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import Groups, Job
+from striate.evaluate.lookalike_scores import effect_table
+from striate.evaluate.lookalikes import describe_lookalikes, lookalike_facts
 from striate.evaluate.plan import make_plan
 from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.unrelated import find_unrelated
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)
+SPLIT = "splits.parquet"
 FEW_STIMULI = 50
 """Test stimuli of a subject below which a reader is warned (ours)."""
 
@@ -94,14 +97,14 @@ def started(
     device_name(config.device)  # refused now, not after the data are read
     options.say(f"reading {config.data.name} from {config.data.path}")
     dataset, notes = tidy(config.data.read())
-    split = make_split(dataset, config.split)
+    split = _divide(dataset, config, Path(out), options)
     targets, more = find_targets(config, dataset, split)
     check_sizes(config, dataset, split)
     jobs = jobs_of(config, targets)
     base = config.model.build()
     given = load_given(jobs, base)
     check_taps(config, jobs, [base, *given.values()])
-    notes += more + find_lookalikes(dataset, split)
+    notes += more + describe_lookalikes(split, config.split)
     for note in notes:
         options.say(f"note: {note}")
     options.say(_what(dataset, split, targets))
@@ -110,7 +113,7 @@ def started(
     # Only now is anything written: a folder made for a mistyped name would be in the way.
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run / ".lock", wait=False):
-        split.save(run / "splits.parquet")
+        split.save(run / SPLIT)
         write_json(run / "plan.json", plan.to_dict())
         yield (
             Bench(
@@ -126,6 +129,14 @@ def started(
             jobs,
             base,
         )
+
+
+def _divide(dataset: Dataset, config: RunConfig, out: Path, options: Options) -> Split:
+    """The split that a run with these settings saved before, else a new one."""
+    known = out / "config.yaml"
+    same = known.exists() and not differing(read_yaml(known), config.to_dict())
+    saved = load_split(out / SPLIT, dataset) if same and not options.overwrite else None
+    return saved or make_split(dataset, config.split)
 
 
 def _what(dataset: Dataset, split: Split, targets: Groups) -> str:
@@ -205,6 +216,7 @@ def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
         ("tables/group", group),
         ("tables/taps", taps),
         ("tables/null", null),
+        ("tables/lookalikes", effect_table(bench, scored)),
     ):
         tables.write_table(table, folder / f"{name}.parquet")
     tables.write_dataset(tables.score_dataset(units, taps), folder / "scores.nc")
@@ -225,6 +237,7 @@ def _leaks(bench: Bench) -> dict[str, Any]:
         # What was compared before each score. An image in both raises LeakError, so that
         # nothing is written: a check that stands here has found none.
         "on_overlap": "refused",
+        "lookalikes": lookalike_facts(bench.split, bench.config.split),
         "checks": bench.leaks,
     }
 

@@ -14,7 +14,7 @@ from striate.core.device import device_name
 from striate.core.files import locked, read_json
 from striate.core.hashing import hash_json
 from striate.core.run import RunFolder, check_run_folder
-from striate.data import assert_unseen
+from striate.data import assert_unseen_by
 from striate.data.labelled import Labelled, check_apart
 from striate.evaluate.cost import counting_outputs, duration
 from striate.evaluate.generalisation import score_conditions
@@ -55,7 +55,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     how = config.training
     training, testing, notes = read_data(config)
     model = make_model(config, training.classes)
-    assert_unseen(model.seen, testing.images.hashes, f"the front {config.front.id}")
+    assert_unseen_by(model, testing.images, f"the front {config.front.id}")
     plan = describe(model, training, testing, how)
     # before the config there is written anew
     check_batch(how.batch_size, len(training))
@@ -72,6 +72,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
             training.images.hashes,
             how,
             out / "model",
+            file_hashes=training.images.file_hashes,
             name=config.data.name or folder_name(config.data.train),
             device=str(device),
             progress=options.progress,
@@ -95,7 +96,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
                 f"about {memory / 1e9:.1f} GB of memory, {duration(seconds)} on {device} to train"
             )
         trained, shape = learn(), model.preprocessing
-        assert_unseen(trained.seen, testing.images.hashes, "the trained model")
+        assert_unseen_by(trained, testing.images, "the trained model")
         table, decisions = score_conditions(
             trained,
             np.asarray(testing.images.decoded(shape.size, shape.resize, options.cache)),

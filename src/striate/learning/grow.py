@@ -266,7 +266,7 @@ def _finish(
         parameter.grad = None
     model.eval()
     model.id, model.provenance["source"] = model.id.removesuffix("@random"), "random weights"
-    model.provenance["seen"] = sorted({*model.provenance["seen"], *train.hashes})
+    model.note_seen(train.hashes, [digest for own in train.file_hashes for digest in own])
     model.provenance["stages"].append(
         {
             "kind": "layerwise growth" if config.credit == "layerwise" else "end-to-end growth",

@@ -26,6 +26,7 @@ class TuneData:
         select: positions of the stimuli that early stopping looks at; may be empty.
         simulated: whether the responses are simulated.
         unit_ids: name of each unit, used in messages; empty: its position.
+        file_hashes: hash of the file of each image, N, `` where it has none; or empty.
     """
 
     name: str
@@ -37,6 +38,7 @@ class TuneData:
     select: np.ndarray
     simulated: bool = False
     unit_ids: Sequence[str] = ()
+    file_hashes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def _check(one: TuneData, size: int) -> None:
             f"target {one.name}: the ROI is empty (0 units). Leave it out of the targets."
         )
     counts = {"images": len(images), "responses": len(responses), "hashes": len(one.hashes)}
+    if len(one.file_hashes):
+        counts["file_hashes"] = len(one.file_hashes)
     if len(set(counts.values())) > 1:
         raise InputError(f"target {one.name}: one row a stimulus is needed, found {counts}.")
     if len(one.unit_ids) not in (0, responses.shape[1]):

@@ -30,6 +30,7 @@ def train(
     config: TrainConfig,
     folder: str | Path,
     *,
+    file_hashes: Sequence[str] = (),
     name: str = "",
     device: str = "auto",
     progress: bool = True,
@@ -52,6 +53,7 @@ def train(
         hashes: content hash of each image as it was given: the model must not be tested on them.
         config: how.
         folder: where to write.
+        file_hashes: hash of the file of each image, or nothing; kept for the same check.
         name: of the data, for the card.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: whether to draw a bar.
@@ -84,7 +86,7 @@ def train(
         for parameter in model.parameters():
             parameter.grad = None
         model.eval()
-        _note_provenance(model, hashes, config, name)
+        _note_provenance(model, hashes, file_hashes, config, name)
         if fabric.is_global_zero:
             save(model, folder, _facts(folder, recogniser, len(images), config, name))
             if not config.keep_checkpoints:
@@ -141,9 +143,15 @@ def _check(
     recogniser.model.tap_shapes(["classifier"])  # the back-end finds a map that it can take
 
 
-def _note_provenance(model: Model, hashes: Sequence[str], config: TrainConfig, name: str) -> None:
+def _note_provenance(
+    model: Model,
+    hashes: Sequence[str],
+    file_hashes: Sequence[str],
+    config: TrainConfig,
+    name: str,
+) -> None:
     network: Any = model.network
-    model.provenance["seen"] = sorted({*model.provenance["seen"], *hashes})
+    model.note_seen(hashes, file_hashes)
     model.provenance["stages"].append(
         {
             "kind": "adversarial training" if config.attack.eps else "supervised training",

@@ -117,12 +117,11 @@ def _note_provenance(
     standing: Standing,
 ) -> None:
     """Add this stage to the model's history, and the stimuli that it saw."""
-    seen = set(model.provenance["seen"])
+    parts = ("tune", "select") if config.early_stopping is not None else ("tune",)
     for one in data:
-        seen.update(one.hashes[i] for i in one.tune)
-        if config.early_stopping is not None:
-            seen.update(one.hashes[i] for i in one.select)
-    model.provenance["seen"] = sorted(seen)
+        rows = [int(i) for part in parts for i in getattr(one, part)]
+        files = [one.file_hashes[i] for i in rows] if len(one.file_hashes) else []
+        model.note_seen([one.hashes[i] for i in rows], files)
     model.provenance["simulated"] |= any(one.simulated for one in data)
     model.provenance["stages"].append(
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -25,7 +25,8 @@ class Model(nn.Module):
         preprocessing: how uint8 images become the network's input.
         taps: module paths scored by default, shallow to deep.
         provenance: JSON-able facts; `seen` lists content hashes of all stimuli that any stage of
-            training saw, `stages` what was done, `simulated` whether simulated responses were used.
+            training saw, `seen_files` the hashes of their files where there were any, `stages` what
+            was done, `simulated` whether simulated responses were used.
         options: JSON-able options that the registry built the network with, in full; `{}` where
             the network has none.
     """
@@ -48,6 +49,7 @@ class Model(nn.Module):
         self.taps = tuple(taps)
         self.provenance: dict[str, Any] = {
             "seen": [],
+            "seen_files": [],
             "stages": [],
             "simulated": False,
             **copy.deepcopy(dict(provenance or {})),
@@ -64,6 +66,16 @@ class Model(nn.Module):
     def seen(self) -> frozenset[str]:
         """Content hashes of the stimuli that any stage of training or selection saw."""
         return frozenset(self.provenance["seen"])
+
+    @property
+    def seen_files(self) -> frozenset[str]:
+        """Hashes of the files of those stimuli; older model folders hold none."""
+        return frozenset(self.provenance["seen_files"])
+
+    def note_seen(self, hashes: Iterable[str], file_hashes: Iterable[str] = ()) -> None:
+        """Add what a stage of training saw to the provenance; `` stands for no file."""
+        for name, new in (("seen", hashes), ("seen_files", file_hashes)):
+            self.provenance[name] = sorted({*self.provenance[name], *new} - {""})
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 images (B, H, W, 3) to the network's output."""

@@ -109,7 +109,12 @@ def _subtitle(scores: pd.DataFrame, rois: pd.DataFrame, config: dict[str, Any]) 
     tested = (
         "readouts and choices are made within the test images (see the notes)"
         if protocol == "paper_b"
-        else "scores are on images, by exact pixels, that no tuning here used"
+        else "scores are on images that no tuning here used, "
+        + (
+            "nor, as far as they were found, copies of these"
+            if config.get("split", {}).get("lookalikes") == "group"
+            else "by exact pixels"
+        )
     )
     return (
         f"{scores['subject'].nunique()} subjects, {len(units):,} units, "
@@ -404,12 +409,38 @@ def _split(run: Path) -> Raw:
             "that its model had seen; an image in both would have ended the run. "
             f"{len(checks)} such checks, none found one."
         ),
+        _lookalikes(run, leaks),
         frame(counts[order]),
         folded(
             "All checks",
             table(["model", "subject", "images seen", "test images"], checks, names=2),
         ),
     )
+
+
+def _lookalikes(run: Path, leaks: dict[str, Any]) -> Raw:
+    """How many images look like another one, where they stand, and what that does to scores."""
+    facts = leaks.get("lookalikes")  # runs of version 0.1 do not tell
+    if facts is None:
+        return Raw("")
+    if facts["mode"] == "ignore":
+        return paragraph("Look-alikes were not looked for (split.lookalikes=ignore).")
+    if not facts["pictures"]:
+        return paragraph(f"No two images look alike ({facts['how']}).")
+    said = (
+        f"{facts['pictures']:,} images look like another one, in {facts['classes']:,} groups "
+        f"({facts['how']}). {facts['test']:,} of them are test images, of which "
+        f"{facts['crossing']:,} look like an image outside of test."
+    )
+    path = run / "tables/lookalikes.parquet"
+    effect = read_table(path) if path.exists() else pd.DataFrame()
+    if effect.empty:
+        return paragraph(said)
+    shown = effect.assign(model=[figures.label(m) for m in effect["model"]])
+    shown.columns = pd.Index(
+        ["subject", "hemisphere", "ROI", "model", "test images", "r", "without those", "r without"]
+    )
+    return Raw(paragraph(f"{said} Scores with and without these:") + frame(shown, names=4))
 
 
 def _provenance(run: Path, config: dict[str, Any]) -> Raw:

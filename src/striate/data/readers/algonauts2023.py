@@ -20,6 +20,7 @@ import numpy as np
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
 from striate.core.names import clean_hemisphere, clean_name
+from striate.core.walk import check_links
 from striate.data.dataset import Dataset, Recording
 from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy, load_plain_dict
@@ -75,6 +76,7 @@ def read_algonauts2023(
     if (path / "training_split").is_dir():
         folders = {path.name: path}
     else:
+        check_links(path)
         folders = {p.name: p for p in sorted(path.glob("subj[0-9][0-9]")) if p.is_dir()}
     if not folders:
         raise InputError(f"{path} has no subj01 … folders. Is it the Algonauts 2023 data folder?")

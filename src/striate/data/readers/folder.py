@@ -23,6 +23,7 @@ import xarray as xr
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.names import check_names, clean_name
+from striate.core.walk import check_links
 from striate.data.ceilings import noise_ceiling
 from striate.data.dataset import Dataset, Recording
 from striate.data.labels import (
@@ -59,6 +60,8 @@ def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset
     Raises:
         InputError: nothing to read, more than one response file, ids that do not pair.
     """
+    for folder in (path, *(p for p in path.iterdir() if p.is_dir())):
+        check_links(folder)  # a subject or file that is not there would not be missed
     folders = [p for p in sorted(path.iterdir()) if p.is_dir() and response_files(p)]
     if response_files(path):
         folders = [path]

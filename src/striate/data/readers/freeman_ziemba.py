@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.names import clean_name
+from striate.core.walk import files_below
 from striate.data.ceilings import noise_ceiling
 from striate.data.dataset import Dataset, Recording
 from striate.data.readers.freeman_ziemba_files import (
@@ -94,7 +95,7 @@ def read_freeman_ziemba(
         if roi not in assembly.regions:
             found = ", ".join(sorted(set(assembly.regions))) or "none"
             raise InputError(f"{source} has no cells of {roi}; found {found}.")
-    images = [p for p in sorted(path.rglob("*.png")) if not p.name.startswith(".")]
+    images = files_below(path, lambda p: p.suffix == ".png")
     textures, files = _identify(path, assembly, images)
     rows = _rows(source, textures, subset)
     cells = np.flatnonzero(np.isin(assembly.regions, list(rois or CELLS)))
@@ -167,7 +168,7 @@ def _single(value: str | Sequence[str]) -> str:
 
 def _recordings(path: Path, file: str | None) -> Path:
     """Find the file of recordings."""
-    found = sorted(p for p in path.rglob("*") if p.suffix in (".nc", ".mat") and p.is_file())
+    found = files_below(path, lambda p: p.suffix in (".nc", ".mat"))
     if file is not None:
         named = [p for p in found if p.name == file]
         if not named:
@@ -230,7 +231,7 @@ def _identify(
 def _table(path: Path) -> Mapping[str, tuple[Texture, str]]:
     """Stimuli by id, from tables as Brain-Score distributes them."""
     out: dict[str, tuple[Texture, str]] = {}
-    for file in sorted(path.rglob("*.csv")):
+    for file in files_below(path, lambda p: p.suffix == ".csv"):
         try:
             header = {clean_name(name) for name in read_header(file)}
         except InputError as error:
