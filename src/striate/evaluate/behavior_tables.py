@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from striate.data.observers import Observers
-from striate.encoding.inference import mean_interval, sign_flip_p
+from striate.encoding.inference import bootstrap_p, mean_interval, sign_flip_p
 from striate.evaluate.behavior_measures import (
     ALL,
     BIAS,
@@ -23,7 +23,6 @@ from striate.evaluate.behavior_measures import (
     parts,
 )
 from striate.evaluate.consistency import MEASURES, accuracy, all_pairs, pair_measures
-from striate.evaluate.rsa import bootstrap_p
 from striate.evaluate.shape_bias import shape_bias, texture_categories
 
 FOUR = ("accuracy", *MEASURES)

@@ -30,6 +30,7 @@ from pydantic import Field
 from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
 from striate.data.ceilings import noise_ceiling
+from striate.encoding.groups import centred, count_groups
 from striate.encoding.inference import shuffled_means
 from striate.encoding.job import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.pls import components_of
@@ -76,7 +77,7 @@ class ReadoutConfig(Config):
     folds: int = Field(5, ge=2)
     """Folds within the training stimuli, by which tap and penalty are chosen."""
     permutations: int = Field(100, ge=1)
-    """Of predictions over stimuli, for the null."""
+    """Of predictions over stimuli, groups whole, for the null."""
     seed: int = 0
 
 
@@ -103,17 +104,6 @@ class Predicted:
     def centred(self, values: np.ndarray) -> np.ndarray:
         """Values (n, V) less their mean within each round; those of one round stay as they are."""
         return centred(values, self.round)
-
-
-def centred(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
-    """Take from values (n, …) their mean within each of several rounds, (n,) numbers."""
-    numbers = np.unique(rounds)
-    if len(numbers) < 2:
-        return values
-    out = np.array(values, dtype=np.float64)
-    for number in numbers:
-        out[rounds == number] -= np.nanmean(out[rounds == number], axis=0, keepdims=True)
-    return out
 
 
 def predict(
@@ -276,14 +266,16 @@ def unit_table(
     predicted: Predicted,
     unit_ids: Sequence[str],
     ceiling: np.ndarray,
+    groups: Sequence[str] | None = None,
     **facts: Any,
 ) -> pd.DataFrame:
     """One row a unit x readout x kind.
 
     Columns: `facts`; unit_id, readout, tap (those chosen, `+` between), kind, r, r2, ceiling,
-    r_normalized, n (test stimuli). `r` is of responses and predictions less their means within
-    rounds where there are several; `r2` is 1 - errors of the predictions as they are over the
-    variation of the responses within rounds, so that a wrong level counts.
+    r_normalized, n (test stimuli), n_groups (each of `groups` counted once; one label a
+    tested stimulus, `` for one that stands alone). `r` is of responses and predictions less their
+    means within rounds where there are several; `r2` is 1 - errors of the predictions as they are
+    over the variation of the responses within rounds, so that a wrong level counts.
     """
     tables = []
     y = predicted.centred(predicted.observed)
@@ -301,19 +293,39 @@ def unit_table(
             "ceiling": ceiling,
             "r_normalized": ceiling_normalized(r, ceiling),
             "n": len(predicted.rows),
+            "n_groups": count_groups(groups, len(predicted.rows)),
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
 def null_means(
-    predicted: Predicted, readout: str, kind: str, config: ReadoutConfig | None = None
+    predicted: Predicted,
+    readout: str,
+    kind: str,
+    config: ReadoutConfig | None = None,
+    groups: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Mean r over units with the predictions of stimuli shuffled, (permutations,)."""
+    """Mean r over units with the predictions of stimuli shuffled, groups whole.
+
+    Fits are not repeated with shuffled stimuli. With one round they need not be: what was fitted
+    has nothing to do with the test stimuli. Several rounds share what they are fitted on, and the
+    null is approximate: of simulated models of nothing 5 % on average, and 0 to 9 % for different
+    numbers of movies and rounds, lie above its 95th percentile.
+
+    Args:
+        predicted: what is scored.
+        readout, kind: which of its predictions.
+        config: the settings.
+        groups: one label a tested stimulus (`predicted.rows`), `` for one that stands alone.
+
+    Returns:
+        (at most `permutations`,): fewer where there are no more arrangements of the groups.
+    """
     config = config or ReadoutConfig()
     y = predicted.centred(predicted.observed)
     x = predicted.centred(predicted.predictions[readout, kind])
-    return shuffled_means(y, x, config.permutations, config.seed)
+    return shuffled_means(y, x, config.permutations, config.seed, groups, predicted.round)
 
 
 def matched_taps(

@@ -24,7 +24,15 @@ from striate.core.errors import InputError
 from striate.core.files import atomic_path, read_json, write_json
 from striate.core.hashing import hash_array, hash_json
 from striate.data import Dataset, Recording, Split, SplitConfig, assert_unseen, make_split, tidy
-from striate.encoding import ProjectionConfig, extract, rdm_crossnobis, rdm_euclidean
+from striate.encoding import (
+    ProjectionConfig,
+    extract,
+    mean_r,
+    permutation_p,
+    rdm_crossnobis,
+    rdm_euclidean,
+)
+from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements
 from striate.evaluate.config import DataConfig
 from striate.evaluate.predictivity import (
     Predicted,
@@ -41,8 +49,10 @@ from striate.evaluate.predictivity import (
 )
 from striate.models import Model
 
-VERSION = 1
-"""Raised when the meaning of a kept score changes, so that older ones are made again."""
+VERSION = 2
+"""Raised when the meaning of a kept score changes, so that older ones are made again.
+
+Since 2 nulls shuffle whole groups, and rounds are kept beside predictions."""
 
 
 class PredictivityConfig(Config):
@@ -105,8 +115,8 @@ class Material:
             LeakError: an image or a group of images would be both.
         """
         config, stimuli = self.config, self.dataset[subject].stimuli
-        readout = config.readout
-        groups = stimuli.groups if any(stimuli.groups) else None
+        readout, own = config.readout, self.groups(subject)
+        groups = own if any(own) else None
         if self.split is not None:
             parts = {p: self.split.part(subject, p) for p in ("fit", "select", "test")}
             out = split_rounds(parts, readout.folds, readout.seed, groups)
@@ -130,10 +140,16 @@ class Material:
             where = f"{self.name}, subject {subject}: "
             check_components(self.rounds(subject), self.config.readout, where)
 
+    def groups(self, subject: str) -> tuple[str, ...]:
+        """What each stimulus is resampled and shuffled with, `` where it stands alone.
+
+        The group that the data give it, also where `divide: stimuli` tests its members apart.
+        """
+        return self.dataset[subject].stimuli.groups
+
     def labels(self, subject: str) -> np.ndarray:
         """What each stimulus is resampled with, (N,) strings: its group, or else its image."""
-        stimuli = self.dataset[subject].stimuli
-        pairs = zip(stimuli.groups, stimuli.hashes, strict=True)
+        pairs = zip(self.groups(subject), self.dataset[subject].stimuli.hashes, strict=True)
         return np.array([group or digest for group, digest in pairs])
 
     def rdms(self) -> np.ndarray:
@@ -263,12 +279,13 @@ def _score(
         ceiling = ceilings(single, found) if single.ndim == 3 else recording.responses.noise_ceiling
         simulated = recording.responses.simulated
         ids = recording.responses.unit_ids
-        units.append(unit_table(found, ids, ceiling, **place, simulated=simulated))
+        groups = [material.groups(subject)[row] for row in found.rows]
+        units.append(unit_table(found, ids, ceiling, groups, **place, simulated=simulated))
         for readout, kind in found.predictions:
-            null = null_means(found, readout, kind, config.readout)
-            row = {"readout": readout, "kind": kind, "null": float(np.nanmean(null))}
-            row["null_95"] = float(np.nanpercentile(null, 95))
-            nulls.append({**place, **row})
+            null = null_means(found, readout, kind, config.readout, groups)
+            own = units[-1][(units[-1]["readout"] == readout) & (units[-1]["kind"] == kind)]
+            row = _null_row(mean_r(own["r"].to_numpy()), null, found, groups)
+            nulls.append({**place, "readout": readout, "kind": kind, **row})
         for tap, scores in found.tap_scores.items():
             chosen += [{**place, "tap": tap, "round": i, "score": s} for i, s in enumerate(scores)]
         kept |= _arrays(subject, found, material.labels(subject))
@@ -284,10 +301,30 @@ def _score(
     return {"features": sizes, "readouts": {r: list(own) for r, own in readouts.items()}}
 
 
+def _null_row(
+    r: float, null: np.ndarray, found: Predicted, groups: Sequence[str]
+) -> dict[str, float]:
+    """Null, its 95th percentile and the p of the real score; NaN where nothing can be shuffled.
+
+    With fewer than `FEWEST_ARRANGEMENTS` ways to shuffle the groups within rounds there is no p.
+    """
+    known = null[np.isfinite(null)]
+    arrangements = count_arrangements(len(found.rows), groups, found.round)
+    resolved = arrangements >= FEWEST_ARRANGEMENTS
+    return {
+        "r": r,
+        "null": float(known.mean()) if known.size else float("nan"),
+        "null_95": float(np.percentile(known, 95)) if known.size else float("nan"),
+        "p": permutation_p(r, known) if resolved else float("nan"),
+        "arrangements": float(min(arrangements, 10**15)),
+    }
+
+
 def _arrays(subject: str, found: Predicted, labels: np.ndarray) -> dict[str, np.ndarray]:
     """What a bootstrap needs, less means within rounds, by `SUBJECT/what`."""
     out = {
         f"{subject}/label": labels[found.rows],
+        f"{subject}/round": found.round,
         f"{subject}/observed": found.centred(found.observed).astype(np.float32),
     }
     for (readout, kind), values in found.predictions.items():

@@ -20,6 +20,7 @@ from striate.encoding import (
     rdm_correlation,
     rdm_euclidean,
 )
+from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements, shuffled_orders
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.models import Model, random_twin
 
@@ -110,14 +111,20 @@ def shuffled_similarity(
     method: str = "rho_a",
     permutations: int = 100,
     seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Mean similarity to the data's RDMs with the stimuli of a model's shuffled, (permutations,).
+    """Mean similarity to the data's RDMs with the stimuli of a model's shuffled.
 
-    Rows and columns are permuted together (Mantel 1967).
+    Rows and columns are permuted together (Mantel 1967), groups of stimuli whole
+    (`encoding.groups.shuffled_orders`).
+
+    Returns:
+        (permutations,), or fewer where there are no more arrangements of the groups.
     """
-    generator = np.random.default_rng(seed)
     data = data[None] if data.ndim == 2 else data
-    orders = [generator.permutation(len(rdm)) for _ in range(permutations)]
+    orders = shuffled_orders(len(rdm), permutations, seed, groups)
+    if not len(orders):
+        return np.empty(0)
     shuffled = np.stack([rdm[np.ix_(order, order)] for order in orders])
     return np.asarray(compare_rdms(shuffled, data, method).mean(axis=1))
 
@@ -134,6 +141,8 @@ def rsa_table(
 ) -> tuple[pd.DataFrame, dict[str, RsaResult]]:
     """One row a method x model RDM: similarity, interval, ceiling, null of shuffled stimuli.
 
+    `p` is NaN where groups can be shuffled in fewer than 20 ways.
+
     Args:
         models: (N, N) by name, such as `with_twins` returns.
         data: (N, N) or (S, N, N) of subjects.
@@ -145,13 +154,15 @@ def rsa_table(
         The table, and by method what `rsa` returned (differences of every two models among it).
     """
     rows, results = [], {}
+    resolved = count_arrangements(np.shape(data)[-1], groups) >= FEWEST_ARRANGEMENTS
     for method in methods:
         found = rsa(models, data, method=method, groups=groups, samples=samples, seed=seed)
         results[method] = found
         for name, rdm in models.items():
             null = shuffled_similarity(
-                rdm, np.asarray(data), method=method, permutations=permutations, seed=seed
-            )
+                rdm, np.asarray(data), method=method, permutations=permutations, seed=seed,
+                groups=groups,
+            )  # fmt: skip
             score = found.scores[name]
             rows.append(
                 {
@@ -162,9 +173,9 @@ def rsa_table(
                     "high": score.high,
                     "ceiling_low": found.ceiling[0],
                     "ceiling_high": found.ceiling[1],
-                    "null": float(null.mean()),
-                    "null_95": float(np.percentile(null, 95)),
-                    "p": permutation_p(score.value, null),
+                    "null": float(null.mean()) if null.size else float("nan"),
+                    "null_95": float(np.percentile(null, 95)) if null.size else float("nan"),
+                    "p": permutation_p(score.value, null) if resolved else float("nan"),
                     "subjects": len(found.by_subject[name]),
                     "pairs": found.n_pairs,
                 }
