@@ -77,9 +77,7 @@ class _Block:
         return factorial(len(self.several)) * factorial(len(self.single))
 
 
-def _blocks(
-    n: int, groups: Sequence[str] | None, rounds: np.ndarray | None
-) -> list[list[_Block]]:
+def _blocks(n: int, groups: Sequence[str] | None, rounds: np.ndarray | None) -> list[list[_Block]]:
     """Rounds that may change places with each other: those of as many groups."""
     members = group_numbers(groups, n)
     numbers = np.zeros(n, dtype=np.int64) if rounds is None else np.asarray(rounds)
