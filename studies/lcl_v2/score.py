@@ -119,7 +119,7 @@ def tables(out: Path, materials: dict[str, Material], config: StudyConfig) -> No
             "differences": difference_table(scored, config.reference, config.seed),
         }
         if material.config.rsa:
-            groups = next(iter(material.dataset.values())).stimuli.groups
+            groups = material.groups(next(iter(material.dataset)))
             similar, apart = rsa_tables(own, material.rdms(), groups, config.reference)
             found |= {"rsa": similar, "rsa_differences": apart}
         for table, rows in found.items():

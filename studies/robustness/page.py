@@ -49,7 +49,9 @@ def run_tests(names: list[str]) -> dict[str, Counter[str]]:
 
 def check(outcomes: dict[str, Counter[str]]) -> None:
     """Stop where a test is missing, failed or was skipped."""
-    wrong = [f"{n}: {dict(c) or 'no such test'}" for n, c in outcomes.items() if set(c) != {"passed"}]
+    wrong = [
+        f"{n}: {dict(c) or 'no such test'}" for n, c in outcomes.items() if set(c) != {"passed"}
+    ]
     if wrong:
         sys.exit("no page is written:\n" + "\n".join(wrong))
 

@@ -11,7 +11,6 @@ from striate.core.errors import InputError
 from striate.encoding import inference
 from striate.encoding.inference import (
     bootstrap_counts,
-    bootstrap_means,
     fdr,
     mean_interval,
     percentile_interval,
@@ -20,6 +19,7 @@ from striate.encoding.inference import (
     shuffled_means,
     sign_flip_p,
 )
+from striate.encoding.resampling import make_resampling, resample_models
 from striate.encoding.scores import mean_r, pearson_r
 
 
@@ -60,7 +60,8 @@ def test_no_unit_defined():
 def test_models_share_their_resamples(rng):
     observed, good = pair(rng, 200, 5, 0.7)
     almost = good + 1e-3 * rng.normal(size=good.shape)
-    samples = bootstrap_means(observed, {"a": good, "b": almost, "c": good}, samples=200)
+    resampling = make_resampling(200, samples=200)
+    samples = resample_models(observed, {"a": good, "b": almost, "c": good}, resampling)
     np.testing.assert_array_equal(samples["a"], samples["c"])
     # Paired, the difference is a thousand times steadier than either.
     assert (samples["a"] - samples["b"]).std() < 0.01 * samples["a"].std()
@@ -70,7 +71,8 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
     hits = 0
     for seed in range(200):
         observed, predicted = pair(np.random.default_rng(seed), 120, 6, 0.4)
-        samples = bootstrap_means(observed, {"m": predicted}, samples=300, seed=seed)["m"]
+        resampling = make_resampling(120, samples=300, seed=seed)
+        samples = resample_models(observed, {"m": predicted}, resampling)["m"]
         interval = percentile_interval(mean_r(pearson_r(observed, predicted)), samples)
         hits += interval.low <= 0.4 <= interval.high
         assert interval.low < interval.value < interval.high
@@ -79,7 +81,9 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
 
 def test_bootstrap_refuses_what_does_not_fit(rng):
     with pytest.raises(InputError, match=r"model tuned: .*\(9, 2\), responses \(10, 2\)"):
-        bootstrap_means(rng.normal(size=(10, 2)), {"tuned": rng.normal(size=(9, 2))})
+        resample_models(
+            rng.normal(size=(10, 2)), {"tuned": rng.normal(size=(9, 2))}, make_resampling(10)
+        )
     with pytest.raises(InputError, match="bootstrap of 1 stimuli"):
         bootstrap_counts(1)
 
@@ -169,11 +173,12 @@ def test_mean_interval_by_hand():
 def test_a_constant_prediction_counts_as_zero_in_every_resample_and_null(rng):
     observed = rng.normal(size=(40, 4))
     predicted = observed + 0.5 * rng.normal(size=(40, 4))
-    whole = bootstrap_means(observed, {"m": predicted}, samples=50)["m"]
+    drawn = make_resampling(40, samples=50)
+    whole = resample_models(observed, {"m": predicted}, drawn)["m"]
     null = shuffled_means(observed, predicted, 30)
     wide = np.column_stack([predicted, np.full(40, 3.0)])
     more = np.column_stack([observed, rng.normal(size=40)])
-    np.testing.assert_allclose(bootstrap_means(more, {"m": wide}, samples=50)["m"], whole * 4 / 5)
+    np.testing.assert_allclose(resample_models(more, {"m": wide}, drawn)["m"], whole * 4 / 5)
     np.testing.assert_allclose(shuffled_means(more, wide, 30), null * 4 / 5)
     flat = np.full((40, 4), 3.0)
     np.testing.assert_array_equal(shuffled_means(observed, flat, 5), np.zeros(5))

@@ -35,7 +35,6 @@ from striate.evaluate.predictivity_tables import (
     difference_table,
     folders,
     load_scored,
-    resampled_interval,
     rsa_tables,
     score_table,
     seed_table,
@@ -118,7 +117,9 @@ def test_the_planted_tap_is_found_and_reaches_the_ceiling(run):
     assert ((units["ceiling"] > 0.9) & (units["ceiling"] < 1)).all()
     assert units["ceiling_source"].eq("repeats").all() and units["freedom"].eq(120 - 4).all()
     null = pd.read_parquet(run / "right-0" / "null.parquet")
-    assert null["null"].abs().max() < 0.05
+    assert (null["null_95"] < null["r"]).all()
+    assert (null["p"] == 1 / 41).all()  # whole movies are shuffled, and none does as well
+    assert (units["n_groups"] == 12).all() and (units["n"] == 120).all()
 
 
 def test_features_of_nothing_score_nothing(planted):
@@ -316,27 +317,32 @@ def test_rsa_of_models_without_named_readouts_is_of_all_taps(run, planted, tmp_p
     assert set(similar["tap"]) == set(taps) and len(taps) > 1
 
 
-def test_resamples_leave_out_one_movie_or_are_drawn(run, monkeypatch):
-    """Both agree on what is a smooth statistic; the difference to itself is none."""
+def test_resamples_leave_out_one_movie_and_centre_what_is_left(run):
     own = folders(run)
-    place = ("other", 7, "stage 1", "ridge")
-    left = load_scored(own)[place]
-    assert left.jackknife
+    left = load_scored(own)["other", 7, "stage 1", "ridge"]
+    assert left.resampling.jackknife and left.resampling.over == "groups of images by jackknife"
     assert left.draws.shape == (12,)
-    monkeypatch.setattr("striate.evaluate.predictivity_scored.FEW", 2)
-    drawn = load_scored(own, samples=400)[place]
-    assert not drawn.jackknife
-    ratio = (left.interval.high - left.interval.low) / (drawn.interval.high - drawn.interval.low)
-    assert 0.5 < ratio < 2
-    zero, p = resampled_interval(0.0, left.less(left).draws, True)
-    assert (zero.low, zero.high, p) == (0, 0, 1)
+    assert left.resampling.freedom == 3  # four rounds
+    nothing = left.less(left)
+    assert (nothing.interval.low, nothing.interval.high, nothing.p) == (0, 0, 1)
     with np.load(run / "other-7" / "predictions.npz") as arrays:  # by hand, one movie left out
-        kept = arrays["ann/label"] != "movie0"
-        r = [
-            pearson_r(arrays[f"{s}/observed"][kept], arrays[f"{s}/stage 1/ridge"][kept]).mean()
-            for s in ("ann", "bob")
-        ]
+        r = []
+        for s in ("ann", "bob"):
+            kept = arrays[f"{s}/label"] != "movie0"
+            rounds = arrays[f"{s}/round"][kept]
+            y, x = (arrays[f"{s}/{w}"][kept] for w in ("observed", "stage 1/ridge"))
+            r.append(pearson_r(centred(y, rounds), centred(x, rounds)).mean())
     assert left.draws[0] == pytest.approx(np.mean(r), abs=1e-6)
+
+
+def test_scores_without_rounds_are_made_again(run, tmp_path):
+    shutil.copytree(run / "right-0", tmp_path / "right-0")
+    path = tmp_path / "right-0" / "predictions.npz"
+    with np.load(path) as arrays:
+        old = {k: v for k, v in arrays.items() if not k.endswith("/round")}
+    np.savez(path, allow_pickle=False, **old)
+    with pytest.raises(InputError, match=r"right-0 was scored by an earlier version.*score again"):
+        load_scored(folders(tmp_path))
 
 
 def test_bad_input(planted):

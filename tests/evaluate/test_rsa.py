@@ -10,6 +10,7 @@ import pytest
 from striate.core.errors import InputError
 from striate.data import read, read_rdms_92images
 from striate.encoding import (
+    bootstrap_p,
     compare_rdms,
     noise_ceiling_rdms,
     permutation_p,
@@ -19,7 +20,7 @@ from striate.encoding import (
     rdm_squared_euclidean,
 )
 from striate.encoding.rdm_compare import METHODS
-from striate.evaluate.rsa import bootstrap_p, rsa
+from striate.evaluate.rsa import rsa
 from striate.evaluate.rsa_models import shuffled_similarity
 
 
@@ -34,7 +35,7 @@ def simulate(n=20, subjects=4, noise=1.0, seed=0):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_scores_and_ceiling(method):
-    models, data = simulate()
+    models, data = simulate(n=30)
     found = rsa(models, data, method=method, samples=200)
     for name, rdm in models.items():
         similarity = compare_rdms(rdm, data, method)
@@ -44,7 +45,7 @@ def test_scores_and_ceiling(method):
         assert score.low < score.value < score.high
     assert found.ceiling == noise_ceiling_rdms(data, method)
     assert found.ceiling[0] < found.ceiling[1]
-    assert found.n_pairs == 190
+    assert found.n_pairs == 435
     difference = found.differences["near", "nothing"]
     assert difference.interval.low > 0
     assert 2 / 201 - 1e-12 < difference.p == difference.p_fdr < 0.05
@@ -54,12 +55,12 @@ def test_scores_and_ceiling(method):
 
 def test_resamples_by_hand():
     """The weights give what indexing and dropping self-pairs gives, model by model."""
-    models, data = simulate(n=8)
+    models, data = simulate(n=30)
     found = rsa(models, data, samples=20, seed=3)
-    shares = np.full(8, 1 / 8)
-    counts = np.random.default_rng(3).multinomial(8, shares, size=20)
+    shares = np.full(30, 1 / 30)
+    counts = np.random.default_rng(3).multinomial(30, shares, size=20)
     for sample, count in enumerate(counts):
-        drawn = np.repeat(np.arange(8), count)
+        drawn = np.repeat(np.arange(30), count)
         same = drawn[:, None] == drawn
         for name, rdm in models.items():
             a = np.where(same, np.nan, rdm[np.ix_(drawn, drawn)])

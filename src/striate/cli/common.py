@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -87,21 +88,37 @@ def finish(result: Result, as_json: bool, say: Callable[[str], None]) -> None:
         say(f"note: {warning}")
     say(f"report: {page}")
     if as_json:
-        group = json.loads(result.group.to_json(orient="records"))
         tell_json(
             {
                 "folder": str(result.folder),
                 "report": str(page),
-                "group": group,
+                "group": records(result.group),
                 "warnings": result.warnings,
             }
         )
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table for JSON, one object a row; NaN becomes null."""
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
-    return rows
+    """A table for JSON, one object a row, numbers in full; what is not finite becomes null.
+
+    pandas' own JSON has fixed decimals, in which a p of 3e-12 is 0.
+    """
+    return [_plain(row) for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it, without loss."""
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return str(value)
 
 
 def human_lines(table: pd.DataFrame) -> str:
@@ -131,8 +148,8 @@ def human_lines(table: pd.DataFrame) -> str:
 
 
 def tell_json(value: dict[str, Any]) -> None:
-    """Print the one JSON value of a verb."""
-    print(json.dumps(value, indent=2))
+    """Print the one JSON value of a verb, numbers in full; what is not finite becomes null."""
+    print(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
 def summary(group: pd.DataFrame) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from striate.cli.common import (
@@ -13,6 +12,7 @@ from striate.cli.common import (
     Overwrite,
     Quiet,
     options,
+    records,
     tell_json,
 )
 
@@ -43,7 +43,7 @@ def run(
     how.say(f"report: {page}")
     if as_json:
         tables = {
-            file.stem: json.loads(read_table(file).to_json(orient="records"))
+            file.stem: records(read_table(file))
             for file in sorted((folder / "tables").glob("*.parquet"))
         }
         tell_json({"folder": str(folder), "report": str(page), "tables": tables})

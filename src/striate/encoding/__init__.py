@@ -13,7 +13,7 @@ from striate.encoding.features import Cost as Cost
 from striate.encoding.features import extract as extract
 from striate.encoding.features import predict_cost as predict_cost
 from striate.encoding.inference import Interval as Interval
-from striate.encoding.inference import bootstrap_means as bootstrap_means
+from striate.encoding.inference import bootstrap_p as bootstrap_p
 from striate.encoding.inference import fdr as fdr
 from striate.encoding.inference import mean_interval as mean_interval
 from striate.encoding.inference import percentile_interval as percentile_interval
@@ -30,6 +30,10 @@ from striate.encoding.rdm import rdm_euclidean as rdm_euclidean
 from striate.encoding.rdm import rdm_squared_euclidean as rdm_squared_euclidean
 from striate.encoding.rdm_compare import compare_rdms as compare_rdms
 from striate.encoding.rdm_compare import noise_ceiling_rdms as noise_ceiling_rdms
+from striate.encoding.resampling import Resampling as Resampling
+from striate.encoding.resampling import make_resampling as make_resampling
+from striate.encoding.resampling import resample_models as resample_models
+from striate.encoding.resampling import share_interval as share_interval
 from striate.encoding.ridge import ALPHAS as ALPHAS
 from striate.encoding.ridge import RidgeCV as RidgeCV
 from striate.encoding.scores import ceiling_normalized as ceiling_normalized

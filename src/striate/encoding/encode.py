@@ -15,9 +15,10 @@ import pandas as pd
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.files import atomic_path
 from striate.core.hashing import hash_array
+from striate.encoding.groups import group_numbers
 from striate.encoding.job import Choice, EncodeConfig, Job, RoiEncoding, take, unit_factor
 from striate.encoding.protocols import PROTOCOLS
-from striate.encoding.ridge import group_numbers, unusable_units, warn_unusable
+from striate.encoding.ridge import unusable_units, warn_unusable
 
 TAP_COLUMNS = ["roi", "tap", "score", "chosen"]
 ARRAYS = ("units", "alpha", "r", "r2", "predictions", "observed", "null_r")
@@ -33,6 +34,8 @@ class Encoding:
         stimuli: positions of the stimuli that were predicted, ascending: rows of `predictions`.
         protocol: how tap and alpha were chosen.
         caveats: what a reader must be told about these scores.
+        groups: one label a stimulus of `stimuli`, which are resampled and shuffled together; ``
+            for one that stands alone, None where all do.
     """
 
     rois: dict[str, RoiEncoding]
@@ -40,6 +43,7 @@ class Encoding:
     stimuli: np.ndarray
     protocol: str
     caveats: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -84,6 +88,7 @@ class Encoding:
         facts = {
             "protocol": self.protocol,
             "caveats": list(self.caveats),
+            "groups": None if self.groups is None else list(self.groups),
             "rois": [[e.roi, e.tap] for e in self.rois.values()],
             "tap_scores": [
                 [roi, tap, None if np.isnan(score) else float(score), bool(chosen)]
@@ -119,7 +124,9 @@ class Encoding:
             raise InputError(
                 f"encoding in {folder} cannot be read: {error}. Delete the folder and run again."
             ) from error
-        return cls(rois, taps, stimuli, facts["protocol"], tuple(facts["caveats"]))
+        groups = facts.get("groups")  # scores kept by earlier versions have none
+        kept = None if groups is None else tuple(groups)
+        return cls(rois, taps, stimuli, facts["protocol"], tuple(facts["caveats"]), kept)
 
 
 def encode(
@@ -144,7 +151,8 @@ def encode(
         unit_ids: names of units for the warning about those that cannot be used.
         chosen: settings of the untuned network's encoding, for protocol `paper_a` of others.
         groups: one label a stimulus (`StimulusSet.groups`), `` for one that stands alone. A group,
-            such as the frames of a movie, stays whole in every fold; not with `paper_b`.
+            such as the frames of a movie, stays whole in every fold, in the null and in
+            intervals; not with `paper_b`.
 
     Returns:
         The encoding. Units with NaN, infinite or constant responses, in the stimuli that are
@@ -190,6 +198,7 @@ def encode(
         outcome.stimuli,
         config.protocol,
         (*outcome.caveats, *caveats),
+        None if groups is None else tuple(groups[row] for row in outcome.stimuli),
     )
 
 

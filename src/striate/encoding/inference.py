@@ -1,8 +1,12 @@
-"""Uncertainty and tests: bootstrap over stimuli, shuffled stimuli, tests over subjects, FDR."""
+"""Uncertainty and tests: resampled stimuli, shuffled stimuli, tests over subjects, FDR.
+
+Stimuli that belong together (`StimulusSet.groups`) are resampled and shuffled as a whole
+(`resampling.make_resampling`, `shuffled_means`); compare, encode, predict and RSA all use these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -10,7 +14,8 @@ import numpy as np
 from scipy import stats
 
 from striate.core.errors import InputError
-from striate.encoding.scores import flat, standardize, usable
+from striate.encoding.groups import centred, shuffled_orders
+from striate.encoding.scores import ROUNDING, flat, mean_r, score_r, standardize, usable
 
 EXACT_UP_TO = 12
 """Subjects up to which all sign flips are enumerated (4,096 of them)."""
@@ -40,7 +45,12 @@ def bootstrap_counts(n_stimuli: int, samples: int = 1000, seed: int = 0) -> np.n
     return generator.multinomial(n_stimuli, shares, size=samples).astype(np.float64)
 
 
-def resampled_means(observed: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def resampled_means(
+    observed: np.ndarray,
+    predicted: np.ndarray,
+    counts: np.ndarray,
+    rounds: np.ndarray | None = None,
+) -> np.ndarray:
     """ROI-mean correlation of each resample.
 
     The moments of a resample are the counts times the moments of the stimuli, so all resamples
@@ -50,23 +60,32 @@ def resampled_means(observed: np.ndarray, predicted: np.ndarray, counts: np.ndar
         observed, predicted: (n_stimuli, n_units). Units whose responses are constant, or that are
             not finite, are left out; a constant prediction counts as 0.
         counts: (n_samples, n_stimuli), how often each stimulus was drawn.
+        rounds: (n_stimuli,) number of the round that tested each: correlations are of what is
+            left when the mean within each round is taken out, in every resample anew. Two movies
+            of one round that are centred together mirror each other, and leaving one of them out
+            as it stands would hide half of how they vary.
 
     Returns:
-        (n_samples,); NaN where no unit is defined. A unit that happens not to vary in one
-        resample is left out of that resample's mean.
+        (n_samples,); NaN where no unit is defined, or fewer than two stimuli were drawn. A unit
+        whose responses or predictions happen not to vary in one resample, though they do over all
+        stimuli, is left out of that resample's mean.
     """
     good = np.flatnonzero(usable(observed) & usable(predicted))
     total = np.zeros(len(counts))
     known = np.full(len(counts), float(flat(observed, predicted).sum()))
     for a, b in _standard_blocks(observed, predicted, good):
-        r, defined = _weighted_r(a, b, counts)
+        r, defined = _weighted_r(a, b, counts, rounds)
         total += r.sum(axis=1)
         known += defined.sum(axis=1)
+    known[(counts > 0).sum(axis=1) < 2] = 0.0
     return np.divide(total, known, out=np.full(len(counts), np.nan), where=known > 0)
 
 
 def resampled_r(observed: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Correlation of every unit in each resample, (n_samples, n_units); NaN where not defined.
+
+    A prediction that is constant over all stimuli is not defined here (as in `pearson_r`, not as
+    in `score_r`), nor is one that happens not to vary in a resample.
 
     Args:
         observed, predicted: (n_stimuli, n_units).
@@ -82,18 +101,41 @@ def resampled_r(observed: np.ndarray, predicted: np.ndarray, counts: np.ndarray)
     return out
 
 
-def _weighted_r(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _weighted_r(
+    a: np.ndarray, b: np.ndarray, counts: np.ndarray, rounds: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Correlations of columns of size 1 by their moments, and where they are defined; else 0."""
     n = counts.sum(axis=1, keepdims=True)
-    mean_a, mean_b = counts @ a / n, counts @ b / n
-    var_a = counts @ (a * a) / n - mean_a**2
-    var_b = counts @ (b * b) / n - mean_b**2
-    shared = counts @ (a * b) / n - mean_a * mean_b
+    n = np.maximum(n, 1.0)  # of a resample without stimuli all moments are 0
+    products = _products_of_means(a, b, counts, n, rounds)
+    var_a = counts @ (a * a) / n - products[0]
+    var_b = counts @ (b * b) / n - products[1]
+    shared = counts @ (a * b) / n - products[2]
     # The columns have size 1 over all stimuli, so rounding is far below this.
     defined = (var_a > 1e-14 / len(a)) & (var_b > 1e-14 / len(a))
     r = np.zeros(shared.shape)
     np.divide(shared, np.sqrt(np.abs(var_a * var_b)), out=r, where=defined)
     return r, defined
+
+
+def _products_of_means(
+    a: np.ndarray, b: np.ndarray, counts: np.ndarray, n: np.ndarray, rounds: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Squared means of a, of b, and their product, averaged over rounds by their stimuli."""
+    numbers = np.zeros(1) if rounds is None else np.unique(rounds)
+    if len(numbers) < 2:
+        mean_a, mean_b = counts @ a / n, counts @ b / n
+        return mean_a**2, mean_b**2, mean_a * mean_b
+    square_a, square_b, both = (np.zeros((len(counts), a.shape[1])) for _ in range(3))
+    for number in numbers:
+        here = np.flatnonzero(rounds == number)
+        own = counts[:, here]
+        size = np.maximum(own.sum(axis=1, keepdims=True), 1.0)
+        sum_a, sum_b = own @ a[here], own @ b[here]
+        square_a += sum_a**2 / (size * n)
+        square_b += sum_b**2 / (size * n)
+        both += sum_a * sum_b / (size * n)
+    return square_a, square_b, both
 
 
 def _standard_blocks(
@@ -105,35 +147,8 @@ def _standard_blocks(
         yield standardize(observed[:, columns]), standardize(predicted[:, columns])
 
 
-def bootstrap_means(
-    observed: np.ndarray,
-    predictions: Mapping[str, np.ndarray],
-    samples: int = 1000,
-    seed: int = 0,
-) -> dict[str, np.ndarray]:
-    """Bootstrap the ROI-mean correlation of several models on the *same* resampled stimuli.
-
-    Because the draws are shared, the difference of two models' values is a paired bootstrap.
-
-    Args:
-        observed: (n_stimuli, n_units).
-        predictions: (n_stimuli, n_units) by model.
-        samples: number of resamples.
-        seed: of the draws.
-
-    Returns:
-        (samples,) by model.
-
-    Raises:
-        InputError: predictions of another shape than the responses, named by model.
-    """
-    for name, predicted in predictions.items():
-        _same_shape(observed, predicted, f"model {name}")
-    counts = bootstrap_counts(len(observed), samples, seed)
-    return {k: resampled_means(observed, p, counts) for k, p in predictions.items()}
-
-
-def _same_shape(observed: np.ndarray, predicted: np.ndarray, what: str) -> None:
+def check_shapes(observed: np.ndarray, predicted: np.ndarray, what: str) -> None:
+    """Refuse predictions of another shape than the responses; `what` begins the message."""
     if observed.ndim != 2 or observed.shape != predicted.shape:
         raise InputError(
             f"{what}: predictions have shape {predicted.shape}, responses {observed.shape}; both "
@@ -167,36 +182,64 @@ def mean_interval(values: np.ndarray) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
+def bootstrap_p(differences: np.ndarray) -> float:
+    """Two-sided p of no difference: twice the share of resamples on the rarer side of zero.
+
+    With one added to the share's count and to the number, so that it is never zero; a resample of
+    zero, up to the rounding of correlations, counts for both sides.
+
+    >>> bootstrap_p(np.array([0.1, 0.2, 0.3]))
+    0.5
+    """
+    differences = differences[np.isfinite(differences)]
+    if not differences.size:
+        return float("nan")
+    rarer = min(np.sum(differences <= ROUNDING), np.sum(differences >= -ROUNDING))
+    return float(min(1.0, 2 * (rarer + 1) / (differences.size + 1)))
+
+
 def shuffled_means(
-    observed: np.ndarray, predicted: np.ndarray, permutations: int = 100, seed: int = 0
+    observed: np.ndarray,
+    predicted: np.ndarray,
+    permutations: int = 100,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+    rounds: np.ndarray | None = None,
 ) -> np.ndarray:
     """ROI-mean correlation with stimuli shuffled: the null of no relation to the images.
 
-    The rows of `predicted` are permuted as a whole, so correlations between units stay. With
-    columns a, b of size 1 the ROI mean is `mean over units of sum_i a_i b_perm(i)`, that is a sum
-    of entries of `A B'`; each permutation only looks them up.
+    The rows of `predicted` change places as a whole, so correlations between units stay, and
+    groups of stimuli do, so those between the frames of a movie stay as well
+    (`groups.shuffled_orders`). With columns a, b of size 1 the ROI mean is `mean over units of
+    sum_i a_i b_perm(i)`, that is a sum of entries of `A B'`; each permutation only looks them up.
 
     Args:
         observed, predicted: (n_stimuli, n_units).
-        permutations: how many.
+        permutations: how many; fewer where there are no more arrangements of the groups.
         seed: of the permutations.
+        groups: one label a stimulus, `` for one that stands alone; None: all do.
+        rounds: (n_stimuli,) number of the round that tested each: means within it are taken out
+            of both.
 
     Returns:
-        (permutations,); NaN where no unit is defined. Constant predictions count as 0.
+        (at most `permutations`,); NaN where no unit is defined. Constant predictions count as 0.
     """
-    _same_shape(observed, predicted, "shuffled stimuli")
+    check_shapes(observed, predicted, "shuffled stimuli")
+    n = len(observed)
+    orders = shuffled_orders(n, permutations, seed, groups, rounds)
     good = np.flatnonzero(usable(observed) & usable(predicted))
     known = good.size + int(flat(observed, predicted).sum())
     if not known:
-        return np.full(permutations, np.nan)
-    if not good.size:
-        return np.zeros(permutations)
-    generator = np.random.default_rng(seed)
-    n = len(observed)
-    orders = np.array([generator.permutation(n) for _ in range(permutations)], dtype=np.int64)
-    orders = orders.reshape(permutations, n)
-    a, b = standardize(observed[:, good]), standardize(predicted[:, good])
-    total = np.zeros(permutations)
+        return np.full(len(orders), np.nan)
+    if not good.size or not len(orders):
+        return np.zeros(len(orders))
+    numbers = np.zeros(n) if rounds is None else rounds
+    y, x = centred(observed[:, good], numbers), centred(predicted[:, good], numbers)
+    if not (np.sort(orders, axis=1) == np.arange(n)).all():  # some group was stretched
+        means = [mean_r(score_r(y, centred(x[order], numbers))) for order in orders]
+        return np.array(means) * good.size / known
+    a, b = standardize(y), standardize(x)
+    total = np.zeros(len(orders))
     for start in range(0, n, BLOCK):
         stop = min(start + BLOCK, n)
         table = a[start:stop] @ b.T
@@ -215,7 +258,7 @@ def permutation_p(value: float, null: np.ndarray) -> float:
     null = null[np.isfinite(null)]
     if not null.size or not np.isfinite(value):
         return float("nan")
-    return float((np.sum(null >= value) + 1) / (len(null) + 1))
+    return float((np.sum(null >= value - ROUNDING) + 1) / (len(null) + 1))
 
 
 def sign_flip_p(differences: np.ndarray, seed: int = 0, flips: int = 10_000) -> float:

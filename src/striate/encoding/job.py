@@ -90,7 +90,7 @@ class RoiEncoding:
         units: (V,) positions of its units in the responses given.
         alpha, r, r2: (V,) penalty and scores; NaN for units that could not be used.
         predictions, observed: (n, V) float32, at the stimuli of `Encoding.stimuli`.
-        null_r: (permutations,) ROI-mean r with shuffled stimuli.
+        null_r: (at most `permutations`,) ROI-mean r with stimuli, or groups of them, shuffled.
     """
 
     roi: str
@@ -266,8 +266,9 @@ def score_on(
 def _score_roi(
     job: Job, roi: str, tap: str, test: np.ndarray, predicted: np.ndarray, alpha: np.ndarray
 ) -> RoiEncoding:
-    units = job.rois[roi]
+    units, config = job.rois[roi], job.config
     observed = np.asarray(job.responses[test][:, units], dtype=np.float32)
+    groups = None if job.groups is None else [job.groups[row] for row in test]
     return RoiEncoding(
         roi=roi,
         tap=tap,
@@ -277,5 +278,5 @@ def _score_roi(
         r2=r_squared(observed, predicted),
         predictions=predicted,
         observed=observed,
-        null_r=shuffled_means(observed, predicted, job.config.permutations, job.config.seed),
+        null_r=shuffled_means(observed, predicted, config.permutations, config.seed, groups),
     )

@@ -14,6 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from striate.core.errors import InputError, unknown_name
 from striate.encoding.estimator import UnitRegressor
+from striate.encoding.groups import group_numbers
 from striate.encoding.solver import BLOCK, Design, Fold, fold_scores, solve
 
 ALPHAS = tuple(float(10.0**k) for k in range(-1, 8))
@@ -43,26 +44,6 @@ def mean_over_folds(scores: np.ndarray) -> np.ndarray:
     total = np.where(known, scores, 0.0).sum(axis=0)
     count = known.sum(axis=0)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def group_numbers(groups: Sequence[str] | None, n: int) -> np.ndarray:
-    """Number the groups of n stimuli (`StimulusSet.groups`) by first appearance, (n,) from 0.
-
-    A stimulus that stands alone (``) is a group of its own; None: all are.
-
-    Raises:
-        InputError: not one label a stimulus.
-
-    >>> group_numbers(["b", "", "b", "a", ""], 5)
-    array([0, 1, 0, 2, 3])
-    """
-    if groups is None:
-        return np.arange(n)
-    if len(groups) != n:
-        raise InputError(f"{len(groups)} groups for {n} stimuli: give one each.")
-    labels = [(group, -1) if group else ("", i) for i, group in enumerate(groups)]
-    numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    return np.array([numbers[label] for label in labels], dtype=np.int64)
 
 
 def make_folds(

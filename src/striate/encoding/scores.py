@@ -1,13 +1,25 @@
 """Scores of predictions, per unit. Arrays are (n_stimuli, n_units); NaN means 'not defined'.
 
-A unit is not defined where its responses or its predictions are constant or not finite; such a
-unit is left out of every mean and never counts as 0.
+What is NaN is left out of every mean. A unit whose responses are constant or not finite, or whose
+prediction is not finite, is NaN in every score. A prediction that is constant:
+
+- `score_r`: 0. The score of compare, encode and predict, of their nulls, resamples, shares and
+  differences: a model must not gain by units that it cannot predict at all being left out;
+- `pearson_r`: NaN, as a correlation is not defined. Of half-data reliabilities, and of
+  FreemanZiemba2013, whose median leaves such neurons out as Brain-Score does;
+- folds by which penalties and taps are chosen (`solver.fold_scores`): 0, for the same reason;
+- `r_squared`: as any other prediction, at most 0.
+
+In single resamples (`inference.resampled_means`) a unit that happens not to vary there, though it
+does over all stimuli, is left out of that resample.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+ROUNDING = 1e-12
+"""Correlations nearer to each other than this differ by rounding alone."""
 SMALLEST_CEILING = 0.1
 """Below this ceiling (ours) a unit carries too little signal for a ratio to mean anything."""
 
@@ -119,4 +131,4 @@ def share_improved(r: np.ndarray, baseline: np.ndarray) -> float:
     0.5
     """
     both = np.isfinite(r) & np.isfinite(baseline)
-    return float(np.mean(r[both] > baseline[both])) if both.any() else float("nan")
+    return float(np.mean(r[both] > baseline[both] + ROUNDING)) if both.any() else float("nan")

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from striate.data.observers import Observers
-from striate.encoding.inference import mean_interval, sign_flip_p
+from striate.encoding.inference import bootstrap_p, mean_interval, sign_flip_p
+from striate.encoding.ties import merge_relative_ties
 from striate.evaluate.behavior_measures import (
     ALL,
     BIAS,
@@ -23,7 +24,6 @@ from striate.evaluate.behavior_measures import (
     parts,
 )
 from striate.evaluate.consistency import MEASURES, accuracy, all_pairs, pair_measures
-from striate.evaluate.rsa import bootstrap_p
 from striate.evaluate.shape_bias import shape_bias, texture_categories
 
 FOUR = ("accuracy", *MEASURES)
@@ -119,8 +119,16 @@ def _mean_ranks(table: pd.DataFrame) -> pd.Series:
     ranked = table[(table["observer"] != HUMANS) & table["measure"].isin(MEASURES)]
     ranked = ranked[ranked["status"] == "measured"]
     signed = ranked["value"].where(ranked["measure"] == "accuracy_difference", -ranked["value"])
-    ranks = signed.groupby([ranked["experiments"], ranked["measure"]]).rank()
+    places = signed.groupby([ranked["experiments"], ranked["measure"]])
+    ranks = places.transform(_rank_values)
     return table["observer"].map(ranks.groupby(ranked["observer"]).mean())
+
+
+def _rank_values(values: pd.Series) -> pd.Series:
+    """Rank numbers; those that rounding alone parts share a rank."""
+    known = values.dropna()
+    merged = pd.Series(merge_relative_ties(known.to_numpy(dtype=np.float64)), known.index)
+    return merged.rank().reindex(values.index)
 
 
 def category_table(found: Everything, models: Sequence[str]) -> pd.DataFrame:

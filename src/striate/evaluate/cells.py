@@ -28,6 +28,8 @@ from striate.models import Model
 
 VERSION = 1
 """Raised when the meaning of a kept score changes, so that older ones are not found."""
+GROUPS_VERSION = 2
+"""The same for scores of stimuli in groups: since 2 their null shuffles whole groups."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def score_subject(
     responses = np.asarray(bench.means[subject][rows][:, units])
     stimuli = recording.stimuli.subset(rows)
     taps = tuple(config.taps or model.taps)
-    key = {
+    key: dict[str, Any] = {
         "model": model.fingerprint(),
         "images": hash_json(list(stimuli.hashes)),
         "responses": hash_array(responses),
@@ -158,7 +160,7 @@ def score_subject(
     labels = bench.split.groups(subject, rows)
     groups = labels if any(labels) else None
     if groups:
-        key["groups"] = groups
+        key["groups"] = {"labels": list(groups), "version": GROUPS_VERSION}
     cells = Cells(bench.folder / "cells")
     if cells.load(key) is not None:
         return cells.path(key)

@@ -8,7 +8,8 @@ import numpy as np
 
 from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
-from striate.encoding.ridge import group_numbers, unusable_units
+from striate.encoding.groups import group_numbers
+from striate.encoding.ridge import unusable_units
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
 from striate.models import Model, load

@@ -176,7 +176,7 @@ def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[
     differences = [table for table in differences if len(table)] or [pd.DataFrame()]
     found["differences"] = pd.concat(differences, ignore_index=True)
     if material.config.rsa:
-        groups = material.split.groups(next(iter(material.dataset)))
+        groups = material.groups(next(iter(material.dataset)))
         similar, _ = rsa_tables(own, material.rdms(), groups, next(iter(config.models)))
         found["rsa"] = similar
     simulated = material.dataset.simulated

@@ -31,6 +31,7 @@ from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
 from striate.data import Responses
 from striate.data.ceilings import NONE, Ceilings, scored_ceilings
+from striate.encoding.groups import centred, count_groups
 from striate.encoding.inference import shuffled_means
 from striate.encoding.job import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.pls import components_of
@@ -77,7 +78,7 @@ class ReadoutConfig(Config):
     folds: int = Field(5, ge=2)
     """Folds within the training stimuli, by which tap and penalty are chosen."""
     permutations: int = Field(100, ge=1)
-    """Of predictions over stimuli, for the null."""
+    """Of predictions over stimuli, groups whole, for the null."""
     seed: int = 0
 
 
@@ -104,17 +105,6 @@ class Predicted:
     def centred(self, values: np.ndarray) -> np.ndarray:
         """Values (n, V) less their mean within each round; those of one round stay as they are."""
         return centred(values, self.round)
-
-
-def centred(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
-    """Take from values (n, …) their mean within each of several rounds, (n,) numbers."""
-    numbers = np.unique(rounds)
-    if len(numbers) < 2:
-        return values
-    out = np.array(values, dtype=np.float64)
-    for number in numbers:
-        out[rounds == number] -= np.nanmean(out[rounds == number], axis=0, keepdims=True)
-    return out
 
 
 def predict(
@@ -268,20 +258,22 @@ def unit_table(
     predicted: Predicted,
     unit_ids: Sequence[str],
     limits: Ceilings | None = None,
+    groups: Sequence[str] | None = None,
     **facts: Any,
 ) -> pd.DataFrame:
     """One row a unit x readout x kind.
 
     Columns: `facts`; unit_id, readout, tap (those chosen, `+` between), kind, r, r2, ceiling,
     ceiling_source, reliability, r_normalized, n (test stimuli), freedom (n less the number of
-    rounds). `r` is of responses and predictions less their means within rounds where there are
-    several; `r2` is 1 - errors of the predictions as they are over the variation of the responses
-    within rounds, so that a wrong level counts.
+    rounds), n_groups (each of `groups` counted once). `r` is of responses and predictions less
+    their means within rounds where there are several; `r2` is 1 - errors of the predictions as
+    they are over the variation of the responses within rounds, so that a wrong level counts.
 
     Args:
         predicted: responses and predictions.
         unit_ids: names of the units.
         limits: their noise ceilings (`ceilings`); default none.
+        groups: one label a tested stimulus, `` for one that stands alone.
         facts: further columns.
     """
     tables = []
@@ -305,19 +297,39 @@ def unit_table(
             "r_normalized": ceiling_normalized(r, limits.ceiling),
             "n": len(predicted.rows),
             "freedom": len(predicted.rows) - len(np.unique(predicted.round)),
+            "n_groups": count_groups(groups, len(predicted.rows)),
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
 def null_means(
-    predicted: Predicted, readout: str, kind: str, config: ReadoutConfig | None = None
+    predicted: Predicted,
+    readout: str,
+    kind: str,
+    config: ReadoutConfig | None = None,
+    groups: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Mean r over units with the predictions of stimuli shuffled, (permutations,)."""
+    """Mean r over units with the predictions of stimuli shuffled, groups whole.
+
+    Fits are not repeated with shuffled stimuli. With one round they need not be: what was fitted
+    has nothing to do with the test stimuli. Several rounds share what they are fitted on, and the
+    null is approximate: of simulated models of nothing 5 % on average, and 0 to 9 % for different
+    numbers of movies and rounds, lie above its 95th percentile.
+
+    Args:
+        predicted: what is scored.
+        readout, kind: which of its predictions.
+        config: the settings.
+        groups: one label a tested stimulus (`predicted.rows`), `` for one that stands alone.
+
+    Returns:
+        (at most `permutations`,): fewer where there are no more arrangements of the groups.
+    """
     config = config or ReadoutConfig()
     y = predicted.centred(predicted.observed)
     x = predicted.centred(predicted.predictions[readout, kind])
-    return shuffled_means(y, x, config.permutations, config.seed)
+    return shuffled_means(y, x, config.permutations, config.seed, groups, predicted.round)
 
 
 def matched_taps(

@@ -12,8 +12,9 @@ from striate.core.errors import InputError
 from striate.core.files import read_json
 from striate.data.rdm_checks import check_rdms
 from striate.encoding import compare_rdms, fdr, noise_ceiling_rdms
-from striate.encoding.ridge import group_numbers
-from striate.evaluate.predictivity_scored import BEST, resampled_interval
+from striate.encoding.groups import group_numbers
+from striate.encoding.resampling import resample_left_out
+from striate.evaluate.predictivity_scored import BEST
 
 
 def _part(rdms: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -74,18 +75,19 @@ def rsa_tables(
             "RSA: all stimuli are of one group, so none can be left out for an interval. Divide "
             "them into two groups or more."
         )
+    resampling = resample_left_out(member)
     rows, apart = [], []
     for method in methods:
         whole = compare_rdms(models, data, method).mean(axis=1)
         left = []
-        for number in range(int(member.max()) + 1):
-            kept = np.flatnonzero(member != number)
+        for counts in resampling.counts:
+            kept = np.flatnonzero(counts)
             some = compare_rdms(_part(models, kept), _part(data, kept), method)
             left.append(some.mean(axis=1))
         draws = np.array(left)  # (groups, models)
         ceiling = noise_ceiling_rdms(data, method)
         for place, own in places.items():
-            value, _ = resampled_interval(float(whole[own].mean()), draws[:, own].mean(1), True)
+            value = resampling.interval(float(whole[own].mean()), draws[:, own].mean(1))
             row = {"method": method, **dict(zip(("readout", "model", "tap"), place, strict=True))}
             rows.append(
                 {
@@ -105,7 +107,7 @@ def rsa_tables(
                 continue
             gap = draws[:, places[first]].mean(1) - draws[:, own].mean(1)
             delta = float(whole[places[first]].mean() - whole[own].mean())
-            found, p = resampled_interval(delta, gap, True)
+            found, p = resampling.interval(delta, gap), resampling.p(delta, gap)
             values = {"delta": delta, "low": found.low, "high": found.high, "p": p}
             apart.append({**row, "reference": reference, **values})
     table = pd.DataFrame(apart)

@@ -34,7 +34,15 @@ from striate.data import (
     make_split,
     tidy,
 )
-from striate.encoding import ProjectionConfig, extract, rdm_crossnobis, rdm_squared_euclidean
+from striate.encoding import (
+    ProjectionConfig,
+    extract,
+    mean_r,
+    permutation_p,
+    rdm_crossnobis,
+    rdm_squared_euclidean,
+)
+from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements
 from striate.evaluate.config import DataConfig
 from striate.evaluate.lookalikes import describe_lookalikes
 from striate.evaluate.predictivity import (
@@ -53,7 +61,9 @@ from striate.evaluate.predictivity import (
 from striate.models import Model
 
 VERSION = 2
-"""Raised when the meaning of a kept score changes, so that older ones are made again."""
+"""Raised when the meaning of a kept score changes, so that older ones are made again.
+
+Since 2 nulls shuffle whole groups, rounds are kept beside predictions, ceilings have a source."""
 
 
 class PredictivityConfig(Config):
@@ -129,10 +139,13 @@ class Material:
             split = split or group_stimuli(dataset, config.split.lookalikes)
         return cls(name, config, dataset, split, tuple(notes))
 
-    def groups(self, subject: str) -> tuple[str, ...] | None:
-        """One label a stimulus that folds and resamples keep together; None where all are alone."""
-        labels = tuple(self.split.groups(subject))
-        return labels if any(labels) else None
+    def groups(self, subject: str) -> tuple[str, ...]:
+        """What each stimulus is resampled and shuffled with, `` where it stands alone.
+
+        Groups that the data state and look-alikes, also where `divide: stimuli` tests their members
+        apart.
+        """
+        return tuple(self.split.groups(subject))
 
     def rounds(self, subject: str) -> list[Round]:
         """What is fitted and tested of a subject's stimuli.
@@ -141,8 +154,8 @@ class Material:
             LeakError: an image or a group of images would be both.
         """
         config, stimuli = self.config, self.dataset[subject].stimuli
-        readout = config.readout
-        groups = self.groups(subject)
+        readout, own = config.readout, self.groups(subject)
+        groups = own if any(own) else None
         if config.divide == "split":
             parts = {p: self.split.part(subject, p) for p in ("fit", "select", "test")}
             out = split_rounds(parts, readout.folds, readout.seed, groups)
@@ -168,7 +181,7 @@ class Material:
 
     def labels(self, subject: str) -> np.ndarray:
         """What each stimulus is resampled with, (N,) strings: its group, or else its image."""
-        pairs = zip(self.split.groups(subject), self.dataset[subject].stimuli.hashes, strict=True)
+        pairs = zip(self.groups(subject), self.dataset[subject].stimuli.hashes, strict=True)
         return np.array([group or digest for group, digest in pairs])
 
     def rdms(self) -> np.ndarray:
@@ -301,12 +314,13 @@ def _score(
         limits = ceilings(recording.responses, found)
         simulated = recording.responses.simulated
         ids = recording.responses.unit_ids
-        units.append(unit_table(found, ids, limits, **place, simulated=simulated))
+        groups = [material.groups(subject)[row] for row in found.rows]
+        units.append(unit_table(found, ids, limits, groups, **place, simulated=simulated))
         for readout, kind in found.predictions:
-            null = null_means(found, readout, kind, config.readout)
-            row = {"readout": readout, "kind": kind, "null": float(np.nanmean(null))}
-            row["null_95"] = float(np.nanpercentile(null, 95))
-            nulls.append({**place, **row})
+            null = null_means(found, readout, kind, config.readout, groups)
+            own = units[-1][(units[-1]["readout"] == readout) & (units[-1]["kind"] == kind)]
+            row = _null_row(mean_r(own["r"].to_numpy()), null, found, groups)
+            nulls.append({**place, "readout": readout, "kind": kind, **row})
         for tap, scores in found.tap_scores.items():
             chosen += [{**place, "tap": tap, "round": i, "score": s} for i, s in enumerate(scores)]
         kept |= _arrays(subject, found, material.labels(subject))
@@ -322,10 +336,30 @@ def _score(
     return {"features": sizes, "readouts": {r: list(own) for r, own in readouts.items()}}
 
 
+def _null_row(
+    r: float, null: np.ndarray, found: Predicted, groups: Sequence[str]
+) -> dict[str, float]:
+    """Null, its 95th percentile and the p of the real score; NaN where nothing can be shuffled.
+
+    With fewer than `FEWEST_ARRANGEMENTS` ways to shuffle the groups within rounds there is no p.
+    """
+    known = null[np.isfinite(null)]
+    arrangements = count_arrangements(len(found.rows), groups, found.round)
+    resolved = arrangements >= FEWEST_ARRANGEMENTS
+    return {
+        "r": r,
+        "null": float(known.mean()) if known.size else float("nan"),
+        "null_95": float(np.percentile(known, 95)) if known.size else float("nan"),
+        "p": permutation_p(r, known) if resolved else float("nan"),
+        "arrangements": float(min(arrangements, 10**15)),
+    }
+
+
 def _arrays(subject: str, found: Predicted, labels: np.ndarray) -> dict[str, np.ndarray]:
     """What a bootstrap needs, less means within rounds, by `SUBJECT/what`."""
     out = {
         f"{subject}/label": labels[found.rows],
+        f"{subject}/round": found.round,
         f"{subject}/observed": found.centred(found.observed).astype(np.float32),
     }
     for (readout, kind), values in found.predictions.items():

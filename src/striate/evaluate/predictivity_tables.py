@@ -7,11 +7,13 @@ repeated). `session_low` and `session_high` are Student's t over subjects (sessi
 from sign flips of theirs. `seed_low` and `seed_high` are the smallest and largest over seeds, not
 an interval.
 
-With many images the resamples are a percentile bootstrap. With fewer than `FEW` images or groups
-they leave out one at a time (jackknife, Tukey 1958; Student's t with one degree of freedom less
-than groups): a bootstrap of ten movies holds about six different ones, some several times, which
-moves a correlation and even more an RDM's similarity, so that its intervals may not even hold the
-estimate.
+Resamples are those of `encoding.resampling`: a percentile bootstrap of many images that stand
+alone, else one group at a time is left out. Scores over several rounds are of what is left within
+rounds, in every resample anew, and rounds share what they are fitted on, so Student's t has one
+degree of freedom less than rounds: of simulated movies with and without signal 92 to 97 % of
+intervals then held the truth. Where frames of one movie are fitted and tested
+(`divide: stimuli`), movies are left out all the same: the interval is over movies, of the question
+how frames are predicted whose movie is known.
 """
 
 from __future__ import annotations
@@ -27,24 +29,20 @@ from striate.encoding import explained_variance, fdr, mean_interval, pooled_shar
 from striate.evaluate.predictivity_rsa import rsa_tables
 from striate.evaluate.predictivity_scored import (
     BEST,
-    FEW,
     Key,
     Scored,
     folders,
     load_scored,
-    resampled_interval,
 )
 
 __all__ = [
     "BEST",
-    "FEW",
     "Key",
     "Scored",
     "difference_table",
     "folders",
     "load_scored",
     "over_seeds",
-    "resampled_interval",
     "rsa_tables",
     "score_table",
     "seed_table",
@@ -61,7 +59,7 @@ def _mean(scores: Sequence[Scored]) -> Scored:
     return Scored(
         np.mean([s.by_session for s in scores], axis=0),
         np.mean([s.draws for s in scores], axis=0),
-        scores[0].jackknife,
+        scores[0].resampling,
     )
 
 
@@ -86,6 +84,7 @@ def score_table(
     rows: list[dict[str, Any]] = []
     by = ["readout", "kind", "model"]
     null = nulls.groupby(by)["null"].mean()
+    null_95 = nulls.groupby(by)["null_95"].mean()
     share = units.groupby([*by, "seed", "subject"])["r_normalized"].mean()
     with_ceiling = share.unstack("subject").notna().any().sum()
     share = share.groupby(by).mean()  # NaN, a session without ceilings, is left out
@@ -114,7 +113,8 @@ def score_table(
                 "r": both.r,
                 "low": images.low,
                 "high": images.high,
-                "over": "images by jackknife" if both.jackknife else "images",
+                "over": both.resampling.over,
+                "n_groups": both.resampling.n_groups,
                 "session_low": sessions.low,
                 "session_high": sessions.high,
                 "seed_low": min(s.r for s in own),
@@ -128,6 +128,7 @@ def score_table(
                 "share_high": explained.high,
                 "n_reliable": int(here["units"].sum()),
                 "null": float(null[place]),
+                "null_95": float(null_95[place]),
             }
         )
     return pd.DataFrame(rows)
@@ -171,7 +172,7 @@ def difference_table(scored: Mapping[Key, Scored], reference: str, seed: int = 0
         apart = _mean(first).less(_mean(second))
         gains = apart.by_session
         pairs = [x.r - y.r for x in first for y in second]
-        images, p_images = resampled_interval(apart.r, apart.draws, apart.jackknife)
+        images = apart.interval
         sessions = mean_interval(gains)
         rows.append(
             {
@@ -182,7 +183,7 @@ def difference_table(scored: Mapping[Key, Scored], reference: str, seed: int = 0
                 "delta": images.value,
                 "low": images.low,
                 "high": images.high,
-                "p_images": p_images,
+                "p_images": apart.p,
                 "sessions": len(gains),
                 "sessions_better": int((gains > 0).sum()),
                 "session_low": sessions.low,

@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from striate.core.errors import InputError
-from striate.encoding.inference import Interval, bootstrap_counts, fdr, percentile_interval
+from striate.encoding.groups import group_numbers
+from striate.encoding.inference import Interval, fdr
 from striate.encoding.rdm_compare import (
     checked_pairs,
     compare_pairs,
@@ -17,7 +18,7 @@ from striate.encoding.rdm_compare import (
     pair_weights,
     prepared,
 )
-from striate.encoding.ridge import group_numbers
+from striate.encoding.resampling import Resampling, make_resampling
 
 BLOCK_BYTES = 2**26
 """Memory for resamples handled at once."""
@@ -49,7 +50,7 @@ class RsaResult:
         by_subject: (n_subjects,) similarity, by model.
         differences: by pair of models, in the order given.
         ceiling: lower and upper bound of the noise ceiling; NaN for a single subject.
-        samples: (n_samples,) bootstrapped scores, by model; the draws are shared.
+        samples: (n_samples,) scores in each resample, by model; resamples are shared.
         n_pairs: pairs of stimuli that were compared.
     """
 
@@ -76,7 +77,8 @@ def rsa(
     Stimuli are resampled, the same for all models and subjects, and pairs of a stimulus with
     itself excluded (Nili et al. 2014). Intervals say how scores would vary with other stimuli of
     the same kind and these subjects; a bootstrap over stimuli tends to be too wide rather than too
-    narrow (Schütt et al. 2023).
+    narrow (Schütt et al. 2023). Where stimuli come in groups, or are few, one group at a time is
+    left out instead (`striate.encoding.make_resampling`).
 
     Args:
         models: (n, n) RDM by model. Sign and scale are of distances: what is no RDM is refused.
@@ -84,7 +86,7 @@ def rsa(
             Pairs of stimuli that are NaN in any RDM, of model or subject, are left out of all.
         method: `rho_a`, `spearman` or `cosine` (`striate.encoding.rdm_compare`).
         groups: one label a stimulus (`StimulusSet.groups`): a group, such as the frames of a
-            movie, is drawn whole, as its stimuli do not vary independently. `` for a stimulus
+            movie, is resampled whole, as its stimuli do not vary independently. `` for a stimulus
             that stands alone.
         samples: number of resamples.
         seed: of the draws.
@@ -120,11 +122,16 @@ def rsa(
     stack, subjects = stack[:, known], subjects[:, known]
     full = compare_pairs(stack, subjects, method)
     member = group_numbers(groups, shape[-1])
-    counts = bootstrap_counts(int(member.max()) + 1, samples, seed)[:, member]
+    if member.max() < 1:
+        raise InputError(
+            "RSA: all stimuli are of one group, so none can be left out for an interval. Divide "
+            "them into two groups or more."
+        )
+    resampling = make_resampling(shape[-1], groups, samples, seed)
     drawn = np.concatenate(
         [
             _scores(stack, subjects, method, weights)
-            for weights in _blocks(counts, member, known, len(stack) + len(subjects))
+            for weights in _blocks(resampling.counts, member, known, len(stack) + len(subjects))
         ],
         axis=1,
     )
@@ -132,9 +139,9 @@ def rsa(
     resampled = dict(zip(models, drawn, strict=True))
     return RsaResult(
         method,
-        {name: percentile_interval(float(means[name]), resampled[name]) for name in models},
+        {name: resampling.interval(float(means[name]), resampled[name]) for name in models},
         dict(zip(models, full, strict=True)),
-        _differences(means, resampled),
+        _differences(means, resampled, resampling),
         noise_ceiling_pairs(subjects, method),
         resampled,
         int(known.sum()),
@@ -164,30 +171,15 @@ def _scores(
 
 
 def _differences(
-    means: Mapping[str, float], samples: Mapping[str, np.ndarray]
+    means: Mapping[str, float], samples: Mapping[str, np.ndarray], resampling: Resampling
 ) -> dict[tuple[str, str], Difference]:
     pairs = list(combinations(means, 2))
     apart = {(a, b): samples[a] - samples[b] for a, b in pairs}
-    intervals = [percentile_interval(means[a] - means[b], apart[a, b]) for a, b in pairs]
-    p = np.array([bootstrap_p(values) for values in apart.values()])
+    gaps = {(a, b): float(means[a] - means[b]) for a, b in pairs}
+    intervals = [resampling.interval(gaps[pair], apart[pair]) for pair in pairs]
+    p = np.array([resampling.p(gaps[pair], apart[pair]) for pair in pairs])
     adjusted = fdr(p)
     return {
         pair: Difference(interval, float(p[i]), float(adjusted[i]))
         for i, (pair, interval) in enumerate(zip(pairs, intervals, strict=True))
     }
-
-
-def bootstrap_p(differences: np.ndarray) -> float:
-    """Two-sided p of no difference: twice the share of resamples on the rarer side of zero.
-
-    With one added to the share's count and to the number, so that it is never zero; a resample of
-    zero, up to the rounding of similarities of size 1, counts for both sides.
-
-    >>> bootstrap_p(np.array([0.1, 0.2, 0.3]))
-    0.5
-    """
-    differences = differences[np.isfinite(differences)]
-    if not differences.size:
-        return float("nan")
-    rarer = min(np.sum(differences <= ROUNDING), np.sum(differences >= -ROUNDING))
-    return float(min(1.0, 2 * (rarer + 1) / (differences.size + 1)))

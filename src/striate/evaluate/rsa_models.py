@@ -21,7 +21,7 @@ from striate.encoding import (
     rdm_euclidean,
     rdm_squared_euclidean,
 )
-from striate.encoding.ridge import group_numbers
+from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements, shuffled_orders
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.models import Model, random_twin
 
@@ -117,10 +117,10 @@ def shuffled_similarity(
     seed: int = 0,
     groups: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Mean similarity to the data's RDMs with the stimuli of a model's shuffled, (permutations,).
+    """Mean similarity to the data's RDMs with the stimuli of a model's shuffled.
 
-    Rows and columns are permuted together (Mantel 1967). A group of stimuli, such as a movie,
-    takes the place of another of the same size as a whole: single frames would seem independent.
+    Rows and columns are permuted together (Mantel 1967), groups of stimuli whole
+    (`encoding.groups.shuffled_orders`): single frames of a movie would seem independent.
 
     Args:
         rdm: (N, N) of a model; data: (N, N) or (S, N, N).
@@ -129,9 +129,8 @@ def shuffled_similarity(
         groups: one label a stimulus, as for `striate.evaluate.rsa`.
 
     Returns:
-        (permutations,); NaN where no group has another of its size to change places with.
+        (permutations,), or fewer where there are no more arrangements of the groups.
     """
-    generator = np.random.default_rng(seed)
     check_rdms(rdm, "RDM of the model")
     check_rdms(data, "RDM of the data")
     rdm, data = np.asarray(rdm), np.asarray(data)  # in the precision that they came in
@@ -141,26 +140,11 @@ def shuffled_similarity(
             f"the model's RDM has shape {rdm.shape}, the data's are {data.shape[1:]}. Compute it "
             "from the same stimuli, in the same order."
         )
-    member = group_numbers(groups, len(rdm))
-    rows = [np.flatnonzero(member == g) for g in range(int(member.max()) + 1)]
-    sizes = np.array([len(own) for own in rows])
-    if np.bincount(sizes).max() < 2:
-        return np.full(permutations, np.nan)
-    orders = [_shuffled_groups(rows, sizes, generator) for _ in range(permutations)]
+    orders = shuffled_orders(len(rdm), permutations, seed, groups)
+    if not len(orders):
+        return np.empty(0)
     shuffled = np.stack([rdm[np.ix_(order, order)] for order in orders])
     return np.asarray(compare_rdms(shuffled, data, method).mean(axis=1))
-
-
-def _shuffled_groups(
-    rows: Sequence[np.ndarray], sizes: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
-    """Which stimulus takes each one's place when groups of one size change places, (N,)."""
-    order = np.empty(int(sizes.sum()), dtype=np.int64)
-    for size in np.unique(sizes):
-        alike = np.flatnonzero(sizes == size)
-        for place, other in zip(alike.tolist(), generator.permutation(alike).tolist(), strict=True):
-            order[rows[place]] = rows[other]
-    return order
 
 
 def rsa_table(
@@ -175,6 +159,8 @@ def rsa_table(
 ) -> tuple[pd.DataFrame, dict[str, RsaResult]]:
     """One row a method x model RDM: similarity, interval, ceiling, null of shuffled stimuli.
 
+    `p` is NaN where groups can be shuffled in fewer than 20 ways.
+
     Args:
         models: (N, N) by name, such as `with_twins` returns.
         data: (N, N) or (S, N, N) of subjects.
@@ -186,18 +172,15 @@ def rsa_table(
         The table, and by method what `rsa` returned (differences of every two models among it).
     """
     rows, results = [], {}
+    resolved = count_arrangements(np.shape(data)[-1], groups) >= FEWEST_ARRANGEMENTS
     for method in methods:
         found = rsa(models, data, method=method, groups=groups, samples=samples, seed=seed)
         results[method] = found
         for name, rdm in models.items():
             null = shuffled_similarity(
-                rdm,
-                np.asarray(data),
-                method=method,
-                permutations=permutations,
-                seed=seed,
+                rdm, np.asarray(data), method=method, permutations=permutations, seed=seed,
                 groups=groups,
-            )
+            )  # fmt: skip
             score = found.scores[name]
             rows.append(
                 {
@@ -208,9 +191,9 @@ def rsa_table(
                     "high": score.high,
                     "ceiling_low": found.ceiling[0],
                     "ceiling_high": found.ceiling[1],
-                    "null": float(null.mean()),
-                    "null_95": float(np.percentile(null, 95)),
-                    "p": permutation_p(score.value, null),
+                    "null": float(null.mean()) if null.size else float("nan"),
+                    "null_95": float(np.percentile(null, 95)) if null.size else float("nan"),
+                    "p": permutation_p(score.value, null) if resolved else float("nan"),
                     "subjects": len(found.by_subject[name]),
                     "pairs": found.n_pairs,
                 }

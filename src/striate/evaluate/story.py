@@ -17,6 +17,7 @@ from striate.core.files import locked, read_json, write_json
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import Dataset, Split, load_split, make_split, tidy
 from striate.encoding import Encoding
+from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.evaluate import tables
 from striate.evaluate.cells import Bench, score_subject, tuned_model
@@ -39,7 +40,7 @@ from striate.models import Model, random_twin
 C = TypeVar("C", bound=RunConfig)
 SPLIT = "splits.parquet"
 FEW_STIMULI = 50
-"""Test stimuli of a subject below which a reader is warned (ours)."""
+"""Test stimuli of a subject, groups counted once, below which a reader is warned (ours)."""
 
 
 @dataclass
@@ -208,8 +209,7 @@ def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
     units = tables.unit_table(scored, bench.dataset, parts)
     rois = tables.roi_table(scored, units, config.bootstrap, config.seed)
     group = tables.group_table(rois, config.seed)
-    taps = tables.tap_table(scored)
-    null = tables.null_table(scored)
+    taps, null = tables.tap_table(scored), tables.null_table(scored)
     for name, table in (
         ("scores", units),
         ("tables/rois", rois),
@@ -221,7 +221,7 @@ def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
         tables.write_table(table, folder / f"{name}.parquet")
     tables.write_dataset(tables.score_dataset(units, taps), folder / "scores.nc")
     write_json(folder / "leaks.json", _leaks(bench))
-    unrelated, warnings = find_unrelated(null), _warnings(bench, scored, rois)
+    unrelated, warnings = find_unrelated(null), _warnings(bench, scored, rois, null)
     write_json(folder / "unrelated.json", unrelated)
     write_json(folder / "warnings.json", warnings)
     return Result(folder, group, rois, unrelated + warnings)
@@ -242,7 +242,41 @@ def _leaks(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _warnings(bench: Bench, scored: Sequence[tables.Scored], rois: pd.DataFrame) -> list[str]:
+def _few_stimuli(rois: pd.DataFrame) -> list[str]:
+    """Say where test stimuli are few; the frames of a movie count as one."""
+    few = rois[rois["n_groups"] < FEW_STIMULI]
+    if few.empty:
+        return []
+    least, most = few["n_groups"].min(), few["n_groups"].max()
+    frames = ""
+    if (few["n_stimuli"] > few["n_groups"]).any():
+        frames = (
+            f", counting each group of stimuli, such as the frames of a movie, once; they are "
+            f"{few['n_stimuli'].min()} to {few['n_stimuli'].max()} single stimuli"
+        )
+    return [
+        f"Few test stimuli ({least} to {most} for {few['subject'].nunique()} subjects{frames}): "
+        "differences between models are uncertain."
+    ]
+
+
+def _unresolved_nulls(null: pd.DataFrame) -> list[str]:
+    """Say where groups are too few to be shuffled into a null."""
+    few = null[(null["arrangements"] < FEWEST_ARRANGEMENTS) & (null["permutations"] > 0)]
+    if few.empty:
+        return []
+    names = ", ".join(sorted(set(few["subject"])))
+    return [
+        f"No null of shuffled stimuli for {names}: {int(few['n_groups'].min())} test groups can "
+        f"be arranged in {int(few['arrangements'].min())} ways only, so no p of 0.05 exists "
+        f"({FEWEST_ARRANGEMENTS} are needed, as 4 groups of several stimuli give). A larger share "
+        "of test gives more groups."
+    ]
+
+
+def _warnings(
+    bench: Bench, scored: Sequence[tables.Scored], rois: pd.DataFrame, null: pd.DataFrame
+) -> list[str]:
     """What must stand beside the scores, the most important first, naming whom it is about."""
     found = []
     if bench.dataset.simulated:
@@ -260,12 +294,7 @@ def _warnings(bench: Bench, scored: Sequence[tables.Scored], rois: pd.DataFrame)
                 f"{kind}: with {n} subject{'s' if n > 1 else ''} the sign-flip test over subjects "
                 + ("does not exist." if n < 2 else f"cannot give a p below {2 / 2**n:.3g}.")
             )
-    few = rois[rois["n_stimuli"] < FEW_STIMULI]
-    if not few.empty:
-        found.append(
-            f"Few test stimuli ({few['n_stimuli'].min()} to {few['n_stimuli'].max()} for "
-            f"{few['subject'].nunique()} subjects): differences between models are uncertain."
-        )
+    found += _few_stimuli(rois) + _unresolved_nulls(null)
     found += bench.notes
     about: dict[str, dict[str, None]] = {}
     places = {f"{one.method}/{one.target.name}": one for one in scored}

@@ -17,17 +17,21 @@ from striate.data import Recording, Target
 from striate.data.ceilings import Ceilings, scored_ceilings, sources
 from striate.encoding import (
     Encoding,
-    bootstrap_means,
+    Interval,
+    Resampling,
     explained_variance,
     fdr,
+    make_resampling,
     mean_interval,
     mean_r,
-    percentile_interval,
     permutation_p,
     pooled_share,
+    resample_models,
     share_improved,
+    share_interval,
     sign_flip_p,
 )
+from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements, count_groups
 from striate.encoding.job import RoiEncoding
 from striate.evaluate.cells import roi_key
 
@@ -56,6 +60,11 @@ class Scored:
     def roi(self) -> RoiEncoding:
         """The scores."""
         return _load(self.folder).rois[roi_key(self.target)]
+
+    @property
+    def groups(self) -> tuple[str, ...] | None:
+        """One label a test stimulus (`Encoding.groups`)."""
+        return _load(self.folder).groups
 
 
 @lru_cache(maxsize=4)
@@ -117,11 +126,13 @@ def roi_table(
 ) -> pd.DataFrame:
     """One row a subject x ROI x model: mean r with intervals, and the gain over `untuned`.
 
-    Intervals are 95 % percentile bootstraps over test stimuli; all models of a ROI are resampled
-    together, so that `delta` is a paired bootstrap. `p` is twice the share of resamples on the
-    far side of no gain, at least 1 / (samples + 1); `q` its FDR over the ROIs of a subject.
-    `share_explained` is `explained` over `explainable`, means over `n_reliable` units
-    (`encoding.explained`): a share of variance, where `r_normalized` is one of a correlation.
+    Intervals are 95 % over test stimuli, groups of them whole (`encoding.make_resampling`); all
+    models of a ROI are resampled together, so that `delta` is paired. `p` is two-sided, of no
+    gain; `q` its FDR over the ROIs of a subject. `n_groups` counts movies and other groups among
+    the `n_stimuli`, and each stimulus that stands alone. `share_improved` has an interval of its
+    own (`encoding.share_interval`), over the same stimuli with these units. `share_explained` is
+    `explained` over `explainable`, means over `n_reliable` units (`encoding.explained`): a share
+    of variance, where `r_normalized` is one of a correlation.
     """
     places: dict[tuple[str, str, str, str], dict[str, Scored]] = {}
     for one in scored:
@@ -130,18 +141,22 @@ def roi_table(
     rows = []
     for place, by_method in places.items():
         rois = {method: one.roi for method, one in by_method.items()}
-        draws = _draws(rois, samples, seed, _load(by_method[BASELINE].folder).protocol)
+        base = _load(by_method[BASELINE].folder)
+        n_stimuli = len(rois[BASELINE].observed)
+        resampling = make_resampling(n_stimuli, base.groups, samples, seed)
+        draws = _draws(rois, resampling, base.protocol)
         here = (units[UNIT_KEYS[:4]] == list(place)).all(axis=1)
         for method, roi in rois.items():
             own = units[here & (units["model"] == method)]
-            value = percentile_interval(roi.mean_r, draws[method])
+            value = resampling.interval(roi.mean_r, draws[method])
             variance = explained_variance(
                 roi.r, own["reliability"].to_numpy(), len(roi.observed) - 1
             )
             row: dict[str, Any] = dict(zip(ROI_KEYS, (*place, method), strict=True))
             row |= {
                 "n_units": int(np.isfinite(roi.r).sum()),
-                "n_stimuli": len(roi.observed),
+                "n_stimuli": n_stimuli,
+                "n_groups": resampling.n_groups,
                 "tap": roi.tap,
                 "r": value.value,
                 "r_low": value.low,
@@ -156,7 +171,8 @@ def roi_table(
                 "n_reliable": variance.units,
                 "simulated": bool(own["simulated"].any()),
             }
-            row |= _gain(roi, rois[BASELINE], draws[method] - draws[BASELINE], method)
+            row |= _gain(roi, rois[BASELINE], draws[method] - draws[BASELINE], resampling, method)
+            row |= _share(roi, rois[BASELINE], base, samples, seed, method)
             rows.append(row)
     table = pd.DataFrame(rows)
     groups = ["generalization", "subject", "model"]
@@ -165,35 +181,59 @@ def roi_table(
 
 
 def _draws(
-    rois: Mapping[str, RoiEncoding], samples: int, seed: int, protocol: str
+    rois: Mapping[str, RoiEncoding], resampling: Resampling, protocol: str
 ) -> dict[str, np.ndarray]:
-    """Bootstrapped ROI means by model, on the same resampled stimuli.
+    """ROI means by model in the same resamples of the stimuli.
 
     None for `paper_b`: its r is a mean over folds that chose the settings, which predictions
     put together again do not give.
     """
     if protocol == "paper_b":
-        return {method: np.full(samples, np.nan) for method in rois}
+        return {method: np.full(len(resampling.counts), np.nan) for method in rois}
     observed = next(iter(rois.values())).observed
-    return bootstrap_means(observed, {m: roi.predictions for m, roi in rois.items()}, samples, seed)
+    return resample_models(observed, {m: roi.predictions for m, roi in rois.items()}, resampling)
 
 
 def _gain(
-    roi: RoiEncoding, baseline: RoiEncoding, draws: np.ndarray, method: str
+    roi: RoiEncoding,
+    baseline: RoiEncoding,
+    draws: np.ndarray,
+    resampling: Resampling,
+    method: str,
 ) -> dict[str, float]:
     if method == BASELINE:
-        return dict.fromkeys(
-            ("delta", "delta_low", "delta_high", "p", "share_improved"), float("nan")
-        )
-    gain = percentile_interval(mean_r(roi.r - baseline.r), draws)
-    known = draws[np.isfinite(draws)]
-    tail = min((known <= 0).sum(), (known >= 0).sum()) + 1
+        return dict.fromkeys(("delta", "delta_low", "delta_high", "p"), float("nan"))
+    value = mean_r(roi.r - baseline.r)
+    gain = resampling.interval(value, draws)
     return {
         "delta": gain.value,
         "delta_low": gain.low,
         "delta_high": gain.high,
-        "p": min(1.0, 2 * tail / (len(known) + 1)) if known.size else float("nan"),
-        "share_improved": share_improved(roi.r, baseline.r),
+        "p": resampling.p(value, draws),
+    }
+
+
+def _share(
+    roi: RoiEncoding,
+    baseline: RoiEncoding,
+    encoding: Encoding,
+    samples: int,
+    seed: int,
+    method: str,
+) -> dict[str, float]:
+    """Share of units improved, with its interval where predictions are of one readout."""
+    nan = float("nan")
+    found = Interval(nan, nan, nan)
+    if method != BASELINE and encoding.protocol == "paper_b":
+        found = Interval(share_improved(roi.r, baseline.r), nan, nan)
+    elif method != BASELINE:
+        found = share_interval(
+            roi.observed, roi.predictions, baseline.predictions, encoding.groups, samples, seed
+        )
+    return {
+        "share_improved": found.value,
+        "share_improved_low": found.low,
+        "share_improved_high": found.high,
     }
 
 
@@ -206,13 +246,16 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     Intervals are Student's t over subjects; `p` is from sign flips of the subjects' gains
     (`encoding.sign_flip_p`), `q` its FDR over the ROIs of a model. With one subject there is
-    neither interval nor test. `n_ceiling` is how many subjects `r_normalized` is the mean of.
-    `share_explained` pools the subjects that have a ceiling (`encoding.pooled_share`).
+    neither interval nor test. The interval of `share_improved` is over subjects too, cut at 0
+    and 1. `n_ceiling` is how many subjects `r_normalized` is the mean of. `share_explained`
+    pools the subjects that have a ceiling (`encoding.pooled_share`).
     """
     rows = []
     keys = ["generalization", "hemisphere", "roi", "model"]
     for place, group in rois.groupby(keys, sort=False):
-        value, gain = (mean_interval(group[c].to_numpy()) for c in ("r", "delta"))
+        value, gain, improved = (
+            mean_interval(group[c].to_numpy()) for c in ("r", "delta", "share_improved")
+        )
         share = pooled_share(group["explained"].to_numpy(), group["explainable"].to_numpy())
         rows.append(
             dict(zip(keys, place, strict=True))
@@ -233,7 +276,9 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "delta_low": gain.low,
                 "delta_high": gain.high,
                 "subjects_improved": int((group["delta"] > 0).sum()),
-                "share_improved": mean_r(group["share_improved"].to_numpy()),
+                "share_improved": improved.value,
+                "share_improved_low": float(np.clip(improved.low, 0.0, 1.0)),
+                "share_improved_high": float(np.clip(improved.high, 0.0, 1.0)),
                 "p": sign_flip_p(group["delta"].to_numpy(), seed),
                 "simulated": bool(group["simulated"].any()),
             }
@@ -263,11 +308,17 @@ def tap_table(scored: Iterable[Scored]) -> pd.DataFrame:
 
 
 def null_table(scored: Iterable[Scored]) -> pd.DataFrame:
-    """One row a subject x ROI x model: mean r with shuffled stimuli, and the p of the real one."""
+    """One row a subject x ROI x model: mean r with shuffled stimuli, and the p of the real one.
+
+    Groups of stimuli are shuffled whole. `arrangements` is in how many ways they can be; with
+    fewer than 20 no p of 0.05 exists, and `p` is NaN.
+    """
     rows = []
     for one in scored:
-        roi = one.roi
+        roi, groups = one.roi, one.groups
         null = roi.null_r[np.isfinite(roi.null_r)]
+        arrangements = count_arrangements(len(roi.observed), groups)
+        known = null.size and arrangements >= FEWEST_ARRANGEMENTS
         rows.append(
             {
                 "generalization": one.generalization,
@@ -278,8 +329,10 @@ def null_table(scored: Iterable[Scored]) -> pd.DataFrame:
                 "r": roi.mean_r,
                 "null_mean": float(null.mean()) if null.size else float("nan"),
                 "null_95": float(np.percentile(null, 95)) if null.size else float("nan"),
-                "p": permutation_p(roi.mean_r, null) if null.size else float("nan"),
+                "p": permutation_p(roi.mean_r, null) if known else float("nan"),
                 "permutations": len(null),
+                "n_groups": count_groups(groups, len(roi.observed)),
+                "arrangements": float(min(arrangements, 10**15)),
             }
         )
     return pd.DataFrame(rows)

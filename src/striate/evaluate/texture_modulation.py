@@ -11,7 +11,8 @@ import pandas as pd
 
 from striate.core.errors import InputError
 from striate.data.textures import Textures
-from striate.encoding.inference import bootstrap_counts, percentile_interval, sign_flip_p
+from striate.encoding import Resampling, make_resampling, percentile_interval, sign_flip_p
+from striate.encoding.inference import bootstrap_counts
 from striate.evaluate.gratings import PIXELS_PER_DEGREE
 from striate.evaluate.texture_properties import mean_of
 from striate.evaluate.texture_tuning import (
@@ -90,10 +91,11 @@ def compare_taps(
 ) -> TextureModulation:
     """Summarise the taps of one model and the differences between those that follow each other.
 
-    Two bootstraps, never mixed: over families (the units stay), which says whether it holds for
-    other textures, and over units (the families stay), which says whether it holds for other
-    units. Families are drawn alike for all taps, so that differences are paired; units of two taps
-    are drawn apart.
+    Two kinds of resamples, never mixed: over families (the units stay), which says whether it
+    holds for other textures, and over units (the families stay), which says whether it holds for
+    other units. Families are resampled alike for all taps, so that differences are paired, and
+    fewer than 30 are left out one at a time, as a bootstrap of six is too narrow
+    (`encoding.make_resampling`); units are drawn, those of two taps apart.
 
     Raises:
         InputError: no tap.
@@ -104,16 +106,15 @@ def compare_taps(
         tap: _Draws(own.index, own.control, samples, seed + i)
         for i, (tap, own) in enumerate(tunings.items())
     }
-    counts = bootstrap_counts(len(families), samples, seed) if len(families) > 1 else None
+    drawn = make_resampling(len(families), samples=samples, seed=seed)
     taps, by_family, differences = [], [], []
     for tap, own in tunings.items():
         active = own.units["active"]
         index = own.units.loc[active, "texture_modulation_index"]
         row = {"tap": tap, "units": len(active), "active": int(active.sum())}
         row["families"] = len(families)
-        row |= draws[tap].row("mean", "index", counts) | draws[tap].row(
-            "control", "control", counts
-        )
+        row |= draws[tap].row("mean", "index", drawn)
+        row |= draws[tap].row("control", "control", drawn)
         row["positive"] = float((index > 0).mean()) if len(index) else float("nan")
         row["negative_share"], row["negative_units"] = own.negative_share, own.negative_units
         taps.append(row)
@@ -122,7 +123,7 @@ def compare_taps(
             by_family.append({"tap": tap, "family": name, "index": value, "control": control})
     for earlier, later in pairwise(tunings):
         row = {"later": later, "earlier": earlier}
-        differences.append(row | draws[later].difference(draws[earlier], counts))
+        differences.append(row | draws[later].difference(draws[earlier], drawn))
     units = [own.units.assign(tap=tap) for tap, own in tunings.items()]
     return TextureModulation(
         pd.concat(units, ignore_index=True),
@@ -166,23 +167,21 @@ class _Draws:
             return np.empty(0)
         return np.asarray(bootstrap_counts(len(own), self.samples, self.seed) @ own / len(own))
 
-    def families(self, kind: str, counts: np.ndarray | None) -> np.ndarray:
-        if counts is None:
-            return np.empty(0)
-        return mean_over_units(self.values[kind], counts)
+    def families(self, kind: str, drawn: Resampling) -> np.ndarray:
+        return mean_over_units(self.values[kind], drawn.counts)
 
-    def row(self, name: str, kind: str, counts: np.ndarray | None) -> dict[str, float]:
+    def row(self, name: str, kind: str, drawn: Resampling) -> dict[str, float]:
         value = self.mean(kind)
-        return _intervals(name, value, self.families(kind, counts), self.units(kind))
+        return _intervals(name, value, drawn, self.families(kind, drawn), self.units(kind))
 
-    def difference(self, earlier: _Draws, counts: np.ndarray | None) -> dict[str, float]:
+    def difference(self, earlier: _Draws, drawn: Resampling) -> dict[str, float]:
         """Of the means of two taps, this one less the earlier one."""
         pairs = self.units("index"), earlier.units("index")
         units = pairs[0] - pairs[1] if all(p.size for p in pairs) else np.empty(0)
-        families = self.families("index", counts) - earlier.families("index", counts)
+        families = self.families("index", drawn) - earlier.families("index", drawn)
         own = [mean_of(d.values["index"], axis=0) for d in (self, earlier)]
         value = self.mean("index") - earlier.mean("index")
-        row = _intervals("difference", value, families, units)
+        row = _intervals("difference", value, drawn, families, units)
         row["p_families"] = sign_flip_p(own[0] - own[1])
         row["larger_families"] = int(np.sum(own[0] > own[1]))
         row["families"] = len(own[0])
@@ -190,9 +189,9 @@ class _Draws:
 
 
 def _intervals(
-    name: str, value: float, families: np.ndarray, units: np.ndarray
+    name: str, value: float, drawn: Resampling, families: np.ndarray, units: np.ndarray
 ) -> dict[str, float]:
-    over_families = percentile_interval(value, families)
+    over_families = drawn.interval(value, families)
     over_units = percentile_interval(value, units)
     return {
         name: value,

@@ -134,10 +134,19 @@ def _answer(group: pd.DataFrame, rois: pd.DataFrame) -> Raw:
         lines.append(
             f"{figures.label(str(model))}, {kind}: mean r {own['r'].mean():.3f}, "
             f"{own['delta'].mean():+.4f} against untuned (mean over {size}), "
-            f"{own['share_improved'].mean():.0%} of units improved. "
+            f"{_share(own)} of units improved. "
             + _verdict(own, rois[(rois["generalization"] == kind) & (rois["model"] == model)])
         )
     return bullets(lines, "answer") if lines else Raw("")
+
+
+def _share(own: pd.DataFrame) -> str:
+    """Share of units improved, with its interval where it is of one ROI."""
+    share = f"{own['share_improved'].mean():.0%}"
+    if len(own) > 1 or "share_improved_low" not in own:  # runs of earlier versions have none
+        return share
+    low, high = own["share_improved_low"].iloc[0], own["share_improved_high"].iloc[0]
+    return share if pd.isna(low) else f"{share} [{low:.0%}, {high:.0%}]"
 
 
 def _verdict(own: pd.DataFrame, rois: pd.DataFrame) -> str:
@@ -187,16 +196,18 @@ def _generalization(
             paragraph(
                 "Mean over units and subjects of Pearson r on test stimuli. Below it the gain "
                 "over the untuned network with its 95 % interval over subjects (Student's t), the "
-                f"share of units improved, and a star where q < {ALPHA} (sign flips over "
-                "subjects, FDR over ROIs). Coloured where the interval leaves out 0; the largest "
-                "r of the tuned models is in bold.",
+                "share of units improved with its own (cut at 0 and 1), and a star where "
+                f"q < {ALPHA} (sign flips over subjects, FDR over ROIs). Coloured where the "
+                "interval leaves out 0; the largest r of the tuned models is in bold.",
                 "quiet",
             ),
             _method_table(group),
             image(figures.png(figures.roi_bars(group, rois), simulated), f"Mean r by ROI, {kind}"),
             paragraph(
-                "Bars: mean over subjects; dots: subjects with 95 % bootstrap intervals over test "
-                "stimuli.",
+                "Bars: mean over subjects; dots: subjects with 95 % intervals over test stimuli, "
+                "groups of them (such as the frames of a movie) whole. The share of units improved "
+                "has one over the same stimuli, with these units and fits: 50 % where two models "
+                "are equally good.",
                 "quiet",
             ),
             folded("By subject", _subject_table(rois)),
@@ -250,7 +261,7 @@ def _method_cell(row: pd.Series | None, *, bold: bool) -> Raw:
     low, high = row["delta_low"], row["delta_high"]
     interval = "" if pd.isna(low) else f"<br><small>[{low:+.3f}, {high:+.3f}]</small>"
     share = (
-        "" if pd.isna(row["share_improved"]) else f"<br><small>{row['share_improved']:.0%}</small>"
+        "" if pd.isna(row["share_improved"]) else f"<br><small>{_share(row.to_frame().T)}</small>"
     )
     return Raw(
         f'{value}<br><small class="{kind}">{row["delta"]:+.4f}{star}</small>{interval}{share}'
@@ -269,6 +280,7 @@ def _subject_table(rois: pd.DataFrame) -> Raw:
             "tap": rois["tap"],
             "units": rois["n_units"],
             "stimuli": rois["n_stimuli"],
+            "groups": rois["n_groups"] if "n_groups" in rois else rois["n_stimuli"],
             "r": rois["r"],
             "95 %": _interval(rois, "r"),
             "median r": rois["r_median"],
@@ -277,6 +289,7 @@ def _subject_table(rois: pd.DataFrame) -> Raw:
             "gain": rois["delta"],
             "gain 95 %": _interval(rois, "delta"),
             "improved": rois["share_improved"],
+            "improved 95 %": _interval(rois, "share_improved"),
             "q": rois["q"],
         }
     )
@@ -284,6 +297,8 @@ def _subject_table(rois: pd.DataFrame) -> Raw:
 
 
 def _interval(data: pd.DataFrame, name: str) -> list[str]:
+    if f"{name}_low" not in data:  # runs of earlier versions
+        return ["–"] * len(data)
     pairs = zip(data[f"{name}_low"], data[f"{name}_high"], strict=True)
     return ["–" if pd.isna(a) else f"[{a:.3f}, {b:.3f}]" for a, b in pairs]
 

@@ -101,6 +101,7 @@ def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
         apart = apart[apart["data"] == data] if "data" in apart else apart
         mark = " (SIMULATED)" if own["simulated"].any() else ""
         over = f"95 % over {own['over'].iloc[0] if 'over' in own else 'images'}"
+        groups = f" ({own['n_groups'].iloc[0]})" if "n_groups" in own else ""
         shown = pd.DataFrame(
             {
                 "readout": own["readout"],
@@ -108,7 +109,7 @@ def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
                 "model": own["model"],
                 "tap": own["tap"],
                 "r": own["r"],
-                over: _interval(own, "low", "high"),
+                over + groups: _interval(own, "low", "high"),
                 "95 % over sessions": _interval(own, "session_low", "session_high"),
                 "r / ceiling": own["r_normalized"],
                 **_explained(own),

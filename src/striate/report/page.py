@@ -23,12 +23,23 @@ class Raw(str):
 
 
 def text(value: Any) -> str:
-    """Escape a value for HTML; numbers get three decimals, NaN a dash."""
+    """Escape a value for HTML; numbers as `number` writes them."""
     if isinstance(value, Raw):
         return value
     if isinstance(value, float):
-        return "–" if pd.isna(value) else f"{value:.3f}"
+        return number(value)
     return escape(str(value))
+
+
+def number(value: float) -> str:
+    """Three decimals, a dash for NaN; what would read 0.000 and is not keeps a digit.
+
+    >>> number(0.0421), number(3e-12), number(-0.0002), number(0.0), number(float("nan"))
+    ('0.042', '3e-12', '-0.0002', '0.000', '–')
+    """
+    if pd.isna(value):
+        return "–"
+    return f"{value:.1g}" if 0 < abs(value) < 0.0005 else f"{value:.3f}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], names: int = 1) -> Raw:

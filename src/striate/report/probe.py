@@ -20,6 +20,7 @@ from striate.report.page import (
     folded,
     frame,
     image,
+    number,
     page,
     paragraph,
     section,
@@ -105,8 +106,8 @@ def _verdict(row: pd.Series) -> str:
         return "too few families for a test"
     low, high = row["difference_families_low"], row["difference_families_high"]
     if p < ALPHA and (low > 0 or high < 0):
-        return f"{'larger' if low > 0 else 'smaller'} (sign flips over families, p = {p:.3f})"
-    return f"not sure (sign flips over families, p = {p:.3f})"
+        return f"{'larger' if low > 0 else 'smaller'} (sign flips over families, p = {number(p)})"
+    return f"not sure (sign flips over families, p = {number(p)})"
 
 
 def _modulation(there: dict[str, pd.DataFrame]) -> Raw:

@@ -1,0 +1,148 @@
+"""Scores end to end on simulated responses: the two ways to a score agree, and what they infer."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from striate.cli.common import records, tell_json
+from striate.encoding import EncodeConfig, encode, make_resampling, mean_r, permutation_p
+from striate.encoding.inference import resampled_means
+from striate.encoding.scores import score_r
+from striate.evaluate.predictivity import (
+    ReadoutConfig,
+    grouped_rounds,
+    null_means,
+    predict,
+    split_rounds,
+)
+from striate.evaluate.story import _few_stimuli, _unresolved_nulls
+from striate.report.page import number
+
+
+def movies(rng, sizes, k, within=0.9):
+    """Values (n, k) of movies whose frames share `within` of their variance, and their labels."""
+    members = np.repeat(np.arange(len(sizes)), sizes)
+    own, frame = rng.normal(size=(len(sizes), k)), rng.normal(size=(len(members), k))
+    labels = [f"m{i}" for i in members]
+    return np.sqrt(within) * own[members] + np.sqrt(1 - within) * frame, labels
+
+
+def parts_of(labels):
+    number = np.array([int(label[1:]) for label in labels])
+    cut = {"fit": number < 12, "select": (number >= 12) & (number < 18), "test": number >= 18}
+    return {part: np.flatnonzero(inside) for part, inside in cut.items()}
+
+
+@pytest.fixture
+def world(rng):
+    x, labels = movies(rng, [6] * 28, 12)
+    y = x @ rng.normal(size=(12, 7)) + movies(rng, [6] * 28, 7)[0]
+    return {"a": x[:, :6], "b": x}, y, labels, parts_of(labels)
+
+
+def by_encode(features, y, labels, parts, units=None):
+    config = EncodeConfig(folds=3, permutations=30)
+    roi = np.arange(y.shape[1]) if units is None else units
+    return encode(features, y, {"V1": roi}, parts, config, groups=labels)
+
+
+def test_encode_and_predict_agree_on_one_round(world):
+    """Same folds, features, penalties and choice of tap, by two ways."""
+    features, y, labels, parts = world
+    encoding = by_encode(features, y, labels, parts)
+    rounds = split_rounds(parts, 3, 0, labels)
+    config = ReadoutConfig(kinds=("ridge",), folds=3)
+    found = predict(features, y, rounds, {"best": ["a", "b"]}, config)
+    r = score_r(found.observed, found.predictions["best", "ridge"])
+    np.testing.assert_allclose(encoding.rois["V1"].r, r, atol=1e-6)
+    assert found.taps["best"] == (encoding.rois["V1"].tap,)
+    own = [labels[row] for row in found.rows]
+    null = null_means(found, "best", "ridge", ReadoutConfig(permutations=30), own)
+    np.testing.assert_allclose(encoding.rois["V1"].null_r, null, atol=1e-6)
+    assert encoding.groups == tuple(own)
+
+
+def test_scores_do_not_depend_on_order_type_or_scale(world, rng):
+    features, y, labels, parts = world
+    whole = by_encode(features, y, labels, parts).rois["V1"]
+    units = rng.permutation(7)
+    changed = {
+        "responses times 1000": (features, y * 1000),
+        "features times 1000": ({k: v * 1000 for k, v in features.items()}, y),
+        "double to single, other bytes": (features, y.astype(">f4")),
+    }
+    for what, (x, values) in changed.items():
+        got = by_encode(x, values, labels, parts).rois["V1"]
+        np.testing.assert_allclose(got.r, whole.r, atol=1e-5, err_msg=what)
+        assert got.tap == whole.tap
+    got = by_encode(features, y[:, units], labels, parts).rois["V1"]
+    np.testing.assert_allclose(got.r, whole.r[units], atol=1e-9)
+
+
+def test_stimuli_of_test_in_another_order_give_the_same(world, rng):
+    """Folds are drawn from the order of `select`, so only what is fitted and tested may change."""
+    features, y, labels, parts = world
+    rows = np.arange(len(y))
+    for part in ("fit", "test"):
+        rows[parts[part]] = rng.permutation(parts[part])
+    moved = {k: v[rows] for k, v in features.items()}
+    got = by_encode(moved, y[rows], [labels[i] for i in rows], parts).rois["V1"]
+    np.testing.assert_allclose(got.r, by_encode(features, y, labels, parts).rois["V1"].r, atol=1e-6)
+
+
+@pytest.mark.parametrize(("sizes", "n_rounds"), [([8] * 10, 5), ([3, 5, 7, 9, 11, 13] * 2, 4)])
+def test_a_model_of_nothing_over_several_rounds(sizes, n_rounds):
+    """Its p by shuffled movies, and by the interval over movies; single frames gave 30 to 40 %."""
+    config = ReadoutConfig(kinds=("ridge",), folds=3, permutations=39, alphas=(0.01, 1.0, 100.0))
+    p, inside = [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        x, labels = movies(rng, sizes, 10)
+        y = movies(rng, sizes, 8)[0] + movies(rng, sizes, 1)[0]
+        rounds = grouped_rounds(labels, n_rounds, 3, seed=seed)
+        found = predict({"a": x}, y, rounds, {"s": ["a"]}, config)
+        own = [labels[row] for row in found.rows]
+        value, guess = (found.centred(v) for v in (found.observed, found.predictions["s", "ridge"]))
+        r = mean_r(score_r(value, guess))
+        p.append(permutation_p(r, null_means(found, "s", "ridge", config, own)))
+        resampling = make_resampling(len(value), own, rounds=n_rounds)
+        draws = resampled_means(value, guess, resampling.counts, found.round)
+        inside.append(resampling.p(r, draws) > 0.05)
+    # 0 to 9 % are promised over several rounds, as fits are not repeated; and 100 were simulated
+    assert np.mean(np.array(p) <= 0.05) <= 0.09 + 3 * np.sqrt(0.05 * 0.95 / 100)
+    assert np.mean(inside) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 100)
+
+
+def test_warnings_count_movies_and_not_frames():
+    rois = pd.DataFrame({"subject": ["ann"], "n_stimuli": [132], "n_groups": [6]})
+    (text,) = _few_stimuli(rois)
+    assert "Few test stimuli (6 to 6 for 1 subjects, counting each group" in text
+    assert "132 to 132 single stimuli" in text
+    assert not _few_stimuli(rois.assign(n_groups=132))
+    null = pd.DataFrame(
+        {"subject": ["ann"], "n_groups": [3], "arrangements": [6.0], "permutations": [5]}
+    )
+    assert "No null of shuffled stimuli for ann: 3 test groups" in _unresolved_nulls(null)[0]
+    assert not _unresolved_nulls(null.assign(arrangements=24.0))
+
+
+def test_json_and_pages_hold_small_numbers(capsys):
+    table = pd.DataFrame(
+        {
+            "p": [3e-12, np.nan, 0.1 + 0.2],
+            "single": np.array([0.1, np.inf, 2], np.float32),
+            "n": [1, 2, 3],
+            "simulated": [True, False, True],
+            "roi": ["V1", None, "V2"],
+        }
+    )
+    tell_json({"group": records(table), "low": float("nan"), "value": np.float64(1e-300)})
+    found = json.loads(capsys.readouterr().out)
+    assert [row["p"] for row in found["group"]] == [3e-12, None, 0.1 + 0.2]
+    assert found["group"][1]["single"] is None and found["group"][0]["simulated"] is True
+    assert found["low"] is None and found["value"] == 1e-300
+    assert number(3e-12) == "3e-12" and number(0.0) == "0.000"
