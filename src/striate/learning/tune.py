@@ -170,8 +170,10 @@ def _write(
         "Seed": config.seed,
     }
     if isinstance(tuner.heads, ContrastiveHeads):
+        used = tuner.heads.temperature.item()
+        learned = f" (learned, from {config.temperature:g} on)" if config.learn_temperature else ""
         facts["Heads"] = (
             f"h = {tuner.heads.image.out_features}, z = {tuner.heads.shared[-1].out_features}, "
-            f"temperature {tuner.heads.temperature.item():.4g}, {config.direction}"
+            f"temperature {used:.4g}{learned}, {config.direction}"
         )
     save(tuner.model, folder, facts)
