@@ -86,7 +86,7 @@ def test_temperature_is_what_was_asked_for(temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [1e-6, 0.0099, 100.5, 1e6, -1.0, 0.0, float("nan")])
 def test_temperature_out_of_range_is_refused_with_the_range(temperature: float) -> None:
-    with pytest.raises(InputError, match="temperature should be .*found"):
+    with pytest.raises(InputError, match=r"temperature should be .*found"):
         TuneConfig.from_dict({"temperature": temperature})
     with pytest.raises(InputError, match=r"from 0\.01 to 100, found .*softmax"):
         ContrastiveHeads(4, [5], 4, 2, temperature=temperature)

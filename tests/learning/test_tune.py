@@ -152,7 +152,7 @@ def test_card_and_log_say_the_temperature_that_was_learned(tmp_path: Path) -> No
     run(tmp_path / "run", **settings)
     heads = load_file(tmp_path / "run" / "heads.safetensors")
     learned = float(heads["log_temperature"].exp())
-    assert 0.01 <= learned * 1.0001 and learned <= 100
+    assert learned * 1.0001 >= 0.01 and learned <= 100
     card = (tmp_path / "run" / "card.md").read_text()
     assert f"temperature {learned:.4g} (learned, from 0.012 on)" in card
     assert lines(tmp_path / "run")[-1]["temperature"] == pytest.approx(learned)

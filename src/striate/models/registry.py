@@ -39,7 +39,12 @@ class Entry:
 
     Attributes:
         build: makes the network, randomly initialised; of `options` where there are some.
-        preprocessing: what its published weights expect.
+        preprocessing: what its published weights expect of pixel values. Pictures are squashed
+            into the square whole, as in papers/contrastive-tuning 2.1 (`Resize((224, 224))`), and
+            not cut to their middle 87.5 % as the networks were evaluated on ImageNet: what stands
+            in the margin of a stimulus was seen by the animal too. `resize` of `load` gives the
+            published way: `center 256:224 bilinear` for alexnet and squeezenet1_1,
+            `center 256:224 bicubic` for efficientnet_lite0.
         taps: taps scored by default, shallow to deep.
         parameters: number of parameters.
         source: where the weights come from, and their licence, for people.
@@ -222,6 +227,7 @@ def load(
     *,
     weights: str | Path | None = None,
     image_size: int | None = None,
+    resize: str | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Model:
@@ -234,6 +240,11 @@ def load(
         weights: a safetensors or plain torch file to use instead of the published weights; not
             with a model folder, `…@random` or a fixed network, which have their own.
         image_size: side of the input in pixels, instead of the model's own.
+        resize: how a picture becomes a square, instead of the model's own way; a rule of
+            `striate.data.resizing`. Networks of timm and torchvision have the preparation that
+            they were published with, most of them with the margin cut off
+            (`center 256:224 bicubic`); `squash` shows them the whole picture, as the networks
+            registered here are shown it.
         seed: of the random weights of `…@random`.
         options: how the network is built, where it can be built in several ways (`lcl_v2`: a
             `LclConfig`, `gabor_energy`: a `GaborConfig`, each as a mapping); a folder has its own.
@@ -265,6 +276,8 @@ def load(
         model = _load_registered(str(id), weights, seed, dict(options or {}))
     if image_size is not None and image_size != model.preprocessing.size:
         model.preprocessing = replace(model.preprocessing, size=image_size)
+    if resize is not None:
+        model.preprocessing = replace(model.preprocessing, resize=resize)
     return model.eval()
 
 
