@@ -58,7 +58,7 @@ class Resizing:
             (128, 112)
             >>> Resizing.read("stretch")
             Traceback (most recent call last):
-            striate.core.errors.InputError: resize mode 'stretch': expected 'squash' or 'crop', or a rule...
+            striate.core.errors.InputError: resize mode 'stretch': expected 'squash'...
         """
         found = re.fullmatch(
             r"(\w+)(?: (\d+):(\d+))?(?: ([a-z]+))?(?: (\d+),(\d+),(\d+))?", str(rule)
@@ -73,9 +73,8 @@ class Resizing:
         elif (mode == "crop" and (short or name)) or (filled and mode != "border"):
             problem = "crop takes nothing behind it, and a colour goes with border only."
         if problem or found is None:
-            raise InputError(
-                f"resize mode {rule!r}: expected 'squash' or 'crop', or a rule {FORM}. {problem}".rstrip()
-            )
+            told = f"resize mode {rule!r}: expected 'squash' or 'crop', or a rule {FORM}."
+            raise InputError(f"{told} {problem}".rstrip())
         return cls(
             str(mode),
             int(short) if short else None,

@@ -17,7 +17,7 @@ from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
 from striate.learning.batchnorm import calibrate, unshare_statistics
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import check_claim, claim, finished_model, folder_lock
+from striate.learning.folder import check_claim, claim, finished_model, folder_lock, identify
 from striate.learning.grow_config import GrowConfig
 from striate.learning.grow_loop import GrowLoop
 from striate.learning.layerwise import Layerwise
@@ -166,7 +166,7 @@ def _record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, A
     """What a folder is claimed for."""
     return {
         "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "model": identify(model),
         "photographs": {"number": len(train), "hash": hash_json(sorted(train.hashes))},
     }
 

@@ -13,7 +13,7 @@ from striate.core.files import read_json_lines
 from striate.core.hashing import hash_json
 from striate.learning.batchnorm import unshare_statistics
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import check_claim, claim, finished_model, folder_lock
+from striate.learning.folder import check_claim, claim, finished_model, folder_lock, identify
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train_config import TrainConfig
 from striate.learning.train_loop import TrainLoop
@@ -115,7 +115,7 @@ def _record(
     """What a folder is claimed for."""
     return {
         "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "model": identify(model),
         "data": {"images": len(hashes), "hash": hash_json([list(hashes), labels.tolist()])},
     }
 

@@ -15,7 +15,7 @@ from striate.learning import targets as _targets
 from striate.learning.checkpoint import Standing
 from striate.learning.config import TuneConfig
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import claim, finished_model, folder_lock
+from striate.learning.folder import claim, finished_model, folder_lock, identify
 from striate.learning.heads import ContrastiveHeads
 from striate.learning.targets import TuneData, TuneTarget
 from striate.learning.tune_loop import TuneLoop
@@ -78,7 +78,7 @@ def tune(
         )
     record = {
         "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "model": identify(model),
         "targets": _targets.fingerprint(data),
     }
     with folder_lock(folder, fabric):

@@ -17,6 +17,8 @@ from striate.models.preprocessing import Preprocessing
 from striate.models.weights import fill, load_state
 
 WEIGHTS, CONFIG, CARD = "network.safetensors", "config.json", "card.md"
+FORMAT = 2
+"""Of `config.json`: from 2 on, `fingerprint` is `Model.stored_fingerprint`."""
 
 
 def is_model_folder(path: str | Path) -> bool:
@@ -62,7 +64,8 @@ def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = Non
             "options": model.options,
             "preprocessing": model.preprocessing.to_dict(),
             "taps": list(model.taps),
-            "fingerprint": model.fingerprint(),
+            "format": FORMAT,
+            "fingerprint": model.stored_fingerprint(),
             "provenance": model.provenance,
         },
     )
@@ -89,12 +92,22 @@ def load_folder(folder: Path, build: Callable[..., nn.Module]) -> Model:
         raise InputError(f"{folder / CONFIG} is no model config: {error}.") from error
     fill(network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
     model = Model(config["id"], network, preprocessing, taps, provenance, options).eval()
-    if model.fingerprint() != config.get("fingerprint"):
+    if not is_as_stored(model, config):
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {CONFIG} was written for (fingerprints "
             "differ): a leak check by its provenance would mean nothing. Restore both files."
         )
     return model
+
+
+def is_as_stored(model: Model, config: Mapping[str, Any]) -> bool:
+    """Whether a model is the one that a folder's config was written for.
+
+    Folders of version 0.1, which say no format, hold `Model.structure_fingerprint`.
+    """
+    old = "format" not in config
+    found = model.structure_fingerprint() if old else model.stored_fingerprint()
+    return bool(found == config.get("fingerprint"))
 
 
 def _foreign(folder: Path) -> str:
