@@ -151,7 +151,7 @@ def test_what_a_run_holds(run: Path, said: list[str]) -> None:
     known = json.loads((run / "behavior.json").read_text())
     assert known["models"]["lcl"]["status"].startswith("no classifier: its output has shape")
     assert (
-        "up to features.10; layers behind it as published" in known["models"]["tuned"]["tuned"][0]
+        "up to features.10; layers behind it as they were" in known["models"]["tuned"]["tuned"][0]
     )
     assert any("not measured" in note and "sketch" in note for note in known["notes"])
 

@@ -270,7 +270,7 @@ def test_the_untuned_network_must_be_the_start_of_a_given_model(run, world, quie
     model = run / "models" / "pooled_contrastive" / "lh_V1"
     other = {"id": "squeezenet1_1@random", "image_size": 32}
     config = EncodeRunConfig.from_dict({**base, "model": other, "models": {"mine": str(model)}})
-    with pytest.raises(InputError, match=r"model mine .* starts from .* the same start"):
+    with pytest.raises(InputError, match=r"size 24 and 32. Give the same input .*image_size=24"):
         score_models(config, tmp_path / "e", quiet)
     with pytest.raises(InputError, match="unknown model 'nowhere'"):
         score_models(config.model_copy(update={"models": {"m": "nowhere"}}), tmp_path / "e", quiet)

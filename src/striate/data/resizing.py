@@ -80,7 +80,7 @@ class Resizing:
             int(short) if short else None,
             int(size) if size else None,
             name or "bilinear",
-            (int(fill[0]), int(fill[1]), int(fill[2])) if filled else (0, 0, 0),
+            (int(fill[0] or 0), int(fill[1] or 0), int(fill[2] or 0)),
         )
 
     def sides(self, size: int) -> tuple[int, int]:

@@ -175,8 +175,9 @@ def _notes(config: BehaveConfig, result: BehaveResult) -> list[str]:
             )
     if any(f["tuned"] for f in result.models.values()):
         notes.append(
-            "A tuned network keeps its published classifier and all layers behind the tap it was "
-            "tuned at; they were not fitted again to what the tuned layers give. "
+            "A tuned network keeps the classifier and all layers behind the tap it was tuned at, "
+            "as they were in the network that it started from; they were not fitted again to what "
+            "the tuned layers give. "
             "congruent_accuracy, on images whose shape and texture agree, says what it still knows."
         )
     return notes

@@ -18,6 +18,7 @@ from striate.encoding import ProjectionConfig, predict_cost
 from striate.evaluate.behavior_config import BehaveConfig
 from striate.evaluate.decisions import no_classifier
 from striate.models import Model, evaluating
+from striate.models.lineage import describe_stage, describe_weights
 
 
 def read_decisions(
@@ -89,7 +90,7 @@ def build_models(
         reason = no_classifier(model)
         facts[name] = {
             "id": model.id,
-            "source": str(model.provenance.get("source", "")),
+            "source": describe_weights(model),
             "image_size": model.preprocessing.size,
             "tuned": [_stage(s) for s in model.provenance["stages"]],
             "simulated": bool(model.provenance["simulated"]),
@@ -108,9 +109,8 @@ def _stage(stage: Any) -> str:
         return str(stage)
     settings = stage.get("config")
     tap = settings.get("tap") if isinstance(settings, Mapping) else None
-    targets = ", ".join(map(str, stage.get("targets", ())))
-    behind = f", up to {tap}; layers behind it as published" if tap else ""
-    return f"{stage.get('kind', 'stage')} to {targets}{behind}"
+    behind = f", up to {tap}; layers behind it as they were" if tap else ""
+    return f"{describe_stage(stage)}{behind}"
 
 
 def predict(

@@ -18,6 +18,7 @@ from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train_config import TrainConfig
 from striate.learning.train_loop import TrainLoop
 from striate.models import Model, is_model_folder, save
+from striate.models.lineage import record_start
 
 RECORD = "train.yaml"
 
@@ -67,6 +68,7 @@ def train(
         SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
+    start = record_start(model)
     model = model.copy()
     recogniser = Recogniser(model, config)
     labels = np.asarray(labels, np.int64)
@@ -84,7 +86,7 @@ def train(
         for parameter in model.parameters():
             parameter.grad = None
         model.eval()
-        _note_provenance(model, hashes, config, name)
+        _note_provenance(model, hashes, config, name, start)
         if fabric.is_global_zero:
             save(model, folder, _facts(folder, recogniser, len(images), config, name))
             if not config.keep_checkpoints:
@@ -141,12 +143,15 @@ def _check(
     recogniser.model.tap_shapes(["classifier"])  # the back-end finds a map that it can take
 
 
-def _note_provenance(model: Model, hashes: Sequence[str], config: TrainConfig, name: str) -> None:
+def _note_provenance(
+    model: Model, hashes: Sequence[str], config: TrainConfig, name: str, start: dict[str, Any]
+) -> None:
     network: Any = model.network
     model.provenance["seen"] = sorted({*model.provenance["seen"], *hashes})
     model.provenance["stages"].append(
         {
             "kind": "adversarial training" if config.attack.eps else "supervised training",
+            "start": start,
             "data": name,
             "images": len(hashes),
             "classes": len(network.classes),

@@ -21,6 +21,7 @@ from striate.learning.targets import TuneData, TuneTarget
 from striate.learning.tune_loop import TuneLoop
 from striate.learning.tuner import Tuner
 from striate.models import Model, is_model_folder, save
+from striate.models.lineage import record_start
 
 RECORD = "tune.yaml"
 HEADS = "heads.safetensors"
@@ -65,6 +66,7 @@ def tune(
         SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
+    start = record_start(model)
     model = model.copy()
     targets = _targets.prepare(
         data, zscore=config.responses == "zscore", size=model.preprocessing.size
@@ -92,7 +94,7 @@ def tune(
         tuner.cpu()
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(learnable[name]).grad = None
-        _note_provenance(model, data, targets, config, standing)
+        _note_provenance(model, data, targets, config, standing, start)
         if fabric.is_global_zero:
             _write(folder, tuner, targets, config, standing)
             if not config.keep_checkpoints:
@@ -115,6 +117,7 @@ def _note_provenance(
     targets: Sequence[TuneTarget],
     config: TuneConfig,
     standing: Standing,
+    start: dict[str, Any],
 ) -> None:
     """Add this stage to the model's history, and the stimuli that it saw."""
     seen = set(model.provenance["seen"])
@@ -127,6 +130,7 @@ def _note_provenance(
     model.provenance["stages"].append(
         {
             "kind": f"{config.objective} tuning",
+            "start": start,
             "targets": [one.name for one in data],
             "subjects": sorted({one.subject for one in data}),
             "units": [len(t.units) for t in targets],

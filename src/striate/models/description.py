@@ -81,7 +81,7 @@ class _Teller:
             self.places.setdefault(id(module), f"module {place}")
         out: dict[str, str] = {}
         for place, module in modules.items():
-            out[f"{place}|class"] = hash_json([self.type(type(module)), _settings(module)])
+            out[f"{place}|class"] = hash_json([self.named(type(module)), _settings(module)])
             for name, value in sorted(vars(module).items()):
                 if name in _HOOKS and value:
                     out[f"{place}|{name}"] = hash_json([self.value(v) for v in value.values()])
@@ -119,7 +119,7 @@ class _Teller:
         if isinstance(value, set | frozenset):
             return ["set", sorted(hash_json(self.value(v, depth)) for v in value)]
         if isinstance(value, type):
-            return self.type(value)
+            return self.named(value)
         if isinstance(value, functools.partial):
             parts = (value.func, value.args, value.keywords)
             return ["partial", [self.value(p, depth) for p in parts]]
@@ -132,7 +132,7 @@ class _Teller:
         if isinstance(value, nn.Module):  # in a list or so, which torch does not know of
             tensors = {**dict(value.named_buffers()), **value.state_dict()}
             return ["module", hash_tensors(tensors), self.network(value, f"{len(self.places)}:")]
-        name = self.type(type(value))
+        name = self.named(type(value))
         if type(value).__module__.partition(".")[0] in _OPAQUE:
             return ["object", name]
         slots = [s for c in type(value).__mro__ for s in getattr(c, "__slots__", ())]
@@ -140,7 +140,7 @@ class _Teller:
         held |= getattr(value, "__dict__", {})
         return ["object", name, [[k, self.value(v, depth)] for k, v in sorted(held.items())]]
 
-    def type(self, cls: type) -> Any:
+    def named(self, cls: type) -> Any:
         """A class by its name, and by the code of what it and its own bases define."""
         name = [cls.__module__, cls.__qualname__]
         if not self.code:
@@ -319,8 +319,8 @@ def _pass(network: nn.Module, x: Tensor, seed: int) -> tuple[dict[str, str] | No
 
 def _digest(tensor: Tensor) -> list[Any]:
     values = tensor.detach().cpu().contiguous()
-    data = values.reshape(-1).view(torch.uint8).numpy() if values.numel() else b""
-    digest = hashlib.sha256(memoryview(data)).hexdigest()
+    data = values.reshape(-1).view(torch.uint8).numpy().tobytes() if values.numel() else b""
+    digest = hashlib.sha256(data).hexdigest()
     return [str(tensor.dtype), list(tensor.shape), digest]
 
 

@@ -54,6 +54,8 @@ class Model(nn.Module):
             **copy.deepcopy(dict(provenance or {})),
         }
         self.options: dict[str, Any] = copy.deepcopy(dict(options or {}))
+        self.given: dict[str, Any] = {}
+        """How the model was loaded (arguments of `striate.models.load`), for messages alone."""
         self._observed: Observation | None = None
 
     @property

@@ -105,7 +105,9 @@ def _released_lcl() -> Path:
 
 
 def _recognition(config: RecognitionConfig) -> RecognitionNet:
-    front = build_network(config.front.id, options=config.front.options)
+    # of the seed that the network is built from, or all fronts of random weights would be one
+    seed = torch.initial_seed()
+    front = build_network(config.front.id, seed, options=config.front.options)
     return RecognitionNet(front, config)
 
 
@@ -274,6 +276,9 @@ def load(
         model = load_zoo(str(id), weights=weights, seed=seed)
     else:
         model = _load_registered(str(id), weights, seed, dict(options or {}))
+    model.given = {"id": str(id)} | ({} if weights is None else {"weights": str(weights)})
+    if seed and str(id).endswith("@random"):
+        model.given["seed"] = seed
     if image_size is not None and image_size != model.preprocessing.size:
         model.preprocessing = replace(model.preprocessing, size=image_size)
     if resize is not None:
@@ -321,8 +326,9 @@ def _load_registered(
         preprocessing = stated or preprocessing
         if weights is not None:
             facts["source"] = f"local file {path.name}"
-    # how many stages there are is for the options to say
-    taps = getattr(network, "default_taps", entry.taps)
+    # how many stages there are, and which front, is for the options to say
+    there = dict(network.named_modules())
+    taps = getattr(network, "default_taps", [tap for tap in entry.taps if tap in there])
     return Model(id, network, preprocessing, taps, facts, options)
 
 
@@ -342,14 +348,23 @@ def _no_model(folder: Path) -> InputError:
 def random_twin(model: Model, seed: int = 0) -> Model:
     """Return the same network with random weights, fed with images in the same way.
 
+    Its weights are others than the model's, also where the model is `…@random` itself.
+
     Raises:
         InputError: the model's network is not one that can be built by its id, or is a fixed one.
     """
     name = model.id.partition("@")[0]
     # one further than the seed, as a model may itself be `…@random` of that seed
     twin = load(f"{name}@random", seed=seed + 1, options=model.options)
+    if _same_parameters(twin, model):
+        twin = load(f"{name}@random", seed=seed + 2, options=model.options)
     twin.preprocessing, twin.taps = model.preprocessing, model.taps
     return twin
+
+
+def _same_parameters(one: Model, other: Model) -> bool:
+    pairs = zip(one.parameters(), other.parameters(), strict=False)
+    return all(a.shape == b.shape and torch.equal(a, b.to(a.device)) for a, b in pairs)
 
 
 def build_network(id: str, seed: int = 0, options: Mapping[str, Any] | None = None) -> nn.Module:

@@ -140,14 +140,13 @@ def _prepared(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Preprocessing:
-    three = [
-        tuple(float(v) for v in (*x, *x, *x)[:3]) if len(x) == 1 else tuple(x) for x in (mean, std)
-    ]
+    (m0, m1, m2), (s0, s1, s2) = (x if len(x) == 3 else [x[0]] * 3 for x in (mean, std))
+    center, spread = (float(m0), float(m1), float(m2)), (float(s0), float(s1), float(s2))
     rule = f"{mode} {short}:{size} {filter}"
     if mode == "border":
-        rule += " " + ",".join(str(round(255 * v)) for v in three[0])
+        rule += " " + ",".join(str(round(255 * v)) for v in center)
     try:
-        return Preprocessing(size, rule, mean=three[0], std=three[1])
+        return Preprocessing(size, rule, mean=center, std=spread)
     except InputError as error:
         raise InputError(
             f"{id} is prepared in a way that Striate cannot follow: {error}"
