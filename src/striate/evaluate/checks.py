@@ -11,7 +11,7 @@ from striate.data import Dataset, Split, Target
 from striate.data.lookalikes import near_duplicates
 from striate.encoding.ridge import group_numbers, unusable_units
 from striate.evaluate.config import CONTROLS, RunConfig
-from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
+from striate.evaluate.jobs import Groups, Job
 from striate.models import Model, load
 from striate.models.lineage import check_start
 
@@ -142,21 +142,3 @@ def check_taps(config: RunConfig, jobs: Sequence[Job], models: Sequence[Model]) 
     for job in jobs:
         if job.tuning is not None and job.tuning.tap is not None:
             models[0].tap_shapes([job.tuning.tap])
-
-
-def kind_of(model: Model, target: Target, held_out: Sequence[str]) -> str:
-    """To what a model generalises when it is scored on a target; see `jobs` for the names.
-
-    Args:
-        model: what is scored.
-        target: on whose test images.
-        held_out: subjects never used for tuning in this run.
-    """
-    stages = model.provenance["stages"]
-    if not stages:
-        return NEW_SUBJECTS if target.subject in held_out else NEW_IMAGES
-    if any(target.name in stage.get("targets", ()) for stage in stages):
-        return NEW_IMAGES
-    if any(target.subject in stage.get("subjects", ()) for stage in stages):
-        return OTHER_UNITS
-    return NEW_SUBJECTS

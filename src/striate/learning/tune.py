@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import save_file
 
 from striate.core.errors import InputError
 from striate.core.files import atomic_path
+from striate.data.unit_identity import record_units
 from striate.learning import targets as _targets
 from striate.learning.checkpoint import Standing
 from striate.learning.config import TuneConfig
@@ -134,6 +136,20 @@ def _note_provenance(
             "targets": [one.name for one in data],
             "subjects": sorted({one.subject for one in data}),
             "units": [len(t.units) for t in targets],
+            "tuned_to": [
+                {
+                    "subject": one.subject,
+                    "target": one.name,
+                    # of the units kept; the ranks are of images that were learned from alone
+                    **record_units(
+                        one.hashes,
+                        np.asarray(one.responses)[:, own.units],
+                        [one.unit_ids[u] for u in own.units] if len(one.unit_ids) else (),
+                        own.tune,
+                    ),
+                }
+                for one, own in zip(data, targets, strict=True)
+            ],
             "tune_stimuli": [len(t.tune) for t in targets],
             "select_stimuli": [len(t.select) for t in targets],
             "select_used": config.early_stopping is not None,

@@ -276,7 +276,9 @@ def load(
         model = load_zoo(str(id), weights=weights, seed=seed)
     else:
         model = _load_registered(str(id), weights, seed, dict(options or {}))
-    model.given = {"id": str(id)} | ({} if weights is None else {"weights": str(weights)})
+    model.given = {"id": str(id)}
+    if weights is not None:
+        model.given["weights"] = str(weights)
     if seed and str(id).endswith("@random"):
         model.given["seed"] = seed
     if image_size is not None and image_size != model.preprocessing.size:
