@@ -21,7 +21,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.encoding import extract
 from striate.encoding.projection import ProjectionConfig
-from striate.models import Model, Preprocessing, load, save
+from striate.models import Model, Preprocessing, description, load, save
 from striate.models.description import probe_images
 
 GAIN = {"of all": 1.0}
@@ -227,6 +227,25 @@ def test_threads_mode_and_copies_do_not_count(tmp_path: Path) -> None:
     assert squeeze.training and torch.equal(torch.random.get_rng_state(), state)
     assert squeeze.copy().fingerprint() == before
     assert load(save(squeeze, tmp_path / "m")).fingerprint() == before
+
+
+def test_slow_networks_are_run_again_only_where_something_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = model(Counting(1.0))
+    monkeypatch.setattr(description, "SLOW", 0.0)
+    first = slow.fingerprint()
+    passes = slow.network.calls
+    assert slow.fingerprint() == first and slow.network.calls == passes
+    slow.network.what = 2.0
+    second = slow.fingerprint()
+    assert second != first and slow.network.calls > passes
+    with torch.no_grad():
+        slow.network.conv.bias[0] += 1
+    assert slow.fingerprint() not in (first, second)
+    slow.network.what = F.dropout
+    with pytest.raises(InputError, match="from call to call"):
+        slow.fingerprint()
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def finished_model(model: Model, folder: Path) -> Model:
             "it. Restore the file or delete the folder to learn again."
         )
     fill(model.network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
-    model.provenance = saved["provenance"]
+    model.provenance, model.id = saved["provenance"], saved.get("id", model.id)
     if not is_as_stored(model, saved):
         raise InputError(
             f"{folder / WEIGHTS} is not what the run wrote (fingerprints differ). Restore the file "

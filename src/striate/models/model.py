@@ -57,6 +57,7 @@ class Model(nn.Module):
         self.given: dict[str, Any] = {}
         """How the model was loaded (arguments of `striate.models.load`), for messages alone."""
         self._observed: Observation | None = None
+        self._observed_state = ""
 
     @property
     def device(self) -> torch.device:
@@ -118,12 +119,15 @@ class Model(nn.Module):
         network = self.network if self.device.type == "cpu" else copy.deepcopy(self.network).cpu()
         images = probe_images(self.preprocessing.size)
         x = self.preprocessing(images)
-        self._observed = observe(network, x, before=self._observed)
+        tensors = hash_tensors({**dict(network.named_buffers()), **network.state_dict()})
+        state = hash_json([tensors, self.preprocessing.to_dict()])
+        before = self._observed if self._observed_state == state else None
+        self._observed, self._observed_state = observe(network, x, before=before), state
         parts = [
             dict(self._observed.described),
             self._observed.given,
             versions(network),
-            hash_tensors({**dict(network.named_buffers()), **network.state_dict()}),
+            tensors,
             self.preprocessing.to_dict(),
             self.options,
         ]
