@@ -18,7 +18,13 @@ from striate.encoding import ProjectionConfig, predict_cost
 from striate.evaluate.behavior_config import BehaveConfig
 from striate.evaluate.decisions import no_classifier
 from striate.models import Model, evaluating
-from striate.models.lineage import describe_stage, describe_weights
+from striate.models.lineage import (
+    describe_stage,
+    describe_weights,
+    find_start,
+    is_start,
+    say_start,
+)
 
 
 def read_decisions(
@@ -81,9 +87,9 @@ def build_models(
     config: BehaveConfig, stimuli: Mapping[str, StimulusSet]
 ) -> tuple[dict[str, Model], dict[str, dict[str, Any]]]:
     """Load the models with a classifier, and the facts and status of all."""
-    models, facts = {}, {}
+    models, facts, loaded = {}, {}, {}
     for name, one in config.models.items():
-        model = one.build(config.image_size)
+        model = loaded[name] = one.build(config.image_size)
         for experiment, images in stimuli.items():
             if model.seen:
                 assert_unseen(model.seen, images.hashes, f"{name} on {experiment}")
@@ -100,7 +106,18 @@ def build_models(
         }
         if not reason:
             models[name] = model
+    for name, one in config.models.items():
+        if one.reference in loaded:
+            facts[name]["no_start"] = _other_start(loaded[name], loaded[one.reference])
     return models, facts
+
+
+def _other_start(model: Model, reference: Model) -> str:
+    """Say what a model started from where that is not its reference; '' where it is, or unknown."""
+    start = find_start(model)
+    if start is None or "weights" not in start or is_start(start, reference):
+        return ""
+    return say_start(start)
 
 
 def _stage(stage: Any) -> str:
