@@ -355,7 +355,6 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
         ({"freeze": ["classifer"]}, "Did you mean classifier"),
         ({"freeze": ["features", "classifier"]}, "leaves no parameter"),
         ({"tap": "classifier", "tap_grid": 2}, "tap_grid needs a tap that gives maps"),
-        ({"tap": "features.3", "tap_grid": 4}, "tap_grid=4 is finer than the map .* 3 x 3"),
     ],
 )
 def test_names_are_checked(tmp_path: Path, settings: dict[str, Any], message: str) -> None:

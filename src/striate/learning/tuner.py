@@ -84,12 +84,6 @@ class Tuner(nn.Module):
                     f"tap_grid needs a tap that gives maps (channels, height, width); {tap!r} "
                     f"gives {tuple(out.shape[1:])}. Leave tap_grid out."
                 )
-            if grid > min(out.shape[2:]):  # pooling to more places than there are repeats values
-                raise InputError(
-                    f"tap_grid={grid} is finer than the map of {tap!r}, {out.shape[2]} x "
-                    f"{out.shape[3]} positions. Choose tap_grid={min(out.shape[2:])} or less, or "
-                    "leave it out."
-                )
             out = F.adaptive_avg_pool2d(out, grid)
         return out.to(at_least_float32(out)).flatten(1)
 
