@@ -173,11 +173,11 @@ def _notes(config: BehaveConfig, result: BehaveResult) -> list[str]:
                 f"{len(gone)} of {len(humans)} experiments ({', '.join(gone)}). Means are not "
                 "those of the whole benchmark."
             )
-    for name, own in result.models.items():
-        if own.get("no_start"):
+    for name, about in result.models.items():
+        if about.get("no_start"):
             notes.append(
-                f"{name} did not start from its reference {own['reference']}, but from "
-                f"{own['no_start']}: the difference of the two is not what its last stage of "
+                f"{name} did not start from its reference {about['reference']}, but from "
+                f"{about['no_start']}: the difference of the two is not what its last stage of "
                 "learning changed."
             )
     if any(f["tuned"] for f in result.models.values()):
