@@ -18,7 +18,9 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.data.trials import CATEGORIES
 from striate.evaluate import BehaveConfig, Options, behave
+from striate.evaluate.behavior_inputs import _other_start
 from striate.models import load, save
+from striate.models.lineage import record_start
 from striate.report import build
 from striate.report.scorecard import as_table, make_scorecard
 
@@ -89,7 +91,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "map.json").write_text(json.dumps(mapping))
     tuned = load("squeezenet1_1@random", seed=1)
     tuned.provenance["stages"] = [
-        {"kind": "contrastive tuning", "targets": ["V4"], "config": {"tap": "features.10"}}
+        {
+            "kind": "contrastive tuning",
+            "start": record_start(tuned),  # not the reference below, whose seed is 0
+            "targets": ["V4"],
+            "config": {"tap": "features.10"},
+        }
     ]
     save(tuned, root / "tuned")
     other = pd.read_csv(root / "humans" / "sketch" / "ann.csv").assign(
@@ -151,9 +158,21 @@ def test_what_a_run_holds(run: Path, said: list[str]) -> None:
     known = json.loads((run / "behavior.json").read_text())
     assert known["models"]["lcl"]["status"].startswith("no classifier: its output has shape")
     assert (
-        "up to features.10; layers behind it as published" in known["models"]["tuned"]["tuned"][0]
+        "up to features.10; layers behind it as they were" in known["models"]["tuned"]["tuned"][0]
     )
     assert any("not measured" in note and "sketch" in note for note in known["notes"])
+    wrong = [note for note in known["notes"] if "did not start from its reference untuned" in note]
+    assert len(wrong) == 1 and "random weights (seed 1)" in wrong[0]
+
+
+def test_a_reference_that_is_not_the_start_is_named() -> None:
+    one, other = (load("squeezenet1_1@random", seed=s, image_size=32) for s in (0, 1))
+    tuned = one.copy()
+    tuned.provenance["stages"] = [{"kind": "contrastive tuning", "start": record_start(one)}]
+    assert _other_start(tuned, one) == ""
+    assert "random weights (seed 0)" in _other_start(tuned, other)
+    del tuned.provenance["stages"][0]["start"]
+    assert _other_start(tuned, other) == ""  # nothing is known
 
 
 def test_the_page(run: Path) -> None:

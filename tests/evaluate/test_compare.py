@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from striate.core.errors import InputError, LeakError
-from striate.core.files import locked
+from striate.core.files import locked, read_json
 from striate.data import Split
 from striate.encoding import explained_variance
 from striate.evaluate import (
@@ -263,8 +263,16 @@ def test_the_untuned_network_must_be_the_start_of_a_given_model(run, world, quie
     model = run / "models" / "pooled_contrastive" / "lh_V1"
     other = {"id": "squeezenet1_1@random", "image_size": 32}
     config = EncodeRunConfig.from_dict({**base, "model": other, "models": {"mine": str(model)}})
-    with pytest.raises(InputError, match=r"model mine .* starts from .* the same start"):
+    with pytest.raises(InputError, match=r"size 24 and 32. Give the same input .*image_size=24"):
         score_models(config, tmp_path / "e", quiet)
+    other = {"id": "squeezenet1_1@random", "image_size": 24, "seed": 1}  # one name, other weights
+    wrong = EncodeRunConfig.from_dict({**base, "model": other, "models": {"mine": str(model)}})
+    with pytest.raises(InputError, match=r"started from .*seed 0.* is .*seed 1.*Give its start"):
+        score_models(wrong, tmp_path / "e", quiet)
+    known = {m["name"]: m for m in read_json(run / "models.json")["models"]}
+    assert known["untuned"]["description"] == "random weights (seed 0)"
+    assert known["contrastive/ann_lh_V1"]["start"] == known["untuned"]["weights"]
+    assert known["random"]["weights"] != known["untuned"]["weights"]
     with pytest.raises(InputError, match="unknown model 'nowhere'"):
         score_models(config.model_copy(update={"models": {"m": "nowhere"}}), tmp_path / "e", quiet)
     assert not (tmp_path / "e").exists()

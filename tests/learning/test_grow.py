@@ -118,6 +118,7 @@ def test_a_finished_folder_is_not_grown_again(grown: Path, monkeypatch: pytest.M
     monkeypatch.setattr(GrowLoop, "run", lambda self: pytest.fail("grown again"))
     again = grow(tiny_photographs(), settings(), grown, device="cpu", progress=False)
     assert again.fingerprint() == load(grown).fingerprint()
+    assert again.id == load(grown).id == "lcl_v2"  # as at the first time
 
 
 def test_another_config_is_refused_with_the_differences(grown: Path) -> None:

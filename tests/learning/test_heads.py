@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+from striate.core.errors import InputError
 from striate.learning import TuneConfig
 from striate.learning.heads import ContrastiveHeads, RegressionHeads, build_heads, widths
 
@@ -53,13 +58,38 @@ def test_contrastive_wiring() -> None:
     torch.testing.assert_close(heads.shared[1].running_mean, norm.running_mean)
 
 
-def test_learned_temperature_stays_in_bounds() -> None:
+def test_learned_temperature_that_reaches_its_bound_comes_back() -> None:
     heads = build_heads(4, [5], TuneConfig(learn_temperature=True, temperature=0.5))
     assert isinstance(heads, ContrastiveHeads)
     assert heads.log_temperature.requires_grad
-    with torch.no_grad():
-        heads.log_temperature.fill_(-50)
-    assert heads.temperature.item() == pytest.approx(0.01)
+    for far, edge in ((-50.0, 0.01), (50.0, 100.0)):
+        with torch.no_grad():
+            heads.log_temperature.fill_(far)
+        heads.keep_temperature_in_range()
+        assert heads.temperature.item() == pytest.approx(edge)
+        (gradient,) = torch.autograd.grad(heads.temperature, heads.log_temperature)
+        assert gradient.item() == pytest.approx(edge)  # d exp(x) / dx: not zero at the edge
+        step = 1 if far < 0 else -1
+        with torch.no_grad():
+            heads.log_temperature.add_(step)
+        heads.keep_temperature_in_range()
+        assert heads.temperature.item() == pytest.approx(edge * math.exp(step), rel=1e-5)
+
+
+@given(st.floats(0.01, 100))
+def test_temperature_is_what_was_asked_for(temperature: float) -> None:
+    heads = build_heads(4, [5], TuneConfig(temperature=temperature))
+    assert isinstance(heads, ContrastiveHeads)
+    heads.keep_temperature_in_range()
+    assert heads.temperature.item() == pytest.approx(temperature, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 0.0099, 100.5, 1e6, -1.0, 0.0, float("nan")])
+def test_temperature_out_of_range_is_refused_with_the_range(temperature: float) -> None:
+    with pytest.raises(InputError, match=r"temperature should be .*found"):
+        TuneConfig.from_dict({"temperature": temperature})
+    with pytest.raises(InputError, match=r"from 0\.01 to 100, found .*softmax"):
+        ContrastiveHeads(4, [5], 4, 2, temperature=temperature)
 
 
 def test_regression_readout_per_target() -> None:

@@ -149,6 +149,19 @@ def test_metrics_lines(tmp_path: Path) -> None:
     assert found[-1]["learning_rate"] < 1e-3
 
 
+def test_card_and_log_say_the_temperature_that_was_learned(tmp_path: Path) -> None:
+    settings = {"learn_temperature": True, "temperature": 0.012, "head_learning_rate": 0.2}
+    run(tmp_path / "run", **settings)
+    heads = load_file(tmp_path / "run" / "heads.safetensors")
+    learned = float(heads["log_temperature"].exp())
+    assert learned * 1.0001 >= 0.01 and learned <= 100
+    card = (tmp_path / "run" / "card.md").read_text()
+    assert f"temperature {learned:.4g} (learned, from 0.012 on)" in card
+    assert lines(tmp_path / "run")[-1]["temperature"] == pytest.approx(learned)
+    run(tmp_path / "fixed", temperature=0.02)
+    assert "temperature 0.02, image_to_brain" in (tmp_path / "fixed" / "card.md").read_text()
+
+
 def test_finished_folder_is_returned_without_tuning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,8 @@ def test_card_says_what_it_saw_and_that_responses_were_simulated() -> None:
     plain = card(load("squeezenet1_1@random"))
     assert "simulated" not in plain
     assert "Stimuli seen in training: 0 " in plain
-    assert "- none: as published" in plain
+    assert "- none: random weights (seed 0)" in plain
+    assert "published" not in plain
 
 
 def change_weight(model: Model) -> None:

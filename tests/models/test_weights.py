@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import warnings
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,52 @@ def test_weights_that_are_not_finite_are_refused() -> None:
     state["0.bias"][2] = float("nan")
     with pytest.raises(InputError, match=r"somefile holds NaN or infinity in 0\.bias"):
         fill(network(), state, "somefile")
+
+
+INTS = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool)
+
+
+@pytest.mark.parametrize("dtype", [*INTS, torch.float8_e4m3fn, torch.complex64])
+def test_weights_of_another_kind_are_refused(dtype: torch.dtype) -> None:
+    net, before = network(), dict(network().state_dict())
+    net.load_state_dict(before)
+    state = dict(before)
+    state["0.weight"] = (50 * before["0.weight"]).to(dtype)
+    with pytest.raises(InputError, match=r"0\.weight is \w+") as caught:
+        fill(net, state, "w")
+    assert ("Dequantise" in str(caught.value)) == (
+        dtype in (torch.int8, torch.uint8, torch.float8_e4m3fn)
+    )
+    assert same(dict(net.state_dict()), before)
+
+
+def test_entries_of_a_quantised_network_are_named(tmp_path: Path) -> None:
+    state = dict(network().state_dict())
+    for more in ("0.zero_point", "0._packed_params", "0.weight.SCB", "0.qweight"):
+        with pytest.raises(InputError, match=rf"quantised weights \({more}\).*scale \* \(code"):
+            fill(network(), {**state, more: torch.ones(1)}, "w")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch will drop the type one day
+        codes = torch.quantize_per_tensor(state["0.weight"], 0.01, 0, torch.qint8)
+    with pytest.raises(InputError, match=r"quantised weights \(0\.weight is qint8\)"):
+        fill(network(), {**state, "0.weight": codes}, "w")
+    torch.save({**state, "0._packed_params": (state["0.weight"], None)}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match="quantised network"):
+        load_state(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_and_counts_are_read(dtype: torch.dtype) -> None:
+    state = {k: v.to(dtype) for k, v in network().state_dict().items()}  # counts too
+    net = network()
+    fill(net, state, "w")
+    assert net[0].weight.dtype == torch.float32
+    assert torch.equal(net[0].weight, state["0.weight"].float())
+    assert net[1].num_batches_tracked.dtype == torch.int64
+    state["1.num_batches_tracked"] = torch.tensor(1.5)
+    with pytest.raises(InputError, match=r"1\.num_batches_tracked is float32, expected int64"):
+        fill(net, state, "w")
+    state["1.num_batches_tracked"] = torch.tensor(0)
+    state["0.bias"] = torch.full((4,), 1e300, dtype=torch.float64)
+    with pytest.raises(InputError, match=r"0\.bias hold numbers too large for float32"):
+        fill(net, state, "w")

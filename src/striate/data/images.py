@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.core.errors import InputError
 from striate.data.depth import Stated, check_reduced, grey_bytes, is_deep, read_stated
+from striate.data.resizing import Resizing
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
@@ -175,14 +176,13 @@ def _to_rgb(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
 
 
 def resize_image(rgb: np.ndarray, size: int, mode: str = "squash") -> np.ndarray:
-    """Resize uint8 RGB (H, W, 3) to (size, size, 3), antialiased bilinear.
+    """Resize uint8 RGB (H, W, 3) to (size, size, 3) by a rule of `striate.data.resizing`.
 
     `squash` ignores the aspect ratio (papers/contrastive-tuning 2.1: `Resize((224, 224))`);
-    `crop` scales the short side to `size` and takes the centre.
+    `crop` scales the short side to `size` and takes the centre, both antialiased bilinear; others
+    such as `center 256:224 bicubic` are a network's own preparation.
+
+    Raises:
+        InputError: a rule that is not understood.
     """
-    image = Image.fromarray(rgb)
-    if mode == "crop":
-        return np.array(ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR))
-    if mode != "squash":
-        raise InputError(f"resize mode {mode!r}: expected 'squash' or 'crop'.")
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR))
+    return Resizing.read(mode)(rgb, size)

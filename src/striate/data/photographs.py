@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import PIL
 import torch
 from PIL import Image
 from torch import Tensor
@@ -97,6 +98,7 @@ class Photographs:
         key = {
             "files": hash_json([[n, s] for n, s in zip(files.values(), sums, strict=True)]),
             "max_side": max_side,
+            "pillow": PIL.__version__,  # which decodes them
             "version": 2,
         }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import PIL
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
@@ -214,9 +215,16 @@ class StimulusSet:
     def decoded(self, size: int, resize: str = "squash", cache: Cache | None = None) -> np.ndarray:
         """Return all images as one read-only uint8 memory map of shape (N, size, size, 3).
 
-        Decoded once: the map lies in the cache under the content hashes, size and mode.
+        Decoded once: the map lies in the cache under the content hashes, the size, the rule of
+        resizing (`striate.data.resizing`) and the version of Pillow.
         """
-        key = {"images": hash_json(self.hashes), "size": size, "resize": resize, "version": 1}
+        key = {
+            "images": hash_json(self.hashes),
+            "size": size,
+            "resize": resize,
+            "pillow": PIL.__version__,  # whose filters they are
+            "version": 1,
+        }
 
         def build(folder: Path) -> None:
             shape = (len(self), size, size, 3)

@@ -173,10 +173,18 @@ def _notes(config: BehaveConfig, result: BehaveResult) -> list[str]:
                 f"{len(gone)} of {len(humans)} experiments ({', '.join(gone)}). Means are not "
                 "those of the whole benchmark."
             )
+    for name, about in result.models.items():
+        if about.get("no_start"):
+            notes.append(
+                f"{name} did not start from its reference {about['reference']}, but from "
+                f"{about['no_start']}: the difference of the two is not what its last stage of "
+                "learning changed."
+            )
     if any(f["tuned"] for f in result.models.values()):
         notes.append(
-            "A tuned network keeps its published classifier and all layers behind the tap it was "
-            "tuned at; they were not fitted again to what the tuned layers give. "
+            "A tuned network keeps the classifier and all layers behind the tap it was tuned at, "
+            "as they were in the network that it started from; they were not fitted again to what "
+            "the tuned layers give. "
             "congruent_accuracy, on images whose shape and texture agree, says what it still knows."
         )
     return notes

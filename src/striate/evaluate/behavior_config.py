@@ -19,6 +19,8 @@ class BehaveModel(Config):
     weights: str | None = None
     image_size: int | None = Field(None, gt=0)
     """Default: that of the run."""
+    resize: str | None = None
+    """How a picture becomes a square, such as `squash`; default the network's own way."""
     reference: str | None = None
     """Another model of the run, whose measures are subtracted: what tuning changed."""
     group: str | None = None
@@ -26,7 +28,8 @@ class BehaveModel(Config):
 
     def build(self, image_size: int) -> Model:
         """Load the network; errors as `striate.models.load`."""
-        return load(self.id, weights=self.weights, image_size=self.image_size or image_size)
+        size = self.image_size or image_size
+        return load(self.id, weights=self.weights, image_size=size, resize=self.resize)
 
 
 class BehaveConfig(Config):

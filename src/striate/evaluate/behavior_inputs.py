@@ -18,6 +18,13 @@ from striate.encoding import ProjectionConfig, predict_cost
 from striate.evaluate.behavior_config import BehaveConfig
 from striate.evaluate.decisions import no_classifier
 from striate.models import Model, evaluating
+from striate.models.lineage import (
+    describe_stage,
+    describe_weights,
+    find_start,
+    is_start,
+    say_start,
+)
 
 
 def read_decisions(
@@ -80,15 +87,15 @@ def build_models(
     config: BehaveConfig, stimuli: Mapping[str, StimulusSet]
 ) -> tuple[dict[str, Model], dict[str, dict[str, Any]]]:
     """Load the models with a classifier, and the facts and status of all."""
-    models, facts = {}, {}
+    models, facts, loaded = {}, {}, {}
     for name, one in config.models.items():
-        model = one.build(config.image_size)
+        model = loaded[name] = one.build(config.image_size)
         for experiment, images in stimuli.items():
             assert_unseen_by(model, images, f"{name} on {experiment}")
         reason = no_classifier(model)
         facts[name] = {
             "id": model.id,
-            "source": str(model.provenance.get("source", "")),
+            "source": describe_weights(model),
             "image_size": model.preprocessing.size,
             "tuned": [_stage(s) for s in model.provenance["stages"]],
             "simulated": bool(model.provenance["simulated"]),
@@ -98,7 +105,18 @@ def build_models(
         }
         if not reason:
             models[name] = model
+    for name, one in config.models.items():
+        if one.reference in loaded:
+            facts[name]["no_start"] = _other_start(loaded[name], loaded[one.reference])
     return models, facts
+
+
+def _other_start(model: Model, reference: Model) -> str:
+    """Say what a model started from where that is not its reference; '' where it is, or unknown."""
+    start = find_start(model)
+    if start is None or "weights" not in start or is_start(start, reference):
+        return ""
+    return say_start(start)
 
 
 def _stage(stage: Any) -> str:
@@ -107,9 +125,8 @@ def _stage(stage: Any) -> str:
         return str(stage)
     settings = stage.get("config")
     tap = settings.get("tap") if isinstance(settings, Mapping) else None
-    targets = ", ".join(map(str, stage.get("targets", ())))
-    behind = f", up to {tap}; layers behind it as published" if tap else ""
-    return f"{stage.get('kind', 'stage')} to {targets}{behind}"
+    behind = f", up to {tap}; layers behind it as they were" if tap else ""
+    return f"{describe_stage(stage)}{behind}"
 
 
 def predict(

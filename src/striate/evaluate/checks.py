@@ -11,8 +11,9 @@ from striate.data import Dataset, Split, Target
 from striate.encoding.groups import group_numbers
 from striate.encoding.ridge import unusable_units
 from striate.evaluate.config import CONTROLS, RunConfig
-from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS, Groups, Job
+from striate.evaluate.jobs import Groups, Job
 from striate.models import Model, load
+from striate.models.lineage import check_start
 
 
 def find_targets(config: RunConfig, dataset: Dataset, split: Split) -> tuple[Groups, list[str]]:
@@ -94,37 +95,18 @@ def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:
     """Load the models that a run was given, and check that the untuned one is their start.
 
     Raises:
-        InputError: a model that does not load, or another network or input than the base: its
-            gain over the untuned network would be of the network, not of the tuning.
+        InputError: a model that does not load, that did not start from the base, by the
+            fingerprint of the weights, or that is shown images in another way: its gain over the
+            untuned network would not be that of the tuning.
     """
     given = {}
     for job in jobs:
         if job.source in CONTROLS:
             continue
         model = load(job.source)
-        theirs, ours = _start(model), _start(base)
-        if theirs != ours:
-            raise InputError(
-                f"model {job.name} ({job.source}) starts from {_say(theirs)}; the untuned network "
-                f"of this run is {_say(ours)}. Give the same start (model.id, model.weights, "
-                "model.image_size), so that a gain is that of the tuning."
-            )
+        check_start(model, base, f"{job.name} ({job.source})", job.source)
         given[job.source] = model
     return given
-
-
-def _start(model: Model) -> tuple[str, str, str]:
-    """Network, weights and input that a model started from."""
-    facts = model.provenance
-    return (
-        str(facts.get("base", model.id)),
-        f"{facts.get('source', 'unknown weights')} (seed {facts.get('seed', '-')})",
-        str(model.preprocessing.to_dict()),
-    )
-
-
-def _say(start: tuple[str, str, str]) -> str:
-    return f"{start[0]}, {start[1]}, input {start[2]}"
 
 
 def check_taps(config: RunConfig, jobs: Sequence[Job], models: Sequence[Model]) -> None:
@@ -139,21 +121,3 @@ def check_taps(config: RunConfig, jobs: Sequence[Job], models: Sequence[Model]) 
     for job in jobs:
         if job.tuning is not None and job.tuning.tap is not None:
             models[0].tap_shapes([job.tuning.tap])
-
-
-def kind_of(model: Model, target: Target, held_out: Sequence[str]) -> str:
-    """To what a model generalises when it is scored on a target; see `jobs` for the names.
-
-    Args:
-        model: what is scored.
-        target: on whose test images.
-        held_out: subjects never used for tuning in this run.
-    """
-    stages = model.provenance["stages"]
-    if not stages:
-        return NEW_SUBJECTS if target.subject in held_out else NEW_IMAGES
-    if any(target.name in stage.get("targets", ()) for stage in stages):
-        return NEW_IMAGES
-    if any(target.subject in stage.get("subjects", ()) for stage in stages):
-        return OTHER_UNITS
-    return NEW_SUBJECTS

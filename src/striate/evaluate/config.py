@@ -52,10 +52,20 @@ class ModelConfig(Config):
     id: str = "alexnet"
     weights: str | None = None
     image_size: int | None = Field(None, gt=0)
+    resize: str | None = None
+    """How a picture becomes a square, such as `squash`; default the network's own way."""
+    seed: int = 0
+    """Of the weights of `…@random`."""
 
     def build(self) -> Model:
         """Load the network."""
-        return load(self.id, weights=self.weights, image_size=self.image_size)
+        return load(
+            self.id,
+            weights=self.weights,
+            image_size=self.image_size,
+            resize=self.resize,
+            seed=self.seed,
+        )
 
 
 class RunConfig(Config):

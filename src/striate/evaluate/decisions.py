@@ -104,8 +104,9 @@ def category_probabilities(logits: Tensor, categories: Categories) -> Tensor:
 def no_classifier(model: Model) -> str:
     """Say why a model's output cannot be read as ImageNet classes; '' where it can.
 
-    A tuned model keeps the layers behind its tap as they were, so its classifier is the published
-    one, applied to what the tuned layers now give. Where the output itself was tuned there is none.
+    A tuned model keeps the layers behind its tap as they were, so its classifier is that of the
+    network it started from, applied to what the tuned layers now give. Where the output itself was
+    tuned there is none.
     """
     for stage in model.provenance["stages"]:
         settings = stage.get("config") if isinstance(stage, dict) else None

@@ -33,6 +33,7 @@ from striate.data import Dataset, Recording, Responses, StimulusSet, assert_unse
 from striate.data.presentation import Aperture, shown
 from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import Texture
+from striate.data.resizing import Resizing
 from striate.data.stimuli import same_pictures
 from striate.encoding import ProjectionConfig, extract, percentile_interval, permutation_p
 from striate.evaluate.split_scores import (
@@ -333,7 +334,9 @@ def presented(
 
     With `pca`, their scores on principal components that were fitted on those images instead.
     """
-    size, resize = model.preprocessing.size, model.preprocessing.resize
+    size = model.preprocessing.size
+    # a canvas of known degrees is shown whole: the network's own cut would change its field of view
+    resize = Resizing.read(model.preprocessing.resize).whole()
     images, aperture = shown(
         population.stimuli,
         size,

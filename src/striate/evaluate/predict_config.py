@@ -28,6 +28,9 @@ class PredictModel(Config):
     weights: str | None = None
     image_size: int | None = Field(None, gt=0)
     """Side of the input for `freeman_ziemba` and `rdms_92images`; `sets` have their own."""
+    resize: str | None = None
+    """How a picture becomes a square, such as `squash`; default the network's own way. The
+    textures of `freeman_ziemba` are always shown whole, as their size in degrees is known."""
     seed: int = 0
     """Of the weights of `…@random`, and of the random twin."""
     readouts: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -106,7 +106,13 @@ def predict_neurons(
 
 def _load(name: str, one: PredictModel) -> Model:
     try:
-        model = load(one.id, weights=one.weights, image_size=one.image_size, seed=one.seed)
+        model = load(
+            one.id,
+            weights=one.weights,
+            image_size=one.image_size,
+            resize=one.resize,
+            seed=one.seed,
+        )
         for tap in [*one.taps.values(), *(t for own in one.readouts.values() for t in own)]:
             resolve_tap(model.network, tap)
         return model

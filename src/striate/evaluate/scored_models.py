@@ -8,6 +8,7 @@ from typing import Any
 
 from striate.core.files import write_json
 from striate.models import Model
+from striate.models.lineage import describe_weights, find_start
 
 FILE = "models.json"
 
@@ -26,6 +27,8 @@ def model_record(name: str, model: Model, group: str | None = None) -> dict[str,
         "id": model.id,
         "weights": model.weights_fingerprint(),
         "fingerprint": model.fingerprint(),
+        "description": describe_weights(model),
+        "start": (find_start(model) or {}).get("weights"),
         "simulated": bool(model.provenance["simulated"]),
     }
 

@@ -25,7 +25,6 @@ from striate.evaluate.checks import (
     check_sizes,
     check_taps,
     find_targets,
-    kind_of,
     load_given,
 )
 from striate.evaluate.config import CONTROLS, RunConfig
@@ -34,6 +33,7 @@ from striate.evaluate.lookalike_scores import effect_table
 from striate.evaluate.lookalikes import describe_lookalikes, lookalike_facts
 from striate.evaluate.plan import make_plan
 from striate.evaluate.scored_models import model_record, write_models
+from striate.evaluate.subjects import Generalization
 from striate.evaluate.unrelated import find_unrelated
 from striate.models import Model, random_twin
 
@@ -169,6 +169,8 @@ def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> R
         LeakError: a score would use a stimulus that its model has seen.
     """
     scored: list[tables.Scored] = []
+    generalization = Generalization(bench.dataset, bench.means, bench.config.split.held_out)
+    told: dict[str, None] = {}
     untuned: dict[str, Path] = {}
     known = []
     for number, job in enumerate(jobs, 1):
@@ -184,10 +186,13 @@ def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> R
             if job.method == "untuned":
                 untuned[subject] = folder
             for target in targets:
-                kind = kind_of(model, target, bench.config.split.held_out)
-                scored.append(tables.Scored(job.method, kind, target, folder))
+                kind = generalization.kind(model, target)
+                told |= dict.fromkeys(kind.notes)
+                scored.append(tables.Scored(job.method, kind.name, target, folder))
+    for note in told:
+        options.say(f"note: {note}")
     write_models(bench.folder, known)
-    return _write(bench, with_controls(scored))
+    return _write(replace(bench, notes=(*bench.notes, *told)), with_controls(scored))
 
 
 def with_controls(scored: Sequence[tables.Scored]) -> list[tables.Scored]:

@@ -147,14 +147,13 @@ def make_model(config: TrainRunConfig, classes: tuple[str, ...]) -> Model:
 def describe(model: Model, training: Labelled, testing: Labelled, config: TrainConfig) -> str:
     """Say what will be trained."""
     front: Any = model.network.config.front
-    random = "@random" if str(model.provenance["base"]).endswith("@random") else ""
     learning = "frozen" if front.frozen else "trained too"
     size, shape = model.preprocessing.size, model.tap_shapes([f"front.{front.tap}"])
     channels, rows, columns = next(iter(shape.values()))
     attack = config.attack
     learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return (
-        f"{front.id}{random} up to {front.tap}, {learning} ({channels} "
+        f"{front.id} ({model.provenance['front']}) up to {front.tap}, {learning} ({channels} "
         f"x {rows} x {columns} at {size} px), {learns:,} parameters to learn from "
         f"{training.describe()}; {config.epochs} epochs in batches of {config.batch_size}"
         + (f", attacked (L2, eps {attack.eps:g}, {attack.steps} steps)" if attack.eps else "")

@@ -15,6 +15,27 @@ FREE_TO_CHANGE = ("checkpoint_every", "keep_checkpoints", "tensorboard")
 """Settings that do not change the result: a stopped run may go on with others."""
 
 
+TEMPERATURES = (0.01, 100.0)
+"""The range of the temperature (ours). Cosines lie within -1..1: below 0.01 the softmax over a
+batch is all but a maximum and most gradients vanish, above 100 it is all but uniform."""
+
+
+def check_temperature(value: float) -> float:
+    """Return a temperature that is within `TEMPERATURES`.
+
+    Raises:
+        ValueError: it is not; the range and its reason are named.
+    """
+    low, high = TEMPERATURES
+    if not low <= value <= high:
+        raise ValueError(
+            f"temperature should be from {low:g} to {high:g}, found {value:g}: cosines lie within "
+            "-1 to 1, so below that the softmax over a batch is all but a maximum, and above it "
+            "all but uniform"
+        )
+    return value
+
+
 Precision = Annotated[
     Literal["32", "bf16"], BeforeValidator(lambda v: str(v) if type(v) is int else v)
 ]
@@ -61,9 +82,10 @@ class TuneConfig(Config):
 
     direction: Literal["image_to_brain", "brain_to_image", "symmetric"] = "image_to_brain"
     """Which side is the anchor; its candidates are the other side of the batch."""
-    temperature: float = Field(0.3, gt=0)
+    temperature: float = 0.3
+    """From 0.01 to 100 (`TEMPERATURES`)."""
     learn_temperature: bool = False
-    """Learn the logarithm of the temperature, from `temperature` on; ours."""
+    """Learn the logarithm of the temperature, from `temperature` on and within its range; ours."""
     tap: str | None = None
     """Module path of the output that is pulled; None: the network's output."""
     tap_grid: int | None = Field(None, ge=1)
@@ -116,6 +138,11 @@ class TuneConfig(Config):
         if isinstance(values, dict) and values.get("objective") == "regression":
             return {**REGRESSION_DEFAULTS, **values}
         return values
+
+    @field_validator("temperature")
+    @classmethod
+    def _in_range(cls, value: float) -> float:
+        return check_temperature(value)
 
     @field_validator("freeze")
     @classmethod

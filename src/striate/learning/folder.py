@@ -14,7 +14,7 @@ from striate.core.config import differing
 from striate.core.errors import InputError
 from striate.core.files import explain_os_error, locked, read_json, write_text
 from striate.models import Model, load_state
-from striate.models.store import WEIGHTS
+from striate.models.store import WEIGHTS, is_as_stored
 from striate.models.weights import fill
 
 
@@ -64,13 +64,25 @@ def check_claim(folder: Path, name: str, record: Mapping[str, Any]) -> None:
         known = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read: {error}. Choose another folder.") from error
-    differences = differing(known, yaml.safe_load(yaml.safe_dump(dict(record))))
+    asked = yaml.safe_load(yaml.safe_dump(dict(record)))
+    if isinstance(known, dict) and "attributes" not in (known.get("model") or {}):
+        (asked.get("model") or {}).pop("attributes", None)  # runs of version 0.1 do not say
+    differences = differing(known, asked)
     if differences:
         raise InputError(
             f"{folder} holds a run with other settings:\n  "
             + "\n  ".join(differences)
             + "\nChoose another folder, or delete this one."
         )
+
+
+def identify(model: Model) -> dict[str, str]:
+    """What a folder is claimed for as its start: the same on every machine."""
+    return {
+        "id": model.id,
+        "fingerprint": model.structure_fingerprint(),
+        "attributes": model.attributes_fingerprint(),
+    }
 
 
 def finished_model(model: Model, folder: Path) -> Model:
@@ -82,8 +94,8 @@ def finished_model(model: Model, folder: Path) -> Model:
             "it. Restore the file or delete the folder to learn again."
         )
     fill(model.network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
-    model.provenance = saved["provenance"]
-    if model.fingerprint() != saved["fingerprint"]:
+    model.provenance, model.id = saved["provenance"], saved.get("id", model.id)
+    if not is_as_stored(model, saved):
         raise InputError(
             f"{folder / WEIGHTS} is not what the run wrote (fingerprints differ). Restore the file "
             "or delete the folder to learn again."

@@ -17,12 +17,13 @@ from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
 from striate.learning.batchnorm import calibrate, unshare_statistics
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import check_claim, claim, finished_model, folder_lock
+from striate.learning.folder import check_claim, claim, finished_model, folder_lock, identify
 from striate.learning.grow_config import GrowConfig
 from striate.learning.grow_loop import GrowLoop
 from striate.learning.layerwise import Layerwise
 from striate.learning.padding import without_padding
 from striate.models import Model, is_model_folder, load, receptive_field, save
+from striate.models.lineage import record_start
 from striate.models.networks.lcl import Lcl
 from striate.models.receptive_field import ReceptiveField
 from striate.models.stages import check_stages
@@ -78,6 +79,7 @@ def grow(
         )
     options = config.network.to_dict()
     model = load("lcl_v2@random", seed=config.seed, options=options)
+    start = record_start(model)
     fabric = make_fabric(device, config.precision)
     _check_batch(config, fabric.world_size, say=fabric.is_global_zero)
     train, held = _divide(photographs, config)
@@ -105,7 +107,7 @@ def grow(
             )
             loop.run()
             learner.cpu()
-        _finish(model, train, sources, config)
+        _finish(model, train, sources, config, start)
         if fabric.is_global_zero:
             save(model, folder, _facts(folder, train, sources, config))
             if not config.keep_checkpoints:
@@ -166,7 +168,7 @@ def _record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, A
     """What a folder is claimed for."""
     return {
         "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "model": identify(model),
         "photographs": {"number": len(train), "hash": hash_json(sorted(train.hashes))},
     }
 
@@ -256,7 +258,11 @@ def _write_pairs(path: Path, sources: Sequence[PatchSource]) -> None:
 
 
 def _finish(
-    model: Model, train: Photographs, sources: Sequence[PatchSource], config: GrowConfig
+    model: Model,
+    train: Photographs,
+    sources: Sequence[PatchSource],
+    config: GrowConfig,
+    start: dict[str, Any],
 ) -> None:
     """Make the model fit for use, and add what it learned from to its history."""
     unshare_statistics(model)
@@ -265,11 +271,12 @@ def _finish(
     for parameter in model.parameters():
         parameter.grad = None
     model.eval()
-    model.id, model.provenance["source"] = model.id.removesuffix("@random"), "random weights"
+    model.id = model.id.removesuffix("@random")
     model.note_seen(train.hashes, [digest for own in train.file_hashes for digest in own])
     model.provenance["stages"].append(
         {
             "kind": "layerwise growth" if config.credit == "layerwise" else "end-to-end growth",
+            "start": start,
             "photographs": len(train),
             "patches": [s.patch for s in sources],
             "fields": [s.field for s in sources],

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from striate.learning.config import TuneConfig
+from striate.core.errors import InputError
+from striate.learning.config import TEMPERATURES, TuneConfig, check_temperature
 
 SMALLEST = 2
 """Least width of the hidden layer and of the embedding (ours): the cosine of vectors of length one
@@ -46,8 +47,11 @@ class ContrastiveHeads(nn.Module):
         units: V of each target.
         h: hidden width.
         z: embedding width.
-        temperature: at the start.
+        temperature: at the start, within `TEMPERATURES`.
         learn_temperature: whether its logarithm is a parameter.
+
+    Raises:
+        InputError: a temperature outside of its range.
     """
 
     def __init__(
@@ -61,6 +65,10 @@ class ContrastiveHeads(nn.Module):
         learn_temperature: bool = False,
     ) -> None:
         super().__init__()
+        try:
+            check_temperature(temperature)
+        except ValueError as error:
+            raise InputError(f"{error}.") from error
         self.image = nn.Linear(features, h, bias=False)
         self.brain = nn.ModuleList(nn.Linear(v, h, bias=False) for v in units)
         self.shared = nn.Sequential(
@@ -78,8 +86,19 @@ class ContrastiveHeads(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """The temperature, kept within [0.01, 100] so that a learned one cannot run away."""
-        return self.log_temperature.clamp(-4.60517, 4.60517).exp()
+        """The temperature; see `keep_temperature_in_range` for one that is learned."""
+        return self.log_temperature.exp()
+
+    def keep_temperature_in_range(self) -> None:
+        """Bring a learned temperature that left `TEMPERATURES` in a step back to the edge.
+
+        A projection of the parameter and no clamp in the forward pass, whose gradient would be
+        zero beyond the edge: a temperature that reached it could never come back.
+        """
+        if self.log_temperature.requires_grad:
+            low, high = self.log_temperature.new_tensor(TEMPERATURES).log()
+            with torch.no_grad():
+                self.log_temperature.clamp_(low, high)
 
     def forward(self, features: Tensor, responses: Tensor, target: int) -> tuple[Tensor, Tensor]:
         """Map features (B, D) and responses (B, V) of one target to embeddings (B, z) each.

@@ -13,11 +13,12 @@ from striate.core.files import read_json_lines
 from striate.core.hashing import hash_json
 from striate.learning.batchnorm import unshare_statistics
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import check_claim, claim, finished_model, folder_lock
+from striate.learning.folder import check_claim, claim, finished_model, folder_lock, identify
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train_config import TrainConfig
 from striate.learning.train_loop import TrainLoop
 from striate.models import Model, is_model_folder, save
+from striate.models.lineage import record_start
 
 RECORD = "train.yaml"
 
@@ -69,6 +70,7 @@ def train(
         SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
+    start = record_start(model)
     model = model.copy()
     recogniser = Recogniser(model, config)
     labels = np.asarray(labels, np.int64)
@@ -86,7 +88,7 @@ def train(
         for parameter in model.parameters():
             parameter.grad = None
         model.eval()
-        _note_provenance(model, hashes, file_hashes, config, name)
+        _note_provenance(model, hashes, file_hashes, config, name, start)
         if fabric.is_global_zero:
             save(model, folder, _facts(folder, recogniser, len(images), config, name))
             if not config.keep_checkpoints:
@@ -117,7 +119,7 @@ def _record(
     """What a folder is claimed for."""
     return {
         "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "model": identify(model),
         "data": {"images": len(hashes), "hash": hash_json([list(hashes), labels.tolist()])},
     }
 
@@ -149,12 +151,14 @@ def _note_provenance(
     file_hashes: Sequence[str],
     config: TrainConfig,
     name: str,
+    start: dict[str, Any],
 ) -> None:
     network: Any = model.network
     model.note_seen(hashes, file_hashes)
     model.provenance["stages"].append(
         {
             "kind": "adversarial training" if config.attack.eps else "supervised training",
+            "start": start,
             "data": name,
             "images": len(hashes),
             "classes": len(network.classes),

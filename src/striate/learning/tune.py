@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import save_file
 
 from striate.core.errors import InputError
 from striate.core.files import atomic_path
+from striate.data.unit_identity import record_units
 from striate.learning import targets as _targets
 from striate.learning.checkpoint import Standing
 from striate.learning.config import TuneConfig
 from striate.learning.distributed import make_fabric
-from striate.learning.folder import claim, finished_model, folder_lock
+from striate.learning.folder import claim, finished_model, folder_lock, identify
 from striate.learning.heads import ContrastiveHeads
 from striate.learning.targets import TuneData, TuneTarget
 from striate.learning.tune_loop import TuneLoop
 from striate.learning.tuner import Tuner
 from striate.models import Model, is_model_folder, save
+from striate.models.lineage import record_start
 
 RECORD = "tune.yaml"
 HEADS = "heads.safetensors"
@@ -65,6 +68,7 @@ def tune(
         SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
+    start = record_start(model)
     model = model.copy()
     targets = _targets.prepare(
         data, zscore=config.responses == "zscore", size=model.preprocessing.size
@@ -78,7 +82,7 @@ def tune(
         )
     record = {
         "config": config.identity(),
-        "model": {"id": model.id, "fingerprint": model.fingerprint()},
+        "model": identify(model),
         "targets": _targets.fingerprint(data),
     }
     with folder_lock(folder, fabric):
@@ -92,7 +96,7 @@ def tune(
         tuner.cpu()
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(learnable[name]).grad = None
-        _note_provenance(model, data, targets, config, standing)
+        _note_provenance(model, data, targets, config, standing, start)
         if fabric.is_global_zero:
             _write(folder, tuner, targets, config, standing)
             if not config.keep_checkpoints:
@@ -115,6 +119,7 @@ def _note_provenance(
     targets: Sequence[TuneTarget],
     config: TuneConfig,
     standing: Standing,
+    start: dict[str, Any],
 ) -> None:
     """Add this stage to the model's history, and the stimuli that it saw."""
     parts = ("tune", "select") if config.early_stopping is not None else ("tune",)
@@ -126,9 +131,24 @@ def _note_provenance(
     model.provenance["stages"].append(
         {
             "kind": f"{config.objective} tuning",
+            "start": start,
             "targets": [one.name for one in data],
             "subjects": sorted({one.subject for one in data}),
             "units": [len(t.units) for t in targets],
+            "tuned_to": [
+                {
+                    "subject": one.subject,
+                    "target": one.name,
+                    # of the units kept; the ranks are of images that were learned from alone
+                    **record_units(
+                        one.hashes,
+                        np.asarray(one.responses)[:, own.units],
+                        [one.unit_ids[u] for u in own.units] if len(one.unit_ids) else (),
+                        own.tune,
+                    ),
+                }
+                for one, own in zip(data, targets, strict=True)
+            ],
             "tune_stimuli": [len(t.tune) for t in targets],
             "select_stimuli": [len(t.select) for t in targets],
             "select_used": config.early_stopping is not None,
@@ -169,8 +189,10 @@ def _write(
         "Seed": config.seed,
     }
     if isinstance(tuner.heads, ContrastiveHeads):
+        used = tuner.heads.temperature.item()
+        learned = f" (learned, from {config.temperature:g} on)" if config.learn_temperature else ""
         facts["Heads"] = (
             f"h = {tuner.heads.image.out_features}, z = {tuner.heads.shared[-1].out_features}, "
-            f"temperature {tuner.heads.temperature.item():.4g}, {config.direction}"
+            f"temperature {used:.4g}{learned}, {config.direction}"
         )
     save(tuner.model, folder, facts)

@@ -17,6 +17,7 @@ from striate.learning.augment import augment
 from striate.learning.batches import Batch, epoch_batches, shard_sizes
 from striate.learning.checkpoint import Standing, read, write
 from striate.learning.config import TuneConfig
+from striate.learning.heads import ContrastiveHeads
 from striate.learning.loop import Loop, draw_seed, prefetched, rate_factor
 from striate.learning.targets import TuneTarget
 from striate.learning.tuner import Tuner
@@ -134,6 +135,8 @@ class TuneLoop(Loop):
             )
         fabric.backward(loss)
         self.optimizer.step()
+        if isinstance(self.tuner.heads, ContrastiveHeads):
+            self.tuner.heads.keep_temperature_in_range()
         return value
 
     def _load(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -154,6 +157,8 @@ class TuneLoop(Loop):
         """Score `select`, note the best, and turn to the next epoch; returns what to log."""
         at = self.standing
         line: dict[str, Any] = {"epoch_loss": at.loss_sum / at.loss_count}
+        if self.config.learn_temperature and isinstance(self.tuner.heads, ContrastiveHeads):
+            line["temperature"] = self.tuner.heads.temperature.item()
         at.epoch += 1
         at.batch, at.loss_sum, at.loss_count = 0, 0.0, 0
         scores = self._select_scores()

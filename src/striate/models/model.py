@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import InputError
 from striate.core.hashing import hash_json, hash_tensors
+from striate.models.description import Observation, observe, probe_images, versions
 from striate.models.preprocessing import Preprocessing
 from striate.models.taps import evaluating, resolve_tap, tapped_forward
 
@@ -55,6 +56,10 @@ class Model(nn.Module):
             **copy.deepcopy(dict(provenance or {})),
         }
         self.options: dict[str, Any] = copy.deepcopy(dict(options or {}))
+        self.given: dict[str, Any] = {}
+        """How the model was loaded (arguments of `striate.models.load`), for messages alone."""
+        self._observed: Observation | None = None
+        self._observed_state = ""
 
     @property
     def device(self) -> torch.device:
@@ -111,7 +116,55 @@ class Model(nn.Module):
         return {name: tuple(out.shape[1:]) for name, out in outputs.items()}
 
     def fingerprint(self) -> str:
-        """Hash of everything that decides the output: modules, weights, buffers, preprocessing."""
+        """Hash of everything that decides the output: what a cache entry is found by.
+
+        It holds the tensors, the preprocessing, the options, the class, settings, plain attributes,
+        functions and hooks of every module with their code, the versions of the packages that
+        they come from, and what every module gives for fixed images (`striate.models.description`),
+        computed on the CPU by one thread. It stays the same on one machine with one installation;
+        elsewhere it can be another, and only costs computing anew. What is to be known again
+        elsewhere goes by `weights_fingerprint` or `stored_fingerprint`.
+
+        Raises:
+            InputError: the network gives another output from call to call, in eval mode.
+        """
+        network = self.network if self.device.type == "cpu" else copy.deepcopy(self.network).cpu()
+        images = probe_images(self.preprocessing.size)
+        x = self.preprocessing(images)
+        tensors = hash_tensors({**dict(network.named_buffers()), **network.state_dict()})
+        state = hash_json([tensors, self.preprocessing.to_dict()])
+        before = self._observed if self._observed_state == state else None
+        self._observed, self._observed_state = observe(network, x, before=before), state
+        parts = [
+            dict(self._observed.described),
+            self._observed.given,
+            versions(network),
+            tensors,
+            self.preprocessing.to_dict(),
+            self.options,
+        ]
+        return hash_json(parts)
+
+    def stored_fingerprint(self) -> str:
+        """Hash by which a saved folder is known to be whole: of what its two files hold.
+
+        Tensors that are saved, preprocessing, options and id: nothing that another machine,
+        library or device could change.
+        """
+        parts = [
+            self.id,
+            self.options,
+            self.preprocessing.to_dict(),
+            hash_tensors(self.network.state_dict()),
+        ]
+        return hash_json(parts)
+
+    def structure_fingerprint(self) -> str:
+        """Hash of tensors, preprocessing, and classes and settings of modules.
+
+        Folders of version 0.1 hold it, and runs of learning claim their folder with it. Plain
+        attributes are not in it: `attributes_fingerprint`.
+        """
         structure = [(n, _describe(m)) for n, m in self.network.named_modules()]
         parts = [
             hash_json(structure),
@@ -120,6 +173,19 @@ class Model(nn.Module):
             hash_json(self.preprocessing.to_dict()),
         ]
         return hash_json(parts)
+
+    def attributes_fingerprint(self) -> str:
+        """Hash of the plain attributes of all modules, functions by their names.
+
+        With `structure_fingerprint` it tells networks apart on any machine; code is not in it.
+
+        Raises:
+            InputError: as `fingerprint`.
+        """
+        network = self.network if self.device.type == "cpu" else copy.deepcopy(self.network).cpu()
+        images = probe_images(self.preprocessing.size)
+        described = observe(network, self.preprocessing(images), code=False).described
+        return hash_json({k: v for k, v in described.items() if not k.endswith("|class")})
 
     def weights_fingerprint(self) -> str:
         """Hash of the network and its weights, by which a model is known again in another run.

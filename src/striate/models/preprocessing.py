@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import InputError
+from striate.data.resizing import Resizing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,7 +22,8 @@ class Preprocessing:
 
     Attributes:
         size: side of the square input in pixels.
-        resize: `squash` (ignore the aspect ratio) or `crop` (short side, then centre).
+        resize: `squash` (ignore the aspect ratio), `crop` (short side, then centre), or another
+            rule of `striate.data.resizing`, such as `center 256:224 bicubic`.
         channels: order the network takes, `rgb` or `bgr`; `mean` and `std` are in this order.
         scale: what pixel values are divided by first.
         mean: subtracted after scaling, per channel.
@@ -38,8 +40,10 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr"):
             raise InputError(f"preprocessing: channels {self.channels!r} is not 'rgb' or 'bgr'.")
-        if self.resize not in ("squash", "crop"):
-            raise InputError(f"preprocessing: resize {self.resize!r} is not 'squash' or 'crop'.")
+        try:
+            Resizing.read(self.resize)
+        except InputError as error:
+            raise InputError(f"preprocessing: {error}") from error
         if self.size < 1 or self.scale <= 0 or min(self.std) <= 0:
             raise InputError("preprocessing: size, scale and std must be positive.")
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from striate.core.errors import InputError
+from striate.models.lineage import describe_weights
 from striate.models.model import Model
 from striate.models.networks.recognition import RecognitionConfig, RecognitionNet
 from striate.models.receptive_field import receptive_field
@@ -75,8 +76,10 @@ def recognition_model(
         {
             **copy.deepcopy(front.provenance),
             "base": front.id,
-            "source": f"front of {front.id} ({front.provenance.get('source', 'unknown')}), "
-            "back-end random",
+            "front": describe_weights(front),
+            "source": f"front of {front.id} ({describe_weights(front)}), back-end of random "
+            f"weights (seed {seed})",
+            "stages_in_source": len(front.provenance["stages"]),
         },
         config.to_dict(),
     ).eval()

@@ -39,7 +39,12 @@ class Entry:
 
     Attributes:
         build: makes the network, randomly initialised; of `options` where there are some.
-        preprocessing: what its published weights expect.
+        preprocessing: what its published weights expect of pixel values. Pictures are squashed
+            into the square whole, as in papers/contrastive-tuning 2.1 (`Resize((224, 224))`), and
+            not cut to their middle 87.5 % as the networks were evaluated on ImageNet: what stands
+            in the margin of a stimulus was seen by the animal too. `resize` of `load` gives the
+            published way: `center 256:224 bilinear` for alexnet and squeezenet1_1,
+            `center 256:224 bicubic` for efficientnet_lite0.
         taps: taps scored by default, shallow to deep.
         parameters: number of parameters.
         source: where the weights come from, and their licence, for people.
@@ -100,7 +105,9 @@ def _released_lcl() -> Path:
 
 
 def _recognition(config: RecognitionConfig) -> RecognitionNet:
-    front = build_network(config.front.id, options=config.front.options)
+    # of the seed that the network is built from, or all fronts of random weights would be one
+    seed = torch.initial_seed()
+    front = build_network(config.front.id, seed, options=config.front.options)
     return RecognitionNet(front, config)
 
 
@@ -222,6 +229,7 @@ def load(
     *,
     weights: str | Path | None = None,
     image_size: int | None = None,
+    resize: str | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Model:
@@ -234,6 +242,11 @@ def load(
         weights: a safetensors or plain torch file to use instead of the published weights; not
             with a model folder, `…@random` or a fixed network, which have their own.
         image_size: side of the input in pixels, instead of the model's own.
+        resize: how a picture becomes a square, instead of the model's own way; a rule of
+            `striate.data.resizing`. Networks of timm and torchvision have the preparation that
+            they were published with, most of them with the margin cut off
+            (`center 256:224 bicubic`); `squash` shows them the whole picture, as the networks
+            registered here are shown it.
         seed: of the random weights of `…@random`.
         options: how the network is built, where it can be built in several ways (`lcl_v2`: a
             `LclConfig`, `gabor_energy`: a `GaborConfig`, each as a mapping); a folder has its own.
@@ -263,8 +276,15 @@ def load(
         model = load_zoo(str(id), weights=weights, seed=seed)
     else:
         model = _load_registered(str(id), weights, seed, dict(options or {}))
+    model.given = {"id": str(id)}
+    if weights is not None:
+        model.given["weights"] = str(weights)
+    if seed and str(id).endswith("@random"):
+        model.given["seed"] = seed
     if image_size is not None and image_size != model.preprocessing.size:
         model.preprocessing = replace(model.preprocessing, size=image_size)
+    if resize is not None:
+        model.preprocessing = replace(model.preprocessing, resize=resize)
     return model.eval()
 
 
@@ -308,8 +328,9 @@ def _load_registered(
         preprocessing = stated or preprocessing
         if weights is not None:
             facts["source"] = f"local file {path.name}"
-    # how many stages there are is for the options to say
-    taps = getattr(network, "default_taps", entry.taps)
+    # how many stages there are, and which front, is for the options to say
+    there = dict(network.named_modules())
+    taps = getattr(network, "default_taps", [tap for tap in entry.taps if tap in there])
     return Model(id, network, preprocessing, taps, facts, options)
 
 
@@ -329,14 +350,23 @@ def _no_model(folder: Path) -> InputError:
 def random_twin(model: Model, seed: int = 0) -> Model:
     """Return the same network with random weights, fed with images in the same way.
 
+    Its weights are others than the model's, also where the model is `…@random` itself.
+
     Raises:
         InputError: the model's network is not one that can be built by its id, or is a fixed one.
     """
     name = model.id.partition("@")[0]
     # one further than the seed, as a model may itself be `…@random` of that seed
     twin = load(f"{name}@random", seed=seed + 1, options=model.options)
+    if _same_parameters(twin, model):
+        twin = load(f"{name}@random", seed=seed + 2, options=model.options)
     twin.preprocessing, twin.taps = model.preprocessing, model.taps
     return twin
+
+
+def _same_parameters(one: Model, other: Model) -> bool:
+    pairs = zip(one.parameters(), other.parameters(), strict=False)
+    return all(a.shape == b.shape and torch.equal(a, b.to(a.device)) for a, b in pairs)
 
 
 def build_network(id: str, seed: int = 0, options: Mapping[str, Any] | None = None) -> nn.Module:

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from striate import __version__
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, read_json, write_json, write_text
+from striate.models.lineage import describe_weights, say_start
 from striate.models.model import Model
 from striate.models.preprocessing import Preprocessing
 from striate.models.weights import fill, load_state
 
 WEIGHTS, CONFIG, CARD = "network.safetensors", "config.json", "card.md"
+FORMAT = 2
+"""Of `config.json`: from 2 on, `fingerprint` is `Model.stored_fingerprint`."""
 
 
 def is_model_folder(path: str | Path) -> bool:
@@ -62,7 +65,8 @@ def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = Non
             "options": model.options,
             "preprocessing": model.preprocessing.to_dict(),
             "taps": list(model.taps),
-            "fingerprint": model.fingerprint(),
+            "format": FORMAT,
+            "fingerprint": model.stored_fingerprint(),
             "provenance": model.provenance,
         },
     )
@@ -89,12 +93,22 @@ def load_folder(folder: Path, build: Callable[..., nn.Module]) -> Model:
         raise InputError(f"{folder / CONFIG} is no model config: {error}.") from error
     fill(network, load_state(folder / WEIGHTS), str(folder / WEIGHTS))
     model = Model(config["id"], network, preprocessing, taps, provenance, options).eval()
-    if model.fingerprint() != config.get("fingerprint"):
+    if not is_as_stored(model, config):
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {CONFIG} was written for (fingerprints "
             "differ): a leak check by its provenance would mean nothing. Restore both files."
         )
     return model
+
+
+def is_as_stored(model: Model, config: Mapping[str, Any]) -> bool:
+    """Whether a model is the one that a folder's config was written for.
+
+    Folders of version 0.1, which say no format, hold `Model.structure_fingerprint`.
+    """
+    old = "format" not in config
+    found = model.structure_fingerprint() if old else model.stored_fingerprint()
+    return bool(found == config.get("fingerprint"))
 
 
 def _foreign(folder: Path) -> str:
@@ -117,7 +131,7 @@ def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
     shape = model.preprocessing
     rows = {
         "Network": model.id,
-        "Weights started from": provenance.get("source", "unknown"),
+        "Weights": describe_weights(model),
         "Input": f"{shape.size} x {shape.size} pixels ({shape.resize}), {shape.channels.upper()}, "
         f"(x / {shape.scale:g} - {list(shape.mean)}) / {list(shape.std)}",
         "Default taps": ", ".join(model.taps),
@@ -125,7 +139,8 @@ def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
         "Responses": "**simulated**" if provenance["simulated"] else "measured, or none used",
         **{str(k): v for k, v in (facts or {}).items()},
     }
-    stages = [_stage(stage) for stage in provenance["stages"]] or ["- none: as published"]
+    stages = [_stage(stage) for stage in provenance["stages"]]
+    stages = stages or [f"- none: {describe_weights(model)}"]
     lines = [f"# {model.id}", ""]
     lines += [f"- {name}: {value}" for name, value in rows.items()]
     lines += ["", "## Stages of training", "", *stages, ""]
@@ -143,9 +158,15 @@ def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
     return "\n".join(lines)
 
 
+_IN_CONFIG = ("kind", "config", "start", "tuned_to")
+"""Of a stage: what is too long for the card, or told in words."""
+
+
 def _stage(stage: Any) -> str:
     """One line of the card; all settings of the stage are in the config."""
     if not isinstance(stage, Mapping):
         return f"- {stage}"
-    facts = [f"{k.replace('_', ' ')} {v}" for k, v in stage.items() if k not in ("kind", "config")]
+    facts = [f"{k.replace('_', ' ')} {v}" for k, v in stage.items() if k not in _IN_CONFIG]
+    if isinstance(stage.get("start"), Mapping):
+        facts.insert(0, f"started from {say_start(stage['start'])}")
     return f"- {stage.get('kind', 'stage')}: {'; '.join(facts)}"

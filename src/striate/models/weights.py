@@ -58,6 +58,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         ) from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
+    if isinstance(state, Mapping) and any(str(k).endswith("_packed_params") for k in state):
+        raise InputError(f"weights file {path} is of a quantised network. {DEQUANTISE}")
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"weights file {path} holds no state dict (names to tensors).")
     return _plain_names(state)
@@ -72,15 +74,20 @@ def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load a state dict into a network, strictly.
 
+    Floating-point entries may have another precision than the network's (16, 32 or 64 bits).
+
     Raises:
-        InputError: missing, extra or wrongly shaped entries, each named.
+        InputError: missing, extra or wrongly shaped entries, quantised ones and others whose
+            numbers would mean something else in the network, each named.
     """
     own = network.state_dict()
     missing = sorted(k for k in own.keys() - state.keys() if not k.endswith("num_batches_tracked"))
     extra = sorted(state.keys() - own.keys())
+    shared = sorted(own.keys() & state.keys())
+    _refuse_quantised(own, state, source)
     wrong = [
         f"{k} is {tuple(state[k].shape)}, expected {tuple(own[k].shape)}"
-        for k in sorted(own.keys() & state.keys())
+        for k in shared
         if own[k].shape != state[k].shape
     ]
     if missing or extra or wrong:
@@ -97,13 +104,74 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
             f"{source} does not fit {type(network).__name__}: {'; '.join(problems)}. "
             "Is it the right network?"
         )
+    unlike = [
+        f"{k} is {_dtype(state[k])}, expected {_dtype(own[k])}"
+        for k in shared
+        if not _keeps_its_meaning(state[k], own[k].dtype)
+    ]
+    if unlike:
+        raise InputError(
+            f"{source} does not fit {type(network).__name__}: {len(unlike)} entries hold numbers "
+            f"of another kind ({'; '.join(unlike[:3])}). Convert them to the kind expected, where "
+            "they mean the same there."
+        )
     broken = [k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if broken:
         raise InputError(
             f"{source} holds NaN or infinity in {_some(sorted(broken))}. The training that made it "
             "diverged, or the file is damaged; use another."
         )
+    large = [k for k in shared if not torch.isfinite(state[k].to(own[k].dtype)).all()]
+    if large:
+        raise InputError(
+            f"{source}: {_some(large)} hold numbers too large for {_dtype(own[large[0]])}."
+        )
     network.load_state_dict(dict(state), strict=False)
+
+
+_PLAIN_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_QUANTISERS = ("zero_point", "_packed_params", ".SCB", ".qweight", ".qzeros")
+"""How entries end that only quantised networks have: those of torch.ao, bitsandbytes and GPTQ."""
+
+
+def _refuse_quantised(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse codes where weights are expected: -128..127 would become weights of -128..127.
+
+    Raises:
+        InputError: naming the entries, and how to make weights of them.
+    """
+    found = []
+    for name, value in sorted(state.items()):
+        byte = value.element_size() == 1 and value.dtype != torch.bool  # int8, uint8, float8
+        weight = name not in own or own[name].is_floating_point()
+        if value.is_quantized or (byte and weight):
+            found.append(f"{name} is {_dtype(value)}")
+        elif name not in own and name.endswith(_QUANTISERS):
+            found.append(name)
+    if found:
+        raise InputError(
+            f"{source} holds quantised weights ({_some(found)}): codes that mean nothing without "
+            f"their scale and zero point. {DEQUANTISE}"
+        )
+
+
+DEQUANTISE = (
+    "Dequantise them first, weight = scale * (code - zero_point) for each layer, and save them as "
+    "float32 or float16 under the network's names; or take the file that was not quantised."
+)
+
+
+def _keeps_its_meaning(value: Tensor, dtype: torch.dtype) -> bool:
+    """Whether values are the same numbers in another dtype, up to rounding of floats."""
+    if value.dtype == dtype:
+        return True
+    if dtype in _PLAIN_FLOATS:
+        return value.dtype in _PLAIN_FLOATS
+    return torch.equal(value.to(dtype).to(value.dtype), value)
+
+
+def _dtype(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _some(names: list[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +15,7 @@ from torch import nn
 from striate.core.errors import InputError, unknown_name
 from striate.models.model import Model
 from striate.models.preprocessing import Preprocessing
-from striate.models.weights import fill, load_state
+from striate.models.weights import fill, load_state, read_metadata, stated_preprocessing
 
 MANY_TAPS = 8
 
@@ -40,6 +42,11 @@ def build_zoo_network(id: str, seed: int = 0, *, pretrained: bool = False) -> nn
     """Build `timm:NAME` or `torchvision:NAME`, randomly initialised unless `pretrained`."""
     kind, _, name = id.partition(":")
     library = _library("torchvision.models" if kind == "torchvision" else "timm")
+    if kind == "torchvision" and name.startswith("quantized_"):
+        raise InputError(
+            f"{id} is a network of whole numbers, which has no floating-point weights to tune or "
+            f"to read out. Take torchvision:{name.removeprefix('quantized_')}."
+        )
     names = library.list_models()
     if name.partition(".")[0] not in names:
         raise unknown_name(f"{kind} model", name, names)
@@ -51,32 +58,99 @@ def build_zoo_network(id: str, seed: int = 0, *, pretrained: bool = False) -> nn
 
 
 def load_zoo(id: str, *, weights: str | Path | None, seed: int) -> Model:
-    """Load a timm or torchvision network with its own preprocessing and evenly spread taps."""
+    """Load a timm or torchvision network with its own preparation and evenly spread taps.
+
+    Raises:
+        InputError: an unknown name, a library that is absent, weights that do not fit, or a
+            network that does not take square colour images.
+    """
     name, _, variant = id.partition("@")
     if variant not in ("", "random"):
         raise InputError(f"model {id!r}: after '@' only 'random' is known.")
     if variant and weights is not None:
         raise InputError(f"{id}: random weights and weights={weights} exclude each other.")
     network = build_zoo_network(name, seed, pretrained=not variant and weights is None)
+    preprocessing = _preprocessing(network, name)
+    facts: dict[str, Any] = {"base": id, "source": f"{name}, published"}
     if weights is not None:
         fill(network, load_state(weights), f"weights file {weights}")
-    facts: dict[str, Any] = {"base": id, "source": f"{name}, published"}
-    if variant:
-        facts |= {"source": "random weights", "seed": seed}
-    elif weights is not None:
+        stated = stated_preprocessing(read_metadata(weights), preprocessing.size)
+        preprocessing = stated or preprocessing
         facts["source"] = f"local file {Path(weights).name}"
-    return Model(id, network, _preprocessing(network, name), _spread_taps(network), facts)
+    elif variant:
+        facts |= {"source": "random weights", "seed": seed}
+    return Model(id, network, preprocessing, _spread_taps(network), facts)
 
 
 def _preprocessing(network: nn.Module, id: str) -> Preprocessing:
+    """The preparation of images that a network's evaluation was published with.
+
+    timm: `timm.data.create_transform` of the network's own config, for evaluation. torchvision:
+    the `transforms` of its default weights (`ImageClassification`).
+    """
     if id.startswith("timm:"):
-        data: dict[str, Any] = _library("timm.data").resolve_model_data_config(network)
-        return Preprocessing(data["input_size"][-1], mean=data["mean"], std=data["std"])
+        return _of_timm(_library("timm.data").resolve_model_data_config(network), id)
     stated = _library("torchvision.models").get_model_weights(id.partition(":")[2]).DEFAULT
     transforms = stated.transforms()
-    return Preprocessing(
-        transforms.crop_size[0], mean=tuple(transforms.mean), std=tuple(transforms.std)
+    given = {"crop_size", "resize_size", "mean", "std", "interpolation"}
+    absent = sorted(n for n in given if not hasattr(transforms, n))
+    if absent:
+        raise InputError(
+            f"{id} is prepared by {type(transforms).__name__}, which says no {', '.join(absent)}: "
+            "it is no network for classifying single images, and Striate has no others."
+        )
+    size, short = _one_side(transforms.crop_size, id), _one_side(transforms.resize_size, id)
+    filter = getattr(transforms.interpolation, "value", transforms.interpolation)
+    return _prepared(id, "center", short, size, str(filter), transforms.mean, transforms.std)
+
+
+def _of_timm(data: Mapping[str, Any], id: str) -> Preprocessing:
+    """Read timm's data config, as `timm.data.transforms_imagenet_eval` does."""
+    channels, *sides = data["input_size"]
+    if channels != 3:
+        raise InputError(
+            f"{id} takes images of {channels} channels; Striate shows RGB, which is 3."
+        )
+    size = _one_side(sides, id)
+    mode = {"center": "center", "squash": "squash", "border": "border"}.get(
+        str(data.get("crop_mode") or "center")
     )
+    if mode is None or data.get("crop_border_pixels"):
+        what = "crop_border_pixels" if mode else f"crop_mode {data['crop_mode']!r}"
+        raise InputError(f"{id} is prepared with {what}, which Striate does not know.")
+    short = math.floor(size / (data.get("crop_pct") or 0.875))  # timm's default
+    filter = str(data.get("interpolation") or "bilinear")
+    return _prepared(id, mode, short, size, filter, data["mean"], data["std"])
+
+
+def _one_side(sides: int | Sequence[int], id: str) -> int:
+    """The side of a square input."""
+    found = {int(s) for s in ([sides] if isinstance(sides, int) else sides)}
+    if len(found) > 1:
+        raise InputError(f"{id} takes images of {sides} pixels; Striate shows square ones.")
+    return found.pop()
+
+
+def _prepared(
+    id: str,
+    mode: str,
+    short: int,
+    size: int,
+    filter: str,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Preprocessing:
+    (m0, m1, m2), (s0, s1, s2) = (x if len(x) == 3 else [x[0]] * 3 for x in (mean, std))
+    center, spread = (float(m0), float(m1), float(m2)), (float(s0), float(s1), float(s2))
+    rule = f"{mode} {short}:{size} {filter}"
+    if mode == "border":
+        rule += " " + ",".join(str(round(255 * v)) for v in center)
+    try:
+        return Preprocessing(size, rule, mean=center, std=spread)
+    except InputError as error:
+        raise InputError(
+            f"{id} is prepared in a way that Striate cannot follow: {error}"
+        ) from error
 
 
 def _spread_taps(network: nn.Module) -> tuple[str, ...]:

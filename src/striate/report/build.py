@@ -458,6 +458,18 @@ def _lookalikes(run: Path, leaks: dict[str, Any]) -> Raw:
     return Raw(paragraph(f"{said} Scores with and without these:") + frame(shown, names=4))
 
 
+def _weights(run: Path) -> Raw:
+    """What each model's weights are, as its own record says."""
+    path = run / "models.json"
+    known = read_json(path)["models"] if path.exists() else []
+    rows = [[m["name"], m["id"], m["description"]] for m in known if m.get("description")]
+    return (
+        folded("Weights of each model", table(["model", "network", "weights"], rows, names=3))
+        if rows
+        else Raw("")
+    )
+
+
 def _provenance(run: Path, config: dict[str, Any]) -> Raw:
     known = read_json(run / "provenance.json")
     machine = known["machine"]
@@ -472,5 +484,6 @@ def _provenance(run: Path, config: dict[str, Any]) -> Raw:
         paragraph("To repeat this run (the folder holds its config.yaml):"),
         code(known["command"]),
         facts(shown),
+        _weights(run),
         folded("Resolved config", code(yaml.safe_dump(config, sort_keys=False))),
     )
