@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 
 from striate.data import read
-from striate.data.pairing import describe_pixels, pair_by_pixels
+from striate.data.checks import Look, Notes
+from striate.data.pairing import check_pairing, describe_pixels, pair_by_pixels
+from striate.data.responses import Responses
 
 
 def pictures(n, seed=0):
     rng = np.random.default_rng(seed)
     coarse = rng.random((n, 4, 4, 3))
     return (np.kron(coarse, np.ones((1, 4, 4, 1))) * 255).astype(np.uint8)
+
+
+def recorded(values, ids):
+    return Responses.build(values, list(ids), subject="ann")
 
 
 def visual(thumbnails, n_units=12, noise=1.0, seed=1):
@@ -24,10 +30,10 @@ def visual(thumbnails, n_units=12, noise=1.0, seed=1):
 def test_a_true_pairing_is_seen_and_a_shuffled_one_is_not():
     thumbs = pictures(150)
     y, ids = visual(thumbs), [f"im{i}" for i in range(150)]
-    true = pair_by_pixels(thumbs, y, ids)
+    true = pair_by_pixels(thumbs, recorded(y, ids))
     assert true.related and true.r > 0.2 and true.better == ""
     order = np.random.default_rng(3).permutation(150)
-    wrong = pair_by_pixels(thumbs, y[order], ids)
+    wrong = pair_by_pixels(thumbs, recorded(y[order], ids))
     assert not wrong.related and abs(wrong.r) < 0.1
 
 
@@ -47,7 +53,7 @@ def test_the_order_that_fits_is_named(truth):
     }[truth]
     rows = y[[place[s] for s in true]]
     shown = thumbs[[place[s] for s in said]]
-    found = pair_by_pixels(shown, rows, said)
+    found = pair_by_pixels(shown, recorded(rows, said))
     assert truth in found.better and found.better_r > 0.2
 
 
@@ -57,7 +63,7 @@ def test_unrelated_responses_are_called_related_in_five_percent():
     ids = [f"{i:02d}" for i in range(40)]
     for seed in range(200):
         y = np.random.default_rng(100 + seed).standard_normal((40, 3))
-        fired.append(pair_by_pixels(thumbs, y, ids, seed=seed).related)
+        fired.append(pair_by_pixels(thumbs, recorded(y, ids), seed=seed).related)
     assert 0.01 <= np.mean(fired) <= 0.09  # 5 % within 2.6 standard errors
 
 
@@ -72,7 +78,7 @@ def test_frames_of_a_movie_are_no_evidence_of_their_own():
         level = np.repeat(rng.standard_normal((8, 5)), 10, axis=0)
         y = level + 0.3 * rng.standard_normal((80, 5))
         groups = [f"movie{i // 10}" for i in range(80)]
-        found = pair_by_pixels(thumbs, y, [str(i) for i in range(80)], groups, seed=seed)
+        found = pair_by_pixels(thumbs, recorded(y, [str(i) for i in range(80)]), groups, seed=seed)
         fired.append(found.related)
     assert np.mean(fired) <= 0.12
 
@@ -80,9 +86,9 @@ def test_frames_of_a_movie_are_no_evidence_of_their_own():
 def test_nothing_is_said_where_nothing_can_be():
     thumbs, ids = pictures(30), [str(i) for i in range(30)]
     y = visual(thumbs)
-    assert pair_by_pixels(thumbs, np.full_like(y, 2.0), ids) is None
-    assert pair_by_pixels(thumbs, y, ids, ["a"] * 15 + ["b"] * 15) is None
-    assert pair_by_pixels(thumbs[:4], y[:4], ids[:4]) is None
+    assert pair_by_pixels(thumbs, recorded(np.full_like(y, 2.0), ids)) is None
+    assert pair_by_pixels(thumbs, recorded(y, ids), ["a"] * 15 + ["b"] * 15) is None
+    assert pair_by_pixels(thumbs[:4], recorded(y[:4], ids[:4])) is None
 
 
 def test_units_with_gaps_and_wide_arrays_do_no_harm():
@@ -90,13 +96,29 @@ def test_units_with_gaps_and_wide_arrays_do_no_harm():
     y = visual(thumbs, n_units=700)
     y[3, 5] = np.nan
     y[:, 6] = 1.0
-    assert pair_by_pixels(thumbs, y, ids).related
+    assert pair_by_pixels(thumbs, recorded(y, ids)).related
 
 
 def test_macaque_v4_is_paired_and_says_so(shared_data):
     data = read("cowley_v4", shared_data / "data/macaque_v4_cowley2023", subjects=["210325"])
-    stimuli, responses = data["210325"].stimuli, data["210325"].responses.mean()
-    found = pair_by_pixels(stimuli.thumbnails, responses, stimuli.ids)
+    stimuli, responses = data["210325"].stimuli, data["210325"].responses
+    found = pair_by_pixels(stimuli.thumbnails, responses)
     assert found.related and found.r > 0.3 and not found.better
-    shuffled = responses[np.random.default_rng(0).permutation(len(responses))]
-    assert not pair_by_pixels(stimuli.thumbnails, shuffled, stimuli.ids).related
+    order = np.random.default_rng(0).permutation(len(stimuli))
+    shuffled = recorded(responses.mean()[order], stimuli.ids)
+    assert not pair_by_pixels(stimuli.thumbnails, shuffled).related
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_doctor_tells_it_as_a_hint(wrong):
+    thumbs = pictures(150)
+    y, ids = visual(thumbs), [f"im{i}" for i in range(150)]
+    order = np.random.default_rng(3).permutation(150) if wrong else slice(None)
+    notes = Notes()
+    looks = {name: Look("", thumb) for name, thumb in zip(ids, thumbs, strict=True)}
+    check_pairing(notes, recorded(y[order], ids), looks, "ann")
+    (finding,) = notes.findings
+    assert finding.level == ("warning" if wrong else "ok")
+    assert ("no proof" in finding.advice) == wrong
+    check_pairing(notes, recorded(y, ids), dict(list(looks.items())[1:]), "ann")
+    assert len(notes.findings) == 1

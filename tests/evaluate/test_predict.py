@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from striate.cli.main import app
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
+from striate.core.files import read_json
 from striate.data import Split, StimulusSet
 from striate.data.rdms import Rdms
 from striate.evaluate import PredictRunConfig, predict_neurons
@@ -68,9 +69,13 @@ def test_from_a_config_to_a_page(place, monkeypatch):
     assert "toy net: kept" in done.stderr
     told = json.loads(done.stdout)
     assert set(told["tables"]) == {
-        "differences", "freeman_ziemba", "freeman_ziemba_taps", "scores", "seeds",
+        "differences", "freeman_ziemba", "freeman_ziemba_taps", "null", "scores", "seeds",
     }  # fmt: skip
     run = place / "run"
+    (line,) = read_json(run / "unrelated.json")  # the responses of toy are noise
+    assert line.startswith("toy: NO MODEL PREDICTS") and line in done.stderr
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.index("NO MODEL PREDICTS") < page.index('class="warn"')
     split = Split.load(run / "toy" / "splits.parquet")
     assert {"fit", "select", "test"} == set(split.table["part"])
     scores = pd.read_parquet(run / "tables" / "scores.parquet")

@@ -47,6 +47,16 @@ def clean_name(value: object) -> str:
     return _EDGES.sub("", text)
 
 
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key by which numbers in names count as numbers.
+
+    >>> sorted(["im10", "im2", "im1"], key=natural_key)
+    ['im1', 'im2', 'im10']
+    """
+    parts = [part for part in re.split(r"([0-9]+)", name) if part]
+    return [(0, int(part), part) if part[0].isdigit() else (1, 0, part) for part in parts]
+
+
 def clean_hemisphere(value: object) -> str:
     """Return `lh` or `rh` for any usual spelling, other names in lower case, `` for none.
 

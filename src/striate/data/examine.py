@@ -23,6 +23,7 @@ from striate.data.checks import (
     some,
 )
 from striate.data.dataset import alike_ids
+from striate.data.pairing import check_pairing
 from striate.data.readers import read
 from striate.data.readers.algonauts2023 import (
     CLASSES,
@@ -75,7 +76,9 @@ def examine_algonauts(notes: Notes, path: Path, deep: bool) -> None:
                 notes.warning(folder.name, NO_CEILING, "Algonauts 2023 distributes averages only.")
         for side in HEMISPHERES if notes.errors == before else ():
             with notes.guard(folder.name):  # one side at a time stays on disk
-                read("algonauts2023", folder, hemispheres=[side])
+                (recording,) = read("algonauts2023", folder, hemispheres=[side]).values()
+                pictures = looks.get(folder.name, {})
+                check_pairing(notes, recording.responses, pictures, f"{folder.name} {side} pairing")
     check_copies(notes, looks)
 
 
@@ -194,7 +197,8 @@ def examine_cowley(notes: Notes, path: Path, deep: bool) -> None:
             _session(notes, path, session, ids)
         if notes.errors == before:
             with notes.guard(session):
-                read("cowley_v4", path, subjects=[session])
+                responses = read("cowley_v4", path, subjects=[session])[session].responses
+                check_pairing(notes, responses, looks.get(session, {}), f"{session} pairing")
     check_copies(notes, looks)
 
 
@@ -291,7 +295,8 @@ def examine_folder(notes: Notes, path: Path, deep: bool) -> None:
             notes.error(subject, f"responses in {files}.", "Keep one of them.")
         if notes.errors == before and images in found:
             with notes.guard(subject):
-                read("folder", path, subjects=[subject])
+                responses = read("folder", path, subjects=[subject])[subject].responses
+                check_pairing(notes, responses, known, f"{subject} pairing")
         looks[subject] = {name: look for name, look in known.items() if name in rows}
     check_copies(notes, looks)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from striate.data.checks import Notes, check_copies, check_images, check_values, some
+from striate.data.checks import Look, Notes, check_copies, check_images, check_values, some
+from striate.data.pairing import check_pairing
 from striate.data.readers import read
 from striate.data.readers.henaff_v1 import (
     COUNTS,
@@ -36,10 +38,12 @@ def examine_henaff(notes: Notes, path: Path, deep: bool) -> None:
     if missing:
         found = f"{len(missing)} of {len(names)} natural frames have no image ({some(missing)})."
         notes.error("images", found, "Copy stimSelected-zoom1x and -zoom2x again.")
+    looks: Mapping[str, Look] = {}
     if there:
         movies = [f"movie{m}" for _, m, _ in shown]
         stimuli = StimulusSet(names, files, movies).subset(there)
-        check_copies(notes, {"images": check_images(notes, stimuli, "images", deep)})
+        looks = check_images(notes, stimuli, "images", deep)
+        check_copies(notes, {"images": looks})
         advice = "A split puts all frames of a movie into one part, as they are near copies."
         notes.ok("images", f"{len(set(movies))} movies, each a group.", advice)
     sessions: list[str] = []
@@ -55,4 +59,5 @@ def examine_henaff(notes: Notes, path: Path, deep: bool) -> None:
             check_values(notes, values, names, units, session)
         if notes.errors == before and not missing:
             with notes.guard(session):
-                read("henaff_v1", path, subjects=[session])
+                responses = read("henaff_v1", path, subjects=[session])[session].responses
+                check_pairing(notes, responses, looks, f"{session} pairing")

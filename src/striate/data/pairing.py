@@ -9,14 +9,16 @@ visual, or too noisy. It is a hint, and is called one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
+from striate.core.names import natural_key
+from striate.data.checks import Look, Notes
 from striate.data.lookalikes import SIDE
+from striate.data.responses import Responses
 
 MOST_STIMULI = 600
 """Stimuli looked at (ours); the work grows with their third power."""
@@ -62,10 +64,52 @@ class Pairing:
         return self.p <= ALPHA
 
 
+def check_pairing(
+    notes: Notes, responses: Responses, looks: Mapping[str, Look], place: str
+) -> None:
+    """Note whether pixels predict the responses; a hint, as units need not be visual.
+
+    Args:
+        notes: takes the finding.
+        responses: in the order of their file.
+        looks: of each stimulus, by id (`data.checks.check_images`). Nothing is said where some
+            are missing: their images were not decoded, or are broken.
+        place: for the finding.
+    """
+    ids = responses.stimulus_ids
+    if not all(name in looks for name in ids):
+        return
+    thumbnails = np.stack([looks[name].thumbnail for name in ids])
+    found = pair_by_pixels(thumbnails, responses, [looks[name].group for name in ids])
+    if found is None:
+        notes.ok(place, "too few stimuli or groups to see from pixels whether they are paired.")
+        return
+    said = (
+        f"r {found.r:.2f} of a readout from pixels, {found.null_mean:.2f} with rows shuffled "
+        f"(p {found.p:.2g}, {found.stimuli} stimuli)"
+    )
+    if found.better:
+        notes.warning(
+            place,
+            f"rows may belong to other pictures: {said}, but {found.better_r:.2f} with the rows "
+            f"taken as {found.better}.",
+            "Compare some rows with where they come from, and write the ids in the order of the "
+            "rows.",
+        )
+    elif found.related:
+        notes.ok(place, f"responses follow the pictures that they are paired with: {said}.")
+    else:
+        notes.warning(
+            place,
+            f"nothing shows that rows belong to their pictures: {said}.",
+            "A hint, no proof: units that are not visual, or noisy, look the same. Make sure that "
+            "each row of responses stands beside the id of its own picture.",
+        )
+
+
 def pair_by_pixels(
     thumbnails: np.ndarray,
-    responses: np.ndarray,
-    ids: Sequence[str],
+    responses: Responses,
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Pairing | None:
@@ -77,9 +121,8 @@ def pair_by_pixels(
 
     Args:
         thumbnails: uint8 (N, SIDE, SIDE, 3), as `data.lookalikes.thumbnail` gives them.
-        responses: (N, V), averaged over repeats. Units that are not finite or never change are
-            left out.
-        ids: stimulus id of each row, in the order in which the rows lie in the file.
+        responses: N stimuli, in the order in which the rows lie in their file. Only those that are
+            looked at are read; units that are not finite or never change are left out.
         groups: one label a stimulus (`StimulusSet.groups`), `` for one that stands alone.
         seed: of the sample of stimuli and units, and of the shuffles.
 
@@ -87,17 +130,18 @@ def pair_by_pixels(
         What was found; None where it cannot be told: too few stimuli, groups or units.
     """
     generator = np.random.default_rng(seed)
-    responses = np.asarray(responses, dtype=np.float64)
+    ids = responses.stimulus_ids
     labels = _number_groups(groups, len(ids))
     rows = _sample_groups(labels, generator)
-    good = np.flatnonzero(
-        np.isfinite(responses).all(axis=0) & (np.ptp(responses[rows], axis=0) > 0)
-    )
-    if good.size > MOST_UNITS:
-        good = np.sort(generator.choice(good, MOST_UNITS, replace=False))
-    if not good.size or _count_orders(labels[rows]) < FEWEST_ORDERS:
+    units = np.arange(responses.data.sizes["unit"])
+    if units.size > MOST_UNITS:
+        units = np.sort(generator.choice(units, MOST_UNITS, replace=False))
+    looked_at = Responses(responses.data.isel(stimulus=rows, unit=units))
+    values = np.asarray(looked_at.mean(), dtype=np.float64)
+    values = values[:, np.isfinite(values).all(axis=0)]
+    values = values[:, np.ptp(values, axis=0) > 0] if values.size else values
+    if not values.size or _count_orders(labels[rows]) < FEWEST_ORDERS:
         return None
-    values = responses[np.ix_(rows, good)]
     seen = describe_pixels(thumbnails)
     readout = _left_out(seen[rows], labels[rows])
     r = _mean_r(readout @ values, values)
@@ -217,7 +261,7 @@ def _count_orders(labels: np.ndarray) -> float:
 def _other_orders(ids: Sequence[str]) -> dict[str, np.ndarray]:
     """Orders in which rows often lie when their ids are wrong: the stimulus of each row, (N,)."""
     n, place = len(ids), {name: i for i, name in enumerate(ids)}
-    by_number = sorted(ids, key=_split_numbers)
+    by_number = sorted(ids, key=natural_key)
     orders = {
         "sorted by name (image1, image10, image2)": [place[s] for s in sorted(ids)],
         "sorted by number (image1, image2, image10)": [place[s] for s in by_number],
@@ -227,9 +271,3 @@ def _other_orders(ids: Sequence[str]) -> dict[str, np.ndarray]:
     }
     arrays = {name: np.asarray(order, dtype=np.int64) for name, order in orders.items()}
     return {name: order for name, order in arrays.items() if (order != np.arange(n)).any()}
-
-
-def _split_numbers(name: str) -> list[tuple[int, int, str]]:
-    """Sort key by which image2 comes before image10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part)
-            for part in re.split(r"(\d+)", name) if part]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Stimuli made ready for a run: copies of an image are one stimulus, silent ones are left out."""
+"""Stimuli made ready for a run: in one order, copies of an image joined, silent ones left out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from striate.core.names import natural_key
 from striate.data.ceilings import ceiling_after_averaging, noise_ceiling
 from striate.data.dataset import Dataset, Recording
 from striate.data.responses import Responses
 
 
 def tidy(dataset: Dataset) -> tuple[Dataset, list[str]]:
-    """Join copies of an image within each subject, and leave out stimuli without a response.
+    """Bring stimuli into one order, join copies of an image, leave out stimuli without a response.
+
+    Folds, resamples and batches are drawn by position, so the order in which somebody wrote rows
+    would be in the scores: stimuli are sorted by their ids, numbers as numbers.
 
     Copies as rows of their own would be matched to each other across the folds of a readout, make
     intervals too narrow, and be negatives of themselves in contrastive tuning.
@@ -32,6 +36,10 @@ def tidy(dataset: Dataset) -> tuple[Dataset, list[str]]:
 
 def _tidy(recording: Recording) -> tuple[Recording, list[str]]:
     notes = []
+    ids = recording.stimuli.ids
+    order = sorted(range(len(ids)), key=lambda i: (natural_key(ids[i]), ids[i]))
+    if order != list(range(len(ids))):  # a file that lies in order stays on disk
+        recording = _take(recording, np.array(order))
     silent = _silent(recording.responses)
     if silent.any():
         first = recording.stimuli.ids[int(silent.argmax())]

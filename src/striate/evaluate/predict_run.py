@@ -33,6 +33,7 @@ from striate.evaluate.rsa_models import rsa_table, with_twins
 from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import SPLIT, Options
 from striate.evaluate.tables import write_table
+from striate.evaluate.unrelated import find_unrelated
 from striate.models import Model, load, random_twin
 from striate.models.taps import resolve_tap
 
@@ -45,9 +46,9 @@ def predict_neurons(
     """Score models on every data set of a config and write a run folder; returns it.
 
     The folder gets `SET/MODEL-SEED/` (kept scores: a run that was stopped goes on), and
-    `tables/`: `scores`, `seeds`, `differences` (each model less its random twin), `rsa` where a
-    set asks for it, `freeman_ziemba` and `freeman_ziemba_taps`, `rdms_92images`;
-    `models.json` and `notes.json`.
+    `tables/`: `scores`, `null` (by subject), `seeds`, `differences` (each model less its random
+    twin), `rsa` where a set asks for it, `freeman_ziemba` and `freeman_ziemba_taps`, `rdms_92images`;
+    `models.json`, `unrelated.json` and `notes.json`.
 
     Raises:
         InputError: data, models or settings that do not fit.
@@ -94,14 +95,30 @@ def predict_neurons(
         if rdms is not None:
             options.say("RSA with IT of 92 images")
             tables["rdms_92images"] = [_it_table(config, rdms, models, cache)]
+        unrelated = _unrelated(tables.get("null", []), config)
         (run / "tables").mkdir(exist_ok=True)
         for old in (run / "tables").glob("*.parquet"):  # of a run with other settings
             old.unlink()
         for table, parts in tables.items():
             write_table(pd.concat(parts, ignore_index=True), run / f"tables/{table}.parquet")
+        write_json(run / "unrelated.json", unrelated)
+        for line in unrelated:
+            options.say(f"note: {line}")
         write_json(run / "notes.json", notes)
         shutil.rmtree(cache.root, ignore_errors=True)
     return run.path
+
+
+def _unrelated(nulls: list[pd.DataFrame], config: PredictRunConfig) -> list[str]:
+    """Name the data sets, and subjects in them, that no model predicts."""
+    found = []
+    for null in nulls:
+        data = str(null["data"].iloc[0])
+        draws = config.sets[data].readout.permutations
+        table = null.rename(columns={"null": "null_mean"})
+        most = np.minimum(draws, table["arrangements"] - 1)
+        found += [f"{data}: {line}" for line in find_unrelated(table.assign(permutations=most))]
+    return found
 
 
 def _load(name: str, one: PredictModel) -> Model:
@@ -175,6 +192,7 @@ def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[
         pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in own]) for t in ("units", "null")
     )
     found = {"scores": score_table(scored, units, nulls), "seeds": seed_table(scored)}
+    found["null"] = nulls
     differences = []
     for name in config.models:
         pair = {k: v for k, v in scored.items() if k[0] in (name, name + TWIN)}

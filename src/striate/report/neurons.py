@@ -39,6 +39,7 @@ def build_neurons(run: Path) -> Path:
         Raw('<div class="simulated">SIMULATED: what is marked so is about no brain.</div>')
         if simulated
         else Raw(""),
+        bullets(_unrelated(run), "alarm"),
         bullets(read_json(run / "notes.json"), "warn"),
         _textures(tables),
         *_sets(tables),
@@ -47,6 +48,12 @@ def build_neurons(run: Path) -> Path:
     ]
     write_text(run / "report.html", page(title, parts))
     return run / "report.html"
+
+
+def _unrelated(run: Path) -> list[str]:
+    """That nothing is predicted, before all else; runs of earlier versions do not tell."""
+    path = run / "unrelated.json"
+    return list(read_json(path)) if path.exists() else []
 
 
 def _textures(tables: dict[str, pd.DataFrame]) -> Raw:
