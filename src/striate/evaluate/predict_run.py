@@ -47,8 +47,8 @@ def predict_neurons(
 
     The folder gets `SET/MODEL-SEED/` (kept scores: a run that was stopped goes on), and
     `tables/`: `scores`, `null` (by subject), `seeds`, `differences` (each model less its random
-    twin), `rsa` where a set asks for it, `freeman_ziemba` and `freeman_ziemba_taps`, `rdms_92images`;
-    `models.json`, `unrelated.json` and `notes.json`.
+    twin), `rsa` where a set asks for it, `freeman_ziemba` and `freeman_ziemba_taps`,
+    `rdms_92images`; `models.json`, `unrelated.json` and `notes.json`.
 
     Raises:
         InputError: data, models or settings that do not fit.
