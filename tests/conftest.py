@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -66,3 +67,10 @@ def rng() -> np.random.Generator:
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _keep_small_numbers() -> Iterator[None]:
+    """The command line flushes denormal numbers to zero, for the whole process; undo it."""
+    yield
+    torch.set_flush_denormal(False)

@@ -13,7 +13,7 @@ from scipy import stats
 
 from striate.data import Dataset, Recording, Responses, StimulusSet, Target, tidy
 from striate.data.ceilings import scored_ceilings
-from striate.encoding import EncodeConfig, encode, score_r
+from striate.encoding import EncodeConfig, encode, make_resampling, score_r
 from striate.evaluate.predictivity import (
     ReadoutConfig,
     ceilings,
@@ -97,9 +97,12 @@ def predicted(dataset, causes, rounds):
             units.append(table)
             means[model].append(table["r"].mean())
     scored = {
-        (model, 0, "r", "ridge"): Resampled(np.array(r), np.zeros(5)) for model, r in means.items()
+        (model, 0, "r", "ridge"): Resampled(np.array(r), np.zeros(5), make_resampling(30, None, 5))
+        for model, r in means.items()
     }
-    nulls = pd.DataFrame({"readout": "r", "kind": "ridge", "model": list(means), "null": 0.0})
+    nulls = pd.DataFrame(
+        {"readout": "r", "kind": "ridge", "model": list(means), "null": 0.0, "null_95": 0.0}
+    )
     return pd.concat(units), score_table(scored, pd.concat(units), nulls).set_index("model")
 
 

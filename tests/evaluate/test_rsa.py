@@ -21,7 +21,7 @@ from striate.encoding import (
 )
 from striate.encoding.rdm_compare import METHODS
 from striate.evaluate.rsa import rsa
-from striate.evaluate.rsa_models import shuffled_similarity
+from striate.evaluate.rsa_models import rsa_table, shuffled_similarity
 
 
 def simulate(n=20, subjects=4, noise=1.0, seed=0):
@@ -172,12 +172,14 @@ def test_a_model_of_nothing_fires_in_5_percent_where_stimuli_are_grouped():
     assert fired[1].mean() > 0.5
 
 
-def test_groups_that_cannot_change_places_have_no_null():
+def test_few_groups_have_few_arrangements_and_no_p():
     models, data = simulate(n=10)
-    groups = ["a"] * 4 + ["b"] * 6
-    assert np.isnan(shuffled_similarity(models["near"], data, groups=groups)).all()
-    mixed = shuffled_similarity(models["near"], data, groups=["a"] * 3 + ["b"] * 3 + ["c"] * 4)
-    assert len(np.unique(mixed.round(9))) == 2  # a and b change places, or do not
+    one = shuffled_similarity(models["near"], data, groups=["a"] * 10)
+    assert one.size == 0  # a single group cannot change places
+    three = ["a"] * 3 + ["b"] * 3 + ["c"] * 4
+    assert shuffled_similarity(models["near"], data, groups=three).size == 5  # of 3! the others
+    table, _ = rsa_table(models, data, groups=three, samples=10)
+    assert table["p"].isna().all()
 
 
 def test_shuffled_singly_it_is_the_mantel_test():

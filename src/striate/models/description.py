@@ -54,15 +54,27 @@ def describe(network: nn.Module, *, code: bool = True) -> dict[str, str]:
 
 
 def versions(network: nn.Module) -> dict[str, str]:
-    """The version of Python's and of each package that a network's modules come from."""
+    """The version of Python's and of each package that a network's modules come from.
+
+    A package without one says nothing; what it defines is told by its code.
+    """
     packages = {type(m).__module__.partition(".")[0] for m in network.modules()} | {"torch"}
-    found = {p: str(getattr(sys.modules.get(p), "__version__", "")) for p in sorted(packages)}
+    known = {p: getattr(sys.modules.get(p), "__version__", None) for p in sorted(packages)}
+    found = {package: str(version) for package, version in known.items() if version}
     return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", **found}
 
 
 def _settings(module: nn.Module) -> str:
     """The settings of a module that it tells of itself; of a container its parts follow."""
     return "" if next(module.children(), None) is not None else module.extra_repr()
+
+
+def _file_name(defined: Any) -> str:
+    """Name the file that a class or function is defined in, imported or run as a program."""
+    name = str(defined.__module__)
+    if name == "__main__":
+        name = Path(getattr(sys.modules[name], "__file__", None) or name).stem
+    return name.rpartition(".")[2]
 
 
 class _Teller:
@@ -145,7 +157,7 @@ class _Teller:
 
     def named(self, cls: type) -> Any:
         """A class by its name, and by the code of what it and its own bases define."""
-        name = [cls.__module__, cls.__qualname__]
+        name = [_file_name(cls), cls.__qualname__]
         if not self.code:
             return name
         if id(cls) not in self.hashed:
@@ -170,7 +182,7 @@ class _Teller:
 
     def function(self, function: types.FunctionType, depth: int) -> Any:
         """A function by its name, its defaults, what it encloses and, if wanted, its code."""
-        name = [str(function.__module__), function.__qualname__]
+        name = [_file_name(function), function.__qualname__]
         if str(function.__module__).partition(".")[0] in _OPAQUE:
             return ["function", name]
         enclosed = [_content(cell) for cell in function.__closure__ or ()]
