@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -141,23 +142,22 @@ def lookalikes() -> str:
     return f"{apart} of 60 pairs"
 
 
+@cache
 def movies() -> tuple[float, float]:
     """Coverage of the 95 % interval, and how often the null fires, with 6 movies of 22 frames."""
     rng = np.random.default_rng(0)
     groups = [f"m{i // 22}" for i in range(132)]
     covered, fired, runs, truth = 0, 0, 300, 0.5
     for seed in range(runs):
-        shared = np.sqrt(0.9) * np.repeat(rng.normal(size=(6, 1, 2)), 22, axis=1)
-        x, e = np.moveaxis(shared + np.sqrt(0.1) * rng.normal(size=(6, 22, 2)), 2, 0)
-        y = truth * x + np.sqrt(1 - truth**2) * e
-        x, y = x.reshape(-1, 1), y.reshape(-1, 1)
+        shared = np.sqrt(0.9) * np.repeat(rng.normal(size=(2, 6, 1, 10)), 22, axis=2)
+        x, other = (shared + np.sqrt(0.1) * rng.normal(size=(2, 6, 22, 10))).reshape(2, 132, 10)
+        y = truth * x + np.sqrt(1 - truth**2) * other
         resampling = make_resampling(132, groups)
-        r = float(pearson_r(y, x)[0])
+        r = float(pearson_r(y, x).mean())
         interval = resampling.interval(r, resampled_means(y, x, resampling.counts))
         covered += interval.low <= truth <= interval.high
-        other = e.reshape(-1, 1)
         null = shuffled_means(other, x, 100, seed, groups)
-        fired += permutation_p(float(pearson_r(other, x)[0]), null) <= 0.05
+        fired += permutation_p(float(pearson_r(other, x).mean()), null) <= 0.05
     return covered / runs, fired / runs
 
 
@@ -196,8 +196,8 @@ def weak_units() -> str:
     rng = np.random.default_rng(0)
     said = []
     for n in (20, 200):
-        signal = rng.normal(size=(n, 1, 4000))
-        trials = signal + np.sqrt(2 * (1 / 0.153 - 1)) * rng.normal(size=(n, 2, 4000))
+        signal = rng.normal(size=(n, 1, 20000))
+        trials = signal + np.sqrt(2 * (1 / 0.153 - 1)) * rng.normal(size=(n, 2, 20000))
         r = pearson_r(trials.mean(axis=1), signal[:, 0])
         mean = np.nanmean(ceiling_normalized(r, noise_ceiling(trials)))
         share = explained_variance(r, reliability(trials), n - 1).share
