@@ -17,6 +17,7 @@ from striate.core.files import locked, write_json
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.rdms import Rdms
+from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
 from striate.evaluate.predict_config import PredictModel, PredictRunConfig
 from striate.evaluate.predictivity_run import Material, score_model
@@ -96,6 +97,7 @@ def predict_neurons(
             options.say("RSA with IT of 92 images")
             tables["rdms_92images"] = [_it_table(config, rdms, models, cache)]
         unrelated = _unrelated(tables.get("null", []), config)
+        notes += _unresolved(tables.get("null", []))
         (run / "tables").mkdir(exist_ok=True)
         for old in (run / "tables").glob("*.parquet"):  # of a run with other settings
             old.unlink()
@@ -118,6 +120,21 @@ def _unrelated(nulls: list[pd.DataFrame], config: PredictRunConfig) -> list[str]
         table = null.rename(columns={"null": "null_mean"})
         most = np.minimum(draws, table["arrangements"] - 1)
         found += [f"{data}: {line}" for line in find_unrelated(table.assign(permutations=most))]
+    return found
+
+
+def _unresolved(nulls: list[pd.DataFrame]) -> list[str]:
+    """Say where groups are too few to be shuffled into a null."""
+    found = []
+    for null in nulls:
+        few = null[null["arrangements"] < FEWEST_ARRANGEMENTS]
+        if len(few):
+            names = ", ".join(sorted(set(few["subject"].astype(str))))
+            found.append(
+                f"{null['data'].iloc[0]}: no p of the shuffled null for {names}: the tested groups "
+                f"can be arranged in {int(few['arrangements'].min())} ways only, and "
+                f"{FEWEST_ARRANGEMENTS} are needed for a p of 0.05."
+            )
     return found
 
 
