@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import factorial
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
@@ -20,11 +21,11 @@ from striate.data.checks import Look, Notes
 from striate.data.lookalikes import SIDE
 from striate.data.responses import Responses
 
-MOST_STIMULI = 600
+MOST_STIMULI = 400
 """Stimuli looked at (ours); the work grows with their third power."""
-MOST_UNITS = 500
+MOST_UNITS = 200
 """Units looked at (ours)."""
-PERMUTATIONS = 199
+PERMUTATIONS = 99
 FEWEST_ORDERS = 1000
 """Where groups allow fewer shuffled orders than this, nothing is concluded."""
 PLACES = 8
@@ -140,14 +141,14 @@ def pair_by_pixels(
     values = np.asarray(looked_at.mean(), dtype=np.float64)
     values = values[:, np.isfinite(values).all(axis=0)]
     values = values[:, np.ptp(values, axis=0) > 0] if values.size else values
-    if not values.size or _count_orders(labels[rows]) < FEWEST_ORDERS:
+    if not values.size or _count_orders(blocks := _blocks(labels[rows])) < FEWEST_ORDERS:
         return None
     seen = describe_pixels(thumbnails)
     readout = _left_out(seen[rows], labels[rows])
     r = _mean_r(readout @ values, values)
     null = np.empty(PERMUTATIONS)
     for i in range(PERMUTATIONS):
-        shuffled = values[_shuffle(labels[rows], generator)]
+        shuffled = values[_shuffle(blocks, len(rows), generator)]
         null[i] = _mean_r(readout @ shuffled, shuffled)
     p = float((np.sum(null >= r) + 1) / (PERMUTATIONS + 1))
     best, best_r = "", float("nan")
@@ -199,15 +200,15 @@ def _left_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     kernel = np.exp(-distances / scale)
     kernel -= kernel.mean(axis=0)
     kernel -= kernel.mean(axis=1, keepdims=True)
-    values, vectors = np.linalg.eigh(kernel)
-    values = np.clip(values, 0, None)
-    shrunk = values / (values + SMOOTHING * (values.mean() or 1.0))
     n = len(features)
-    residual = np.eye(n) - (vectors * shrunk) @ vectors.T - 1 / n
-    out = np.eye(n)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        out[own] -= np.linalg.solve(residual[np.ix_(own, own)], residual[own])
+    penalty = SMOOTHING * (np.trace(kernel) / n or 1.0)
+    # I - H, where H = K (K + penalty)^-1 and the mean, which is not penalized.
+    residual = penalty * np.linalg.inv(kernel + penalty * np.eye(n)) - 1 / n
+    out = np.eye(n) - residual / np.diag(residual)[:, None]
+    for blocks in (own for size, own in _blocks(labels).items() if size > 1):
+        for own in blocks:
+            left = np.linalg.solve(residual[np.ix_(own, own)], residual[own])
+            out[own] = np.eye(n)[own] - left
     return out
 
 
@@ -243,19 +244,20 @@ def _blocks(labels: np.ndarray) -> Mapping[int, list[np.ndarray]]:
     return out
 
 
-def _shuffle(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Exchange groups of the same size, (N,); a group's stimuli keep their order."""
-    order = np.arange(len(labels))
-    for own in _blocks(labels).values():
-        for to, source in zip(own, generator.permutation(len(own)), strict=True):
-            order[to] = own[source]
+def _shuffle(
+    blocks: Mapping[int, list[np.ndarray]], n: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Exchange groups of the same size, (n,); a group's stimuli keep their order."""
+    order = np.arange(n)
+    for own in blocks.values():
+        places = np.stack(own)
+        order[places] = places[generator.permutation(len(own))]
     return order
 
 
-def _count_orders(labels: np.ndarray) -> float:
-    """Count the orders that `_shuffle` can give."""
-    return float(np.prod([np.arange(1.0, min(len(own), 20) + 1).prod()
-                          for own in _blocks(labels).values()]))  # fmt: skip
+def _count_orders(blocks: Mapping[int, list[np.ndarray]]) -> float:
+    """Count the orders that `_shuffle` can give, as far as it matters."""
+    return float(np.prod([factorial(min(len(own), 20)) for own in blocks.values()], dtype=float))
 
 
 def _other_orders(ids: Sequence[str]) -> dict[str, np.ndarray]:
