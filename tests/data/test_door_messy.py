@@ -134,12 +134,14 @@ def test_labels_are_known_however_their_words_are_joined(tmp_path: Path, header:
     np.testing.assert_allclose(found.noise_ceiling, [0.5, 0.4, 0.3])
 
 
-def test_rois_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
+def test_rois_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "responses.npy", np.eye(3))
     (tmp_path / "stimulus_ids.txt").write_text("a\nb\nc\n")
     (tmp_path / "units.csv").write_text("unit_id,roi_V1,roi_v1\np,1,0\nq,0,1\nr,1,1\n")
-    with pytest.raises(InputError, match=r"units.csv: roi_V1 and roi_v1 differ in their case"):
-        read_responses(tmp_path / "responses.npy", "ann")
+    found = read_responses(tmp_path / "responses.npy", "ann")
+    assert found.rois == ["V1", "v1"]
+    (note,) = found.data.attrs["notes"]
+    assert "roi_V1 and roi_v1 differ in their case alone" in note
 
 
 def test_a_quote_that_is_not_closed_is_named_where_it_opens(tmp_path: Path) -> None:

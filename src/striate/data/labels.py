@@ -108,7 +108,6 @@ def read_labels(columns: Mapping[str, Values], owner: str, place: Place) -> Unit
             )
         if name is not None:
             found[name] = str(given)
-    _refuse_case([name for name in found if name.startswith("roi_")], owner)
     names: dict[str, list[str]] = {}
     rois: dict[str, np.ndarray] = {}
     ceiling = None
@@ -129,18 +128,6 @@ def read_labels(columns: Mapping[str, Values], owner: str, place: Place) -> Unit
         check_names(names["unit_id"], "unit id", owner, place, given_ids)
     unknown = tuple(str(c) for c in columns if label_name(c) is None)
     return UnitLabels(names, ceiling, rois, unknown)
-
-
-def _refuse_case(names: Sequence[str], owner: str) -> None:
-    """Refuse names of ROIs that differ in their case alone: one ROI, by all looks, in two parts."""
-    first: dict[str, str] = {}
-    for name in names:
-        other = first.setdefault(name.casefold(), name)
-        if other != name:
-            raise InputError(
-                f"{owner}: {other} and {name} differ in their case alone. Join them, if they are "
-                "one ROI; else give one another name."
-            )
 
 
 def plain(values: Values) -> list[Any]:
@@ -200,6 +187,8 @@ def _number(text: str) -> float | None:
 def describe_unknown(labels: UnitLabels, columns: Mapping[str, Values], file: object) -> list[str]:
     """Say of each label that is not known that it is not used, and what may be meant.
 
+    ROIs whose names differ in their case alone are two, which is said as well.
+
     Raises:
         InputError: there is no roi_NAME, and one of these holds 0 and 1: a ROI, by all looks.
     """
@@ -219,6 +208,14 @@ def describe_unknown(labels: UnitLabels, columns: Mapping[str, Values], file: ob
         if name.casefold() in _AREAS:
             hint = " If it names the ROI of each unit, write a column roi_NAME of 0 and 1 for each."
         lines.append(f"{file}: {name!r} is no label of units that is known; it is not used.{hint}")
+    first: dict[str, str] = {}
+    for roi in labels.rois:
+        other = first.setdefault(roi.casefold(), roi)
+        if other != roi:
+            lines.append(
+                f"{file}: roi_{other} and roi_{roi} differ in their case alone; they count as two "
+                "ROIs."
+            )
     return lines
 
 
@@ -292,7 +289,7 @@ def row_numbers(data: xr.DataArray) -> dict[int, str]:
     with np.errstate(invalid="ignore"):
         likely = ((head == np.rint(head)) & (head >= 0)).all(axis=0)
         within = (head <= n).all(axis=0)
-        rising = (np.diff(head, axis=0) > 0).all(axis=0)
+        rising = np.asarray((np.diff(head, axis=0) > 0).all(axis=0))
         likely &= (np.diff(np.sort(head, axis=0), axis=0) > 0).all(axis=0)
     likely &= within | (rising & (n >= LEAST_SHUFFLED))
     if likely.sum() > MOST_NUMBERING:  # counts or ranks

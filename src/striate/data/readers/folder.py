@@ -247,7 +247,7 @@ def _open_netcdf(file: Path, subject: str) -> Opened:
         with file.open("rb") as stream:
             engine: Any = "scipy" if stream.read(3) == b"CDF" else "h5netcdf"
         # Latencies "in milliseconds" are numbers; xarray would make them durations.
-        options = {"phony_dims": "access"} if engine == "h5netcdf" else {}  # or it warns
+        options: Any = {"phony_dims": "access"} if engine == "h5netcdf" else {}  # or it warns
         whole = xr.open_dataset(
             file, engine=engine, decode_times=False, decode_timedelta=False, cache=False, **options
         )
