@@ -554,7 +554,7 @@ def test_paths_that_are_no_data(tmp_path):
 
 
 def test_what_a_check_raises_becomes_a_finding(algonauts, monkeypatch):
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr("striate.data.examine.check_values", broken)

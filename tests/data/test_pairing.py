@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from striate.data import read
+from striate.data import pairing, read
 from striate.data.checks import Look, Notes
 from striate.data.pairing import check_pairing, describe_pixels, pair_by_pixels
 from striate.data.responses import Responses
@@ -122,3 +122,61 @@ def test_doctor_tells_it_as_a_hint(wrong):
     assert ("no proof" in finding.advice) == wrong
     check_pairing(notes, recorded(y, ids), dict(list(looks.items())[1:]), "ann")
     assert len(notes.findings) == 1
+
+
+def test_a_row_left_out_in_the_middle_is_seen():
+    thumbs = pictures(240)
+    y, ids = visual(thumbs, n_units=20, noise=0.5), [f"im{i}" for i in range(240)]
+    assert pair_by_pixels(thumbs, recorded(y, ids)).lost == ""
+    y[120:] = np.roll(y[120:], 1, axis=0)
+    found = pair_by_pixels(thumbs, recorded(y, ids))
+    assert found.related and found.lost == "second" and found.halves[0] > 0.2
+    notes = Notes()
+    looks = {i: Look(i, t) for i, t in zip(ids, thumbs, strict=True)}
+    check_pairing(notes, recorded(y, ids), looks, "ann")
+    assert notes.findings[0].level == "warning" and "second half" in notes.findings[0].found
+
+
+def test_halves_of_unrelated_responses_are_not_told_apart():
+    thumbs, ids = pictures(80), [f"im{i}" for i in range(80)]
+    for seed in range(40):
+        y = np.random.default_rng(seed).standard_normal((80, 6))
+        assert pair_by_pixels(thumbs, recorded(y, ids)).lost == ""
+
+
+def test_a_stimulus_without_a_response_hides_nothing():
+    thumbs = pictures(150)
+    y, ids = visual(thumbs), [f"im{i}" for i in range(150)]
+    y[7] = np.nan
+    found = pair_by_pixels(thumbs, recorded(y, ids))
+    assert found.related and found.stimuli == 149
+
+
+def test_of_few_groups_it_is_no_warning_that_nothing_is_found():
+    thumbs, ids = pictures(12), [f"im{i}" for i in range(12)]
+    notes = Notes()
+    looks = {i: Look(i, t) for i, t in zip(ids, thumbs, strict=True)}
+    noise = np.random.default_rng(2).standard_normal((12, 5))
+    check_pairing(notes, recorded(noise, ids), looks, "ann")
+    assert [f.level for f in notes.findings] == ["ok"]
+    assert "do not show" in notes.findings[0].found
+
+
+def test_groups_are_left_out_as_by_fitting_anew():
+    rng = np.random.default_rng(0)
+    features, y = rng.standard_normal((30, 5)), rng.standard_normal((30, 2))
+    labels = np.repeat(np.arange(10), 3)
+    distances = ((features[:, None] - features) ** 2).sum(axis=2)
+    kernel = np.exp(-distances / np.median(distances[distances > 0]))
+    center = np.eye(30) - 1 / 30
+    kernel = center @ kernel @ center
+    penalty = pairing.SMOOTHING * np.trace(kernel) / 30
+    wanted = np.empty_like(y)
+    for group in range(10):
+        own = labels == group
+        # ridge with an unpenalised constant, by its normal equations
+        rest = kernel[np.ix_(~own, ~own)] + penalty * np.eye(27)
+        border = np.block([[rest, np.ones((27, 1))], [np.ones((1, 27)), np.zeros((1, 1))]])
+        solved = np.linalg.solve(border, np.vstack([y[~own], np.zeros((1, 2))]))
+        wanted[own] = kernel[np.ix_(own, ~own)] @ solved[:-1] + solved[-1]
+    np.testing.assert_allclose(pairing._left_out(features, labels) @ y, wanted, atol=1e-10)

@@ -11,6 +11,7 @@ from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data import Responses, read
 from striate.data.ceilings import noise_ceiling
+from striate.data.dataset import alike_ids
 from tests.data.layouts import picture, save_picture, write_images
 
 SEEDS = list(range(6))
@@ -372,3 +373,12 @@ def test_unknown_names_offer_the_nearest(root, values):
         read("folder", root, subject="anna")
     with pytest.raises(InputError, match=r"data folder .*nowhere does not exist"):
         read("folder", root / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "row", ["cat", "a.PNG", "images/s/A", "s\\a", '"a"', "/data/s/a.png", "A.0"]
+)
+def test_ids_that_scripts_changed_are_hinted_at(row):
+    image = "Cat" if row == "cat" else "s/a"
+    assert f"the image {image!r}?" in alike_ids([row], [image])
+    assert alike_ids([row], ["b", "s/c"]) == ""

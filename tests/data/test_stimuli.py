@@ -226,3 +226,10 @@ def test_decoded_is_one_read_only_map_made_once(tmp_path, monkeypatch):
     np.testing.assert_array_equal(renamed.decoded(12, cache=cache), out)
     with pytest.raises(AssertionError, match="decoded twice"):
         found.subset([1, 0]).decoded(12, cache=cache)
+
+
+def test_two_files_of_one_id_are_named(tmp_path):
+    for name in ("a.png", "a.jpg", "s/b.png"):
+        save_picture(tmp_path / name, 0)
+    with pytest.raises(InputError, match=r"'a' in 'a.jpg' and 'a.png'\).*rename one of the files"):
+        StimulusSet.from_folder(tmp_path)

@@ -204,3 +204,16 @@ def test_cleaning_a_name_twice_changes_nothing(text: str) -> None:
     )
     side = clean_hemisphere(text)
     assert clean_hemisphere(side) == side == clean_hemisphere(f"\t{text}")
+
+
+@pytest.mark.parametrize("side", ["l", "r"])
+def test_hemispheres_in_any_usual_spelling(side: str) -> None:
+    word = {"l": "left", "r": "right"}[side]
+    spellings = [
+        side, f"{side}h", word, f"{side}.", f"hemi-{side.upper()}", f"hemi_{side}",
+        f"{word}-hemi", f"{word} hemi", f"{word}_hemisphere", f"{side.upper()} Hemisphere",
+        f"{word.upper()}  HEMI ", f"hemisphere {word}",
+    ]  # fmt: skip
+    assert {clean_hemisphere(text) for text in spellings} == {f"{side}h"}
+    others = ("both", "leftover", "1", "hemi", "rl", "l1")
+    assert all(clean_hemisphere(o) == o for o in others)

@@ -14,8 +14,10 @@ from striate.core.errors import InputError
 
 # Blanks of any kind, and marks that have no width: byte order mark, zero-width spaces, padding.
 _EDGES = re.compile(r"^[\s\ufeff\u200b-\u200d\u2060\x00]+|[\s\ufeff\u200b-\u200d\u2060\x00]+$")
-SIDES = {"l": "lh", "left": "lh", "r": "rh", "right": "rh"}
-"""Hemispheres by other spellings."""
+_SIDE = re.compile(
+    r"(?:hemi(?:sphere)?)?[\s_.-]*(?:(l|lh|left)|r|rh|right)[\s_.-]*(?:hemi(?:sphere)?)?[\s_.-]*"
+)
+"""A hemisphere in any usual spelling: `L`, `left hemi`, `hemi-L` (BIDS), `Right_Hemisphere`."""
 
 
 def clean_name(value: object) -> str:
@@ -60,12 +62,12 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 def clean_hemisphere(value: object) -> str:
     """Return `lh` or `rh` for any usual spelling, other names in lower case, `` for none.
 
-    >>> [clean_hemisphere(h) for h in ("LH", "lh ", b"Left", "R", "right hemisphere", None, "both")]
+    >>> [clean_hemisphere(h) for h in ("LH", "lh ", b"Left", "hemi-R", "right hemi", None, "both")]
     ['lh', 'lh', 'lh', 'rh', 'rh', '', 'both']
     """
     text = clean_name(value).casefold()
-    bare = text.removesuffix("hemisphere").rstrip(" _-")
-    return SIDES.get(bare, bare or text)
+    side = _SIDE.fullmatch(text)
+    return text if side is None else "lh" if side[1] else "rh"
 
 
 def check_names(

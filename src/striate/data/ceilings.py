@@ -59,6 +59,8 @@ def variances(trials: np.ndarray, rounds: np.ndarray | None = None) -> Variances
             responses less their mean in the round. Default one round.
     """
     trials = np.asarray(trials, dtype=np.float64)
+    endless = np.isinf(trials).any(axis=(0, 1))  # such a unit has no variance to divide
+    trials = np.where(endless, np.nan, trials) if endless.any() else trials
     seen = ~np.isnan(trials)
     count = seen.sum(axis=1)
     means = _ratio(np.where(seen, trials, 0.0).sum(axis=1), count)

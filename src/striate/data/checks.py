@@ -24,6 +24,14 @@ Level = Literal["ok", "warning", "error"]
 SHOWN = 20
 """At most this many broken images of one place get a finding of their own."""
 BLOCK_BYTES = 2**26
+STAND_INS = np.array(
+    [-99, *(sign * (10.0**k - 1) for k in range(3, 8) for sign in (-1, 1)),
+     *(float(end) for bits in (16, 32, 64) for end in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)),
+     65535, 2.0**32 - 1, *(sign * 10.0**k for k in (20, 30, 34, 35, 36) for sign in (-1, 1)),
+     9.969209968386869e36, -1.7e308, 1.7976931348623157e308, -3.4028234663852886e38,
+     3.4028234663852886e38]
+)  # fmt: skip
+"""Numbers that programs write where there is no value, among them netCDF's default of floats."""
 
 
 class Look(NamedTuple):
@@ -111,6 +119,8 @@ def check_values(
     stimuli: Sequence[str],
     units: Sequence[str],
     place: str,
+    *,
+    whole: bool = True,
 ) -> None:
     """Look for values that are not finite and for units that never change.
 
@@ -124,6 +134,8 @@ def check_values(
         stimuli: name of each row.
         units: name of each unit.
         place: for the findings.
+        whole: these are all units of a subject: a run leaves out a stimulus to which none of them
+            has a response.
     """
     n_stimuli, n_units = values.shape[0], values.shape[-1]
     if values.size == 0:
@@ -131,6 +143,7 @@ def check_values(
         return
     bad_of_unit = np.zeros(n_units, dtype=np.int64)
     bad_stimuli: list[int] = []
+    silent: list[int] = []
     low, high = np.full(n_units, np.inf), np.full(n_units, -np.inf)
     dtype = counted_dtype(values.dtype, place)
     rows = max(1, BLOCK_BYTES // max(1, dtype.itemsize * values.size // n_stimuli))
@@ -140,11 +153,22 @@ def check_values(
         bad = ~finite
         if block.ndim == 3:
             bad = np.isinf(block).any(axis=1) | ~finite.any(axis=1)
+        mute = np.isnan(block).reshape(len(block), -1).all(axis=1) & whole
+        silent += (start + np.flatnonzero(mute)).tolist()
+        bad &= ~mute[:, None]
         bad_of_unit += bad.sum(axis=0)
         bad_stimuli += (start + np.flatnonzero(bad.any(axis=1))).tolist()
         across = tuple(range(block.ndim - 1))
         low = np.minimum(low, np.where(finite, block, np.inf).min(axis=across))
         high = np.maximum(high, np.where(finite, block, -np.inf).max(axis=across))
+    if silent:
+        (notes.error if len(silent) == n_stimuli else notes.warning)(
+            place,
+            f"{len(silent)} of {n_stimuli} stimuli have no response of any unit (first: "
+            f"{stimuli[silent[0]]}).",
+            "A run leaves them out.",
+        )
+    _check_stand_ins(notes, values, low, high, units, place)
     bad_units = np.flatnonzero(bad_of_unit).tolist()
     constant = np.flatnonzero(low == high).tolist()
     if bad_units:
@@ -154,8 +178,8 @@ def check_values(
             f"NaN, inf or no trial in {len(bad_units)} of {n_units} units (first: unit "
             f"{units[first]}, in {bad_of_unit[first]} stimuli) and {len(bad_stimuli)} of "
             f"{n_stimuli} stimuli (first: {stimuli[bad_stimuli[0]]}).",
-            "Such a unit gets no score (NaN) and harms no other. Where whole stimuli are lost, "
-            "leave out their rows and images instead.",
+            "Such a unit gets no score (NaN) and harms no other. Where most units lack the same "
+            "stimuli, leave out their rows and images instead.",
         )
     if constant:
         (notes.error if len(constant) == n_units else notes.warning)(
@@ -164,10 +188,43 @@ def check_values(
             f"({some(units[i] for i in constant)}).",
             "A unit without variance cannot be scored (NaN). Check the recording or leave it out.",
         )
-    if not bad_units and not constant:
+    if not bad_units and not constant and not silent:
         shape = " x ".join(f"{n:,}" for n in values.shape)
         what = "stimuli x units" if values.ndim == 2 else "stimuli x repeats x units"
         notes.ok(place, f"{shape} ({what}), {dtype}, complete.")
+
+
+def _check_stand_ins(
+    notes: Notes,
+    values: np.ndarray | xr.DataArray,
+    low: np.ndarray,
+    high: np.ndarray,
+    units: Sequence[str],
+    place: str,
+) -> None:
+    """Warn of numbers that stand for no value: the largest or smallest of a unit, far from others.
+
+    Only units with such an extreme are read again; `low` and `high` are those of all units.
+    """
+    with np.errstate(over="ignore"):
+        known = np.concatenate([STAND_INS, STAND_INS.astype(np.float32)])
+    known = known[np.isfinite(known)]
+    found: dict[float, list[tuple[str, int]]] = defaultdict(list)
+    for extreme in (low, high):
+        for unit in np.flatnonzero(np.isin(extreme, known))[:SHOWN]:
+            own = np.asarray(values[..., int(unit)], dtype=np.float64)
+            there = own == extreme[unit]
+            rest = own[np.isfinite(own) & ~there]
+            if rest.size and np.abs(rest - extreme[unit]).min() > np.ptp(rest):
+                found[float(extreme[unit])].append((units[unit], int(there.sum())))
+    for value, where in found.items():
+        notes.warning(
+            place,
+            f"{value:g} may stand for no value: it is far from all others of {len(where)} units or "
+            f"more (first: unit {where[0][0]}, {where[0][1]} times).",
+            "It counts as a response. Where it says that there is none, write NaN, in an array of "
+            "floats.",
+        )
 
 
 def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> dict[str, Look]:

@@ -58,7 +58,7 @@ def explain_mismatch(subject: str, stimuli: StimulusSet, responses: Responses) -
 
 
 def alike_ids(rows: Iterable[str], images: Iterable[str]) -> str:
-    """Return a hint, or nothing: ids that differ by leading zeros or a suffix from an image's.
+    """Return a hint, or nothing: ids that differ by leading zeros, a suffix, a folder or case.
 
     They are not paired: `1` may be `001` or an image that is missing, and only the owner knows.
 
@@ -76,9 +76,14 @@ def alike_ids(rows: Iterable[str], images: Iterable[str]) -> str:
 
 
 def _bare(name: str) -> str:
-    """Take from an id what spreadsheets and scripts add or drop: zeros, `.0`, a suffix."""
+    """Take from an id what spreadsheets and scripts add, drop or change.
+
+    Zeros, `.0`, a suffix, quotes, folders (also as Windows writes them), case, a date's hour.
+    """
+    name = name.strip("\"'").replace("\\", "/").rpartition("/")[2].casefold()
+    name = name.removesuffix(" 00:00:00")
     stem, dot, end = name.rpartition(".")
-    if dot and (end == "0" or f".{end.lower()}" in SUFFIXES):
+    if dot and (end == "0" or f".{end}" in SUFFIXES):
         name = stem
     return re.sub(r"0*(\d+)", r"\1", name)
 

@@ -81,8 +81,8 @@ def grey_bytes(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
     low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
     if low < 0:
         raise InputError(
-            f"image {name} has negative values ({low:g} to {high:g}), which no file of ours may "
-            "mean. Save it with 8 bits, black as 0 and white as 255."
+            f"image {name} has negative values ({low:g} to {high:g}), which light has "
+            "none of. Save it with 8 bits, black as 0 and white as 255."
         )
     white = _white_of_floats(high, stated, name) if image.mode == "F" else None
     if white is None:

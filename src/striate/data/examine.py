@@ -33,9 +33,15 @@ from striate.data.readers.algonauts2023 import (
     roi_masks,
 )
 from striate.data.readers.arrays import load_npy, load_plain_dict
-from striate.data.readers.folder import SUFFIXES, read_responses, response_files
+from striate.data.readers.folder import (
+    SUFFIXES,
+    find_unused,
+    read_responses,
+    response_files,
+)
 from striate.data.responses import Responses
 from striate.data.stimuli import StimulusSet
+from striate.data.twins import find_twins
 
 # Training images of subjects 1 to 8 as distributed (papers/contrastive-tuning 1.1).
 PUBLISHED_IMAGES = (9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779)
@@ -134,7 +140,7 @@ def _hemisphere(notes: Notes, folder: Path, side: str, files: Mapping[int, Path]
         )
     stimuli = [files[r].stem if r in files else f"row {r}" for r in rows]
     units = [f"{side}-{v:05d}" for v in range(values.shape[1])]
-    check_values(notes, values, stimuli, units, place)
+    check_values(notes, values, stimuli, units, place, whole=False)
     _rois(notes, folder, side, values.shape[1])
 
 
@@ -278,7 +284,10 @@ def examine_folder(notes: Notes, path: Path, deep: bool) -> None:
             found[images] = set(stimuli.ids), {}
             place = images.relative_to(path).as_posix()
             found[images] = set(stimuli.ids), check_images(notes, stimuli, place, deep)
+    for line in find_unused(path):
+        notes.warning(path.name, line)
     looks: dict[str, Mapping[str, Look]] = {}
+    paired: dict[str, tuple[list[str], Responses]] = {}
     for folder in folders:
         subject, images = clean_name(folder.resolve().name), _images_of(folder, path)
         names, known = found.get(images, (None, {}))
@@ -297,7 +306,12 @@ def examine_folder(notes: Notes, path: Path, deep: bool) -> None:
             with notes.guard(subject):
                 responses = read("folder", path, subjects=[subject])[subject].responses
                 check_pairing(notes, responses, known, f"{subject} pairing")
+                if all(name in known for name in responses.stimulus_ids):
+                    digests = [known[name].digest for name in responses.stimulus_ids]
+                    paired[subject] = digests, responses
         looks[subject] = {name: look for name, look in known.items() if name in rows}
+    for line in find_twins(paired):
+        notes.warning(path.name, line)
     check_copies(notes, looks)
 
 

@@ -19,20 +19,26 @@ NAMES = ("unit_id", "subject", "session", "hemisphere")
 KNOWN = (*NAMES, "noise_ceiling")
 """Labels of units beside `roi_NAME`."""
 DESCRIPTIVE = re.compile(
-    r"index|level_\d+|unnamed:? ?\d*|row(_?(id|number|nr))?|n(r|umber)|order|position|"
+    r"index|__index_level_\d+__|level_\d+|unnamed:?[ _.]?\d*|\.\.\.\d+|#|obs(ervation)?|"
+    r"row([_.]?(id|number|nr|names?))?|n(r|umber)?\.?|order|position|"
+    r"(nsd|coco)_?id|73k_?id|(stim|stimulus|image|trial|presentation)_(order|onset|type|time)|"
+    r"(onset|presentation|response|reaction)_?time|time_?m?s|rt|iti|isi|n_?(trial|rep|repeat)s|"
     r"(session|trial|repeat|rep|repetition|run|block|subject|subj|participant|observer|animal|"
     r"monkey|mouse|stimulus|stim|image|img|picture|frame|movie|category|class|condition|label|"
     r"fold|split|part|date|day|time|timestamp|onset|duration|experiment|presentation)s?"
-    r"(_?(id|ids|idx|index|name|number|num|nr|no))?|"
+    r"([ _.]?(id|ids|idx|index|name|number|num|nr|no|#)\.?)?|"
     r"(unit|neuron|cell|channel|electrode)_?(id|idx|index|number|nr|no)|"
     r"(file_?)?name|file|path|seed",
     re.IGNORECASE,
 )
 """Names of columns that describe a row, which tables carry beside responses."""
 LEAST_ROWS, LEAST_SHUFFLED = 5, 20
-"""Rows from which on a unit that numbers them is no chance, in order and in another one."""
+"""Rows from which on a unit that numbers them is no chance, in order and in another one (or with
+numbers left out)."""
 MOST_NUMBERING = 10
 """Units that can number the rows; a table has no more such columns."""
+_AREAS = ("area", "areas", "brain_area", "region", "brain_region", "roi", "rois")
+"""Names of columns that hold the name of each unit's ROI."""
 _YES, _NO = {"1", "true"}, {"0", "false", *(m.lower() for m in MISSING)}
 _ABSENT = {m.lower() for m in MISSING}
 Place = Callable[[int], str]
@@ -59,13 +65,16 @@ class UnitLabels:
 def label_name(name: object) -> str | None:
     """Return a label's one spelling, or None for what is none.
 
-    >>> [label_name(n) for n in ("Unit_ID", "roi_V1 ", "ROI_V1", "noise_celing")]
+    Blanks, dots (as R writes them) and hyphens stand for `_`.
+
+    >>> [label_name(n) for n in ("Unit ID", "roi_V1 ", "ROI.V1", "noise_celing")]
     ['unit_id', 'roi_V1', 'roi_V1', None]
     """
     text = clean_name(name)
-    if text.casefold() in KNOWN:
-        return text.casefold()
-    if text.casefold().startswith("roi_"):
+    spelt = re.sub(r"[\s_.-]+", "_", text.casefold())
+    if spelt in KNOWN:
+        return spelt
+    if spelt.startswith("roi_"):
         return f"roi_{clean_name(text[4:])}"
     return None
 
@@ -105,7 +114,8 @@ def read_labels(columns: Mapping[str, Values], owner: str, place: Place) -> Unit
     for name, given in found.items():
         values = columns[given]
         if name == "hemisphere":
-            names[name] = [clean_hemisphere(v) for v in plain(values)]
+            sides = [clean_hemisphere(v) for v in plain(values)]
+            names[name] = ["" if side in _ABSENT else side for side in sides]
         elif name in NAMES:
             names[name] = [clean_name(v) for v in plain(values)]
         elif name == "noise_ceiling":
@@ -177,6 +187,8 @@ def _number(text: str) -> float | None:
 def describe_unknown(labels: UnitLabels, columns: Mapping[str, Values], file: object) -> list[str]:
     """Say of each label that is not known that it is not used, and what may be meant.
 
+    ROIs whose names differ in their case alone are two, which is said as well.
+
     Raises:
         InputError: there is no roi_NAME, and one of these holds 0 and 1: a ROI, by all looks.
     """
@@ -193,7 +205,17 @@ def describe_unknown(labels: UnitLabels, columns: Mapping[str, Values], file: ob
         near = nearest(name, [*KNOWN, *(f"roi_{roi}" for roi in labels.rois)], 1)
         meant = f"roi_{name}" if given in binary else near[0] if near else ""
         hint = f" Did you mean {meant}?" if meant else ""
+        if name.casefold() in _AREAS:
+            hint = " If it names the ROI of each unit, write a column roi_NAME of 0 and 1 for each."
         lines.append(f"{file}: {name!r} is no label of units that is known; it is not used.{hint}")
+    first: dict[str, str] = {}
+    for roi in labels.rois:
+        other = first.setdefault(roi.casefold(), roi)
+        if other != roi:
+            lines.append(
+                f"{file}: roi_{other} and roi_{roi} differ in their case alone; they count as two "
+                "ROIs."
+            )
     return lines
 
 
@@ -250,6 +272,9 @@ def _refuse_doubled(data: xr.DataArray, ids: list[str], owner: str, place: Place
 def row_numbers(data: xr.DataArray) -> dict[int, str]:
     """Find units whose values number the rows: 0, 1, 2 … or 1, 2, 3 …, in order or shuffled.
 
+    So do whole numbers that rise from each row to the next: the index of a table of which rows
+    were left out.
+
     Args:
         data: dims (stimulus, unit). Only the first rows are read of all units.
 
@@ -262,8 +287,11 @@ def row_numbers(data: xr.DataArray) -> dict[int, str]:
         return {}
     head = data[:LEAST_SHUFFLED].values
     with np.errstate(invalid="ignore"):
-        likely = ((head == np.rint(head)) & (head >= 0) & (head <= n)).all(axis=0)
-    likely &= (np.diff(np.sort(head, axis=0), axis=0) > 0).all(axis=0)
+        likely = ((head == np.rint(head)) & (head >= 0)).all(axis=0)
+        within = (head <= n).all(axis=0)
+        rising = np.asarray((np.diff(head, axis=0) > 0).all(axis=0))
+        likely &= (np.diff(np.sort(head, axis=0), axis=0) > 0).all(axis=0)
+    likely &= within | (rising & (n >= LEAST_SHUFFLED))
     if likely.sum() > MOST_NUMBERING:  # counts or ranks
         return {}
     out = {}
@@ -276,4 +304,10 @@ def row_numbers(data: xr.DataArray) -> dict[int, str]:
                 out[int(unit)] = f"whose values are {first}, {first + 1}, {first + 2} …"
             elif n >= LEAST_SHUFFLED and np.array_equal(np.sort(values), wanted):
                 out[int(unit)] = f"whose values are {first} to {last}, each once"
+        if int(unit) not in out and n >= LEAST_SHUFFLED and rising[unit]:
+            whole = np.isfinite(values).all() and (values == np.rint(values)).all()
+            if whole and (np.diff(values) > 0).all():
+                out[int(unit)] = (
+                    f"whose values rise from row to row, {values[0]:g} to {values[-1]:g}"
+                )
     return {} if len(out) == data.sizes["unit"] > 1 else out  # responses given as ranks

@@ -59,8 +59,8 @@ def _check_ceilings(ceiling: np.ndarray, unit_ids: np.ndarray) -> None:
     if wrong.size:
         unit = unit_ids[wrong[0]]
         raise InputError(
-            f"noise ceiling of unit {unit}: {ceiling[wrong[0]]:g} ({wrong.size} units outside 0 to "
-            "1). A ceiling is the largest correlation a perfect model could reach: divide "
+            f"noise ceiling of unit {unit}: {ceiling[wrong[0]]:.9g} ({wrong.size} units outside 0 "
+            "to 1). A ceiling is the largest correlation a perfect model could reach: divide "
             "percentages by 100, and take the root of a share of explained variance."
         )
 

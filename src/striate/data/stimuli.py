@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ import PIL
 from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_bytes, hash_image, hash_json
-from striate.core.names import clean_name
+from striate.core.names import check_names, clean_name
 from striate.core.walk import files_below
 from striate.data.images import (
     SUFFIXES,
@@ -96,7 +96,8 @@ class StimulusSet:
         """
         path = Path(path)
         files = image_files(path)
-        return cls([p.relative_to(path).with_suffix("").as_posix() for p in files], files)
+        names = [p.relative_to(path).as_posix() for p in files]
+        return cls(_image_ids(names, str(path)), files)
 
     @classmethod
     def from_zip(cls, path: str | Path) -> StimulusSet:
@@ -113,7 +114,7 @@ class StimulusSet:
             ) from error
         if not names:
             raise InputError(f"no images in {path} (looked for {', '.join(sorted(SUFFIXES))}).")
-        return cls([str(Path(n).with_suffix("")) for n in names], [(path, n) for n in names])
+        return cls(_image_ids(names, str(path)), [(path, n) for n in names])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -266,6 +267,14 @@ def image_files(folder: str | Path) -> list[Path]:
     if not files:
         raise InputError(f"no images in {folder} (looked for {', '.join(sorted(SUFFIXES))}).")
     return files
+
+
+def _image_ids(names: Sequence[str], owner: str) -> list[str]:
+    """Ids of image files: their names without suffix. InputError where two become one."""
+    ids = [clean_name(PurePosixPath(n).with_suffix("")) for n in names]
+    advice = "An id is an image's name without suffix: rename one of the files, or move it away."
+    check_names(ids, "stimulus id", owner, lambda i: repr(names[i]), advice=advice)
+    return ids
 
 
 def _is_image(parts: Sequence[str]) -> bool:

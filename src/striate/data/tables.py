@@ -241,11 +241,19 @@ def _from_csv(file: Path, text: Sequence[str] | None, only: Only) -> Table:
 def _lines(file: Path, reader: Any, header: Sequence[str]) -> list[int]:
     """Return the line on which each row ends; refuse a row that is longer or shorter than names."""
     lines = []
+    before = reader.line_num
     for row in reader:
+        first, before = before + 1, reader.line_num
         if _is_blank(row):
             continue
         lines.append(reader.line_num)
         if len(row) != len(header):
+            if first < reader.line_num:
+                raise InputError(
+                    f"{file}, line {first}: a quote opens here and closes in line "
+                    f"{reader.line_num} or nowhere; one row would have {len(row)} fields for "
+                    f"{len(header)} names. Close it, or leave it out."
+                )
             kind = "more" if len(row) > len(header) else "fewer"
             advice = (
                 "Give every column a name, and end no row with a comma."

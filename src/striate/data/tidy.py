@@ -11,6 +11,7 @@ from striate.core.names import natural_key
 from striate.data.ceilings import ceiling_after_averaging, noise_ceiling
 from striate.data.dataset import Dataset, Recording
 from striate.data.responses import Responses
+from striate.data.twins import find_twins
 
 
 def tidy(dataset: Dataset) -> tuple[Dataset, list[str]]:
@@ -24,13 +25,14 @@ def tidy(dataset: Dataset) -> tuple[Dataset, list[str]]:
 
     Returns:
         The data set, and a line for each subject that was changed, after what its reader had to
-        say (`Responses.data.attrs["notes"]`).
+        say (`Responses.data.attrs["notes"]`); last, which subjects are copies of each other.
     """
     recordings, notes = {}, []
     for subject, recording in dataset.items():
         notes += [f"{subject}: {n}" for n in recording.responses.data.attrs.get("notes", ())]
         recordings[subject], found = _tidy(recording)
         notes += [f"{subject}: {text}" for text in found]
+    notes += find_twins({s: (r.stimuli.hashes, r.responses) for s, r in recordings.items()})
     return replace(dataset, recordings=recordings), notes
 
 

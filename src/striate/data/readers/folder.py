@@ -14,6 +14,8 @@ images in `DATA/SUBJECT/images`, or shared in `DATA/images`.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ from striate.data.tables import read_lines, read_table
 
 SUFFIXES = (".npy", ".csv", ".parquet", ".nc")
 COPIES = "Average the rows of a stimulus, or put them into the dim `repeat` (.npy, .nc)."
+_DATA = re.compile(r"(responses?|units?|stim(ulus|uli)?_?ids?)([._-].*)?$", re.IGNORECASE)
+"""Names of files that look as if they held responses, units or ids."""
 BLOCK_BYTES = 2**28
 """Memory for the trials whose ceiling is computed at once."""
 Opened = tuple[xr.DataArray, list[str], Place]
@@ -78,12 +82,54 @@ def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset
         if name not in found:
             raise unknown_name("subject", name, found)
     recordings = {name: _recording(found[name], name, path) for name in names}
+    unused = find_unused(path)
+    if unused and names:
+        attrs = recordings[names[0]].responses.data.attrs
+        attrs["notes"] = [*attrs.get("notes", ()), *unused]
     return Dataset("folder", recordings, {"source": path.resolve().name})
 
 
 def response_files(folder: Path) -> list[Path]:
     """The files of a folder that can hold responses."""
     return [f for s in SUFFIXES if (f := folder / f"responses{s}").is_file()]
+
+
+def find_unused(path: Path) -> list[str]:
+    """Say which files and folders are named as if they held data, and are not read.
+
+    A subject whose file is called `response.npy` would not be missed otherwise, nor would a table
+    of units that lies a folder higher than it should.
+    """
+    below = [p for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    subjects = [] if response_files(path) else [p for p in below if response_files(p)]
+    lines = [
+        f"folder {folder.name} is not read: {why}."
+        for folder in below
+        if folder not in subjects and folder.name != "images" and (why := _why_unread(folder, path))
+    ]
+    for folder in (path, *subjects):
+        files = response_files(folder)
+        read = {f.name for f in files} | ({"units.csv"} if files else set())
+        read |= {"stimulus_ids.txt"} if any(f.suffix == ".npy" for f in files) else set()
+        for file in sorted(folder.iterdir()):
+            if file.name in read or not _DATA.match(file.name) or file.is_dir():
+                continue
+            lines.append(
+                f"{file.relative_to(path).as_posix()} is not read: units.csv, and stimulus_ids.txt "
+                "of .npy, are read by these names beside the responses that they belong to."
+            )
+    return lines
+
+
+def _why_unread(folder: Path, root: Path) -> str:
+    """Why a folder that looks like a subject's is none; `` where it does not look like one."""
+    files = sorted(p.name for p in folder.iterdir()) if os.access(folder, os.R_OK) else []
+    if not any(_DATA.match(name) for name in files):
+        return ""
+    if response_files(folder):
+        return f"{root.name} has responses of its own, and so is the only subject"
+    wanted = ", ".join(f"responses{s}" for s in SUFFIXES)
+    return f"it holds {_some(files)}, but none of {wanted}"
 
 
 def _recording(folder: Path, subject: str, root: Path) -> Recording:
@@ -107,6 +153,11 @@ def read_responses(file: Path, subject: str) -> Responses:
     """
     openers = {".npy": _open_npy, ".nc": _open_netcdf}
     data, notes, places = openers.get(file.suffix, _open_table)(file, subject)
+    if data.size == 0:
+        raise InputError(
+            f"{file} holds no value: shape {data.shape} of {', '.join(map(str, data.dims))}. Each "
+            "row needs a stimulus id, and beside it the responses of at least one unit."
+        )
     units = file.with_name("units.csv")
     ceilings_given = False
     if units.is_file():
@@ -196,8 +247,9 @@ def _open_netcdf(file: Path, subject: str) -> Opened:
         with file.open("rb") as stream:
             engine: Any = "scipy" if stream.read(3) == b"CDF" else "h5netcdf"
         # Latencies "in milliseconds" are numbers; xarray would make them durations.
+        options: Any = {"phony_dims": "access"} if engine == "h5netcdf" else {}  # or it warns
         whole = xr.open_dataset(
-            file, engine=engine, decode_times=False, decode_timedelta=False, cache=False
+            file, engine=engine, decode_times=False, decode_timedelta=False, cache=False, **options
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise InputError(f"{file} cannot be read as netCDF: {error}") from error
@@ -220,6 +272,10 @@ def _open_netcdf(file: Path, subject: str) -> Opened:
     if " since " in stored or "timedelta64" in stored:
         raise InputError(f"{file}: expected numbers, found dates or durations ({stored.strip()}).")
     check_dims(data, str(file))
+    for dim in ("stimulus", "unit"):  # names that xarray keeps with the dim itself
+        own = data.coords.get(dim)
+        if own is not None and f"{dim}_id" not in data.coords and not _counts(own.values):
+            data = data.assign_coords({f"{dim}_id": (dim, own.values)})
     other = [str(n) for n in data.coords if n != "stimulus_id" and not is_label(str(n))]
     columns = {n: data.coords[n].values for n in other if data.coords[n].dims == ("unit",)}
     labels = UnitLabels(
@@ -227,7 +283,19 @@ def _open_netcdf(file: Path, subject: str) -> Opened:
         unknown=tuple(n for n in columns if n != "unit"),
     )
     notes = describe_unknown(labels, columns, file.name)
+    notes += [
+        f"{file.name}: {n!r} is not used."
+        + " Stimuli that share it, such as the frames of a movie, are not kept together."
+        * (data.coords[n].dims == ("stimulus",))
+        for n in other
+        if n not in columns and n not in data.dims
+    ]
     return data.drop_vars(other), notes, lambda i: f"unit {i + 1}"
+
+
+def _counts(values: np.ndarray) -> bool:
+    """Whether values are the numbers that xarray or pandas give to rows without names."""
+    return values.dtype.kind in "iuf" and np.array_equal(values, np.arange(len(values)))
 
 
 def _label(data: xr.DataArray, file: Path) -> tuple[xr.DataArray, list[str], bool]:
