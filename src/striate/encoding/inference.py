@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from striate.core.errors import InputError
-from striate.encoding.groups import centred, shuffled_orders
+from striate.encoding.groups import shuffled_orders
 from striate.encoding.scores import ROUNDING, flat, mean_r, score_r, standardize, usable
 
 EXACT_UP_TO = 12
@@ -204,7 +204,6 @@ def shuffled_means(
     permutations: int = 100,
     seed: int = 0,
     groups: Sequence[str] | None = None,
-    rounds: np.ndarray | None = None,
 ) -> np.ndarray:
     """ROI-mean correlation with stimuli shuffled: the null of no relation to the images.
 
@@ -218,25 +217,22 @@ def shuffled_means(
         permutations: how many; fewer where there are no more arrangements of the groups.
         seed: of the permutations.
         groups: one label a stimulus, `` for one that stands alone; None: all do.
-        rounds: (n_stimuli,) number of the round that tested each: means within it are taken out
-            of both.
 
     Returns:
         (at most `permutations`,); NaN where no unit is defined. Constant predictions count as 0.
     """
     check_shapes(observed, predicted, "shuffled stimuli")
     n = len(observed)
-    orders = shuffled_orders(n, permutations, seed, groups, rounds)
+    orders = shuffled_orders(n, permutations, seed, groups)
     good = np.flatnonzero(usable(observed) & usable(predicted))
     known = good.size + int(flat(observed, predicted).sum())
     if not known:
         return np.full(len(orders), np.nan)
     if not good.size or not len(orders):
         return np.zeros(len(orders))
-    numbers = np.zeros(n) if rounds is None else rounds
-    y, x = centred(observed[:, good], numbers), centred(predicted[:, good], numbers)
+    y, x = observed[:, good], predicted[:, good]
     if not (np.sort(orders, axis=1) == np.arange(n)).all():  # some group was stretched
-        means = [mean_r(score_r(y, centred(x[order], numbers))) for order in orders]
+        means = [mean_r(score_r(y, x[order])) for order in orders]
         return np.array(means) * good.size / known
     a, b = standardize(y), standardize(x)
     total = np.zeros(len(orders))
