@@ -20,6 +20,7 @@ from striate.encoding.inference import (
     percentile_interval,
     permutation_p,
     resampled_means,
+    share_over_subjects,
     shuffled_means,
     sign_flip_p,
 )
@@ -280,3 +281,16 @@ def test_order_type_and_scale_do_not_matter(rng):
         interval(y + 64, x, groups),
     ):
         np.testing.assert_allclose(other, whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("subjects", "units"), [(3, 1), (4, 5), (6, 1), (6, 40), (12, 5)])
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+def test_intervals_of_shares_over_subjects_cover(subjects, units, share):
+    """Where all subjects have a share of 1, Student's t is one point, and held 14 to 90 %."""
+    rng = np.random.default_rng(subjects)
+    shares = rng.binomial(units, share, (400, subjects)) / units
+    found = [share_over_subjects(own, np.full(subjects, units)) for own in shares]
+    hits = np.mean([one.low - 1e-9 <= share <= one.high + 1e-9 for one in found])
+    assert hits >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400), hits
+    assert all(0 <= one.low <= one.value <= one.high <= 1 for one in found)
+    assert np.isnan(share_over_subjects(shares[0, :1], np.array([units])).low)

@@ -74,8 +74,8 @@ class PredictivityConfig(Config):
     image_size: int = Field(112, gt=0)
     """Side in pixels at which every model sees the images, whatever size it was trained at."""
     grid: int | None = Field(6, gt=0)
-    """Maps are averaged to grid x grid, so that every tap is read at the same places; None keeps
-    every position."""
+    """Maps are averaged to grid x grid, so that every tap is read at the same places; a map that
+    has fewer positions keeps those it has. None keeps every position."""
     divide: Literal["split", "groups", "stimuli"] = "split"
     """`split`: by the hash of the image, tested once. `groups`: every group of stimuli, such as a
     movie, is tested in one of several rounds. `stimuli`: the same with single stimuli, whose near
