@@ -54,10 +54,11 @@ def check_rdms(rdms: Any, what: str = "RDM", *, negative: bool = True) -> np.nda
 
 def unmask(values: Any) -> np.ndarray:
     """An array in which what numpy's mask hides is NaN; other arrays as they are."""
-    if not np.ma.isMaskedArray(values) or values.dtype.kind not in "biuf":
-        return np.asarray(values)
-    kept = values if values.dtype.kind == "f" else values.astype(np.float64)
-    return np.asarray(kept.filled(np.nan))
+    array = np.asarray(values)
+    if not np.ma.isMaskedArray(values) or array.dtype.kind not in "biuf":
+        return array
+    kept = array if array.dtype.kind == "f" else array.astype(np.float64)
+    return np.where(np.ma.getmaskarray(values), kept.dtype.type(np.nan), kept)
 
 
 def _check_labels(rdms: Any, what: str) -> None:
