@@ -18,6 +18,7 @@ from striate.report.behavior import BIAS, HUMANS, MEASURES, cell
 from striate.report.behavior_figures import consistency_plot, shape_bias_plot
 from striate.report.figures import label
 from striate.report.markdown import fill, markdown, portable
+from striate.report.page import number
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"
@@ -69,7 +70,7 @@ def change_table(run: Path) -> str:
                 cells.append(f"{row['delta']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]")
             count = f" (mean of {own['models'].iloc[0]})" if who == "group" else ""
             p = by.loc[("cue-conflict", "shape_bias")]["p"]
-            rows.append([f"{label(str(name))}{count}", *cells, f"{p:.3f}"])
+            rows.append([f"{label(str(name))}{count}", *cells, number(p)])
     return markdown(["less untuned", *wanted.values(), "p (shape bias)"], rows)
 
 

@@ -24,8 +24,11 @@ OUT = HERE.parents[1] / "docs" / "results"
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
-    """A number for the page; a dash where there is none."""
-    return "–" if pd.isna(value) else f"{value:{'+' if sign else ''}.{digits}f}"
+    """A number for the page; a dash where there is none. What would read 0 and is not keeps one."""
+    if pd.isna(value):
+        return "–"
+    kind = "f" if value == 0 or abs(value) >= 0.5 * 10**-digits else "g"
+    return f"{value:{'+' if sign else ''}.{digits if kind == 'f' else 1}{kind}}"
 
 
 def interval(row: pd.Series, name: str, digits: int = 3) -> str:

@@ -29,6 +29,7 @@ from striate.models import load
 from striate.report.figures import label
 from striate.report.filter_figures import LINES
 from striate.report.markdown import fill, markdown, portable
+from striate.report.page import number
 from striate.report.probe import span
 
 HERE = Path(__file__).parent
@@ -173,7 +174,7 @@ def differences(run: Run) -> str:
     rows = [
         [named(run, r["model"]), f"{r['later']} - {r['earlier']}", f"{r['difference']:+.3f}",
          span(r, "difference_families"), span(r, "difference_units"),
-         f"{r['larger_families']} of {r['families']}", f"{r['p_families']:.3f}"]
+         f"{r['larger_families']} of {r['families']}", number(r['p_families'])]
         for _, r in run.tables["texture_differences"].iterrows()
     ]  # fmt: skip
     return markdown(
@@ -192,7 +193,7 @@ def against_table(run: Run) -> str:
         less = ["", "", ""]
         if kind in found:
             own = found[kind]
-            less = [shown(own), f"{own['larger']} of {own['families']}", f"{own['p']:.3f}"]
+            less = [shown(own), f"{own['larger']} of {own['families']}", number(own["p"])]
         rows.append([label(kind), shown(rise), seeds, shown(control), *less])
     return markdown(
         ["model", "rise, 95 % over families", "over seeds", "rise of the control",

@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist, squareform
 from striate.core.errors import InputError
 from striate.data import Rdms, StimulusSet
 from striate.data.rdm_checks import check_rdms
-from striate.encoding import compare_rdms, noise_ceiling_rdms, rdm_crossnobis
+from striate.encoding import compare_rdms, noise_ceiling_rdms, rdm_correlation, rdm_crossnobis
 from striate.evaluate.predictivity_rsa import _check_model
 from striate.evaluate.rsa import rsa
 from striate.evaluate.rsa_models import rsa_table, shuffled_similarity
@@ -141,3 +141,17 @@ def test_crossnobis_may_be_negative(rng):
     with pytest.raises(InputError, match=r"negative entries .*1 - similarity"):
         check_rdms(found, negative=False)
     np.testing.assert_array_equal(check_rdms(np.zeros((4, 4))), 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_a_mask_hides_is_not_defined(dtype):
+    """numpy's masked arrays lost their mask, and what was hidden counted."""
+    whole, other = rdm().astype(dtype), rdm(seed=1)
+    far = np.median(whole)
+    hidden, known = np.ma.masked_greater(whole, far), np.where(whole > far, np.nan, whole)
+    np.testing.assert_array_equal(check_rdms(hidden), known)
+    assert compare_rdms(hidden, other) == compare_rdms(known, other) != compare_rdms(whole, other)
+    a, b = (shuffled_similarity(one, other, permutations=3) for one in (hidden, known))
+    np.testing.assert_array_equal(a, b)
+    with pytest.raises(InputError, match="not finite"):
+        rdm_correlation(hidden)

@@ -70,8 +70,8 @@ def test_models_share_their_resamples(rng):
 def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
     hits = 0
     for seed in range(200):
-        observed, predicted = pair(np.random.default_rng(seed), 120, 6, 0.4)
-        resampling = make_resampling(120, samples=300, seed=seed)
+        observed, predicted = pair(np.random.default_rng(seed), 200, 6, 0.4)
+        resampling = make_resampling(200, samples=300, seed=seed)
         samples = resample_models(observed, {"m": predicted}, resampling)["m"]
         interval = percentile_interval(mean_r(pearson_r(observed, predicted)), samples)
         hits += interval.low <= 0.4 <= interval.high

@@ -173,7 +173,7 @@ def test_intervals_over_families_cover_and_over_stimuli_do_not():
     covered = {}
     for name, groups in (("families", FAMILIES), ("stimuli", None)):
         intervals = [
-            percentile_interval(one.value, stimulus_draws(one, 100, groups=groups)) for one in found
+            percentile_interval(one.value, stimulus_draws(one, 400, groups=groups)) for one in found
         ]
         covered[name] = np.mean([i.low <= truth <= i.high for i in intervals])
     assert covered["families"] > 0.86  # fifteen families; the simulation's own error is 0.02

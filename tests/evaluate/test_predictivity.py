@@ -24,11 +24,11 @@ from striate.evaluate.predictivity import (
     check_rounds,
     grouped_rounds,
     matched_taps,
-    null_means,
     predict,
     split_rounds,
     unit_table,
 )
+from striate.evaluate.predictivity_null import null_means
 from striate.evaluate.predictivity_run import Material, PredictivityConfig, score_model
 from striate.evaluate.predictivity_tables import (
     BEST,
@@ -129,14 +129,14 @@ def test_features_of_nothing_score_nothing(planted):
     level = rng.normal(size=(12, 40)).repeat(10, axis=0)  # movies differ, as fold means then do
     y = level + 0.3 * rng.normal(size=(120, 40))
     rounds = grouped_rounds(movies, 6, 4)
-    found = predict(
-        {"a": rng.normal(size=(120, 15))}, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3)
-    )
+    features = {"a": rng.normal(size=(120, 15))}
+    found = predict(features, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3))
     table = unit_table(found, [f"u{i}" for i in range(40)])
     assert table.groupby("kind")["r"].mean().abs().max() < 0.06
     raw = [np.corrcoef(y[:, i], found.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
     assert np.nanmean(raw) < -0.1  # what the centring is for
-    assert np.abs(null_means(found, "x", "ridge").mean()) < 0.03
+    null = null_means(found, "x", "ridge", groups=movies, features=features, rounds=rounds)
+    assert np.abs(null.mean()) < 0.03
 
 
 def test_pls_is_that_of_the_estimator():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,6 +156,45 @@ def test_code_that_was_edited_counts_also_where_the_probe_gives_the_same() -> No
 
     assert len({of(body) for body in bodies}) == len(bodies)
     assert of("x") == of("x")
+
+
+@pytest.mark.parametrize(
+    ("helpers", "body"),
+    [
+        ("def clip(x): return x.clamp(max=LIMIT)", "helpers.clip(x)"),
+        ("def clip(x): return x.clamp(max=LIMIT)", "clip(x)"),
+        ("class Settings:\n    limit = LIMIT", "x.clamp(max=Settings.limit)"),
+        ("class Of:\n    limit = 0\nmine = Of()\nmine.limit = LIMIT", "x.clamp(max=mine.limit)"),
+        ("limit = LIMIT", "x.clamp(max=helpers.limit)"),
+    ],
+)  # fmt: skip
+def test_what_a_user_keeps_in_another_module_counts(
+    helpers: str, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no image of the probe is beyond the limit."""
+
+    def of(limit: float) -> str:
+        module = types.ModuleType("helpers")
+        exec(helpers.replace("LIMIT", str(limit)), vars(module))
+        monkeypatch.setitem(sys.modules, "helpers", module)
+        code = f"class Net(nn.Module):\n    def forward(self, x):\n        return {body}\n"
+        own = {k: v for k, v in vars(module).items() if not k.startswith("__")}
+        space: dict[str, Any] = {"nn": nn, "helpers": module, "__name__": "script", **own}
+        exec(code, space)
+        return Model("mine", space["Net"](), Preprocessing(12), ()).fingerprint()
+
+    assert of(1e8) != of(1e9)
+    assert of(1e8) == of(1e8)
+
+
+def test_a_class_that_is_an_attribute_counts_by_its_content() -> None:
+    def of(limit: float) -> type:
+        return type("Limits", (), {"limit": limit, "__module__": __name__})
+
+    assert fingerprint(1.0) == fingerprint(1.0)
+    one, other = Plain(1.0), Plain(1.0)
+    one.kept, other.kept = of(1e8), of(1e9)
+    assert model(one).fingerprint() != model(other).fingerprint()
 
 
 def test_options_and_versions_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,15 @@ def check_rdms(rdms: Any, what: str = "RDM", *, negative: bool = True) -> np.nda
     return np.asarray((values + np.swapaxes(values, -1, -2)) / 2)
 
 
+def unmask(values: Any) -> np.ndarray:
+    """An array in which what numpy's mask hides is NaN; other arrays as they are."""
+    array = np.asarray(values)
+    if not np.ma.isMaskedArray(values) or array.dtype.kind not in "biuf":
+        return array
+    kept = array if array.dtype.kind == "f" else array.astype(np.float64)
+    return np.where(np.ma.getmaskarray(values), kept.dtype.type(np.nan), kept)
+
+
 def _check_labels(rdms: Any, what: str) -> None:
     """A table names its rows and columns: they must be the same stimuli in one order."""
     rows, columns = getattr(rdms, "index", None), getattr(rdms, "columns", None)
@@ -68,7 +77,7 @@ def _check_labels(rdms: Any, what: str) -> None:
 
 def _as_numbers(rdms: Any, what: str) -> np.ndarray:
     try:
-        values = np.asarray(rdms)
+        values = unmask(rdms)
         if values.dtype.kind not in "biuf":
             raise ValueError(f"numbers of type {values.dtype}")
         return values.astype(np.float64)

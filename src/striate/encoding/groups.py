@@ -7,11 +7,10 @@ null too easily left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from itertools import islice, product
 from itertools import permutations as all_orders
-from itertools import product
-from math import factorial, prod
+from math import factorial
 
 import numpy as np
 
@@ -51,70 +50,44 @@ def count_groups(groups: Sequence[str] | None, n: int) -> int:
 
 
 def centred(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
-    """Take from values (n, …) their mean within each of several rounds, (n,) numbers."""
+    """Take from values (n, …) their mean within each of several rounds, (n,) numbers.
+
+    NaN stays NaN and is left out of means.
+    """
     numbers = np.unique(rounds)
     if len(numbers) < 2:
         return values
     out = np.array(values, dtype=np.float64)
     for number in numbers:
-        out[rounds == number] -= np.nanmean(out[rounds == number], axis=0, keepdims=True)
+        here = rounds == number
+        known = np.isfinite(out[here])
+        total = np.where(known, out[here], 0.0).sum(axis=0)
+        out[here] -= total / np.maximum(known.sum(axis=0), 1)
     return out
 
 
-@dataclass(frozen=True)
-class _Block:
-    """The groups of one round: those of several stimuli, and single ones, as positions."""
-
-    several: list[np.ndarray]
-    single: list[np.ndarray]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.several), len(self.single)
-
-    @property
-    def arrangements(self) -> int:
-        return factorial(len(self.several)) * factorial(len(self.single))
-
-
-def _blocks(n: int, groups: Sequence[str] | None, rounds: np.ndarray | None) -> list[list[_Block]]:
-    """Rounds that may change places with each other: those of as many groups."""
+def _blocks(n: int, groups: Sequence[str] | None) -> tuple[list[np.ndarray], np.ndarray]:
+    """Positions of each group of several stimuli, and of the single ones."""
     members = group_numbers(groups, n)
-    numbers = np.zeros(n, dtype=np.int64) if rounds is None else np.asarray(rounds)
-    pairs = np.unique(np.column_stack([members, numbers]), axis=0)
-    if len(pairs) > members.max(initial=-1) + 1:  # a group is tested in several rounds
-        numbers = np.zeros(n, dtype=np.int64)
-    alike: dict[tuple[int, int], list[_Block]] = {}
-    for number in np.unique(numbers):
-        here = np.flatnonzero(numbers == number)
-        order = np.argsort(members[here], kind="stable")
-        starts = np.flatnonzero(np.diff(members[here][order], prepend=-1))
-        own = np.split(here[order], starts[1:])
-        block = _Block([g for g in own if len(g) > 1], [g for g in own if len(g) == 1])
-        alike.setdefault(block.shape, []).append(block)
-    return list(alike.values())
+    order = np.argsort(members, kind="stable")
+    starts = np.flatnonzero(np.diff(members[order], prepend=-1))
+    own = np.split(order, starts[1:])
+    single = [rows for rows in own if len(rows) == 1]
+    return [rows for rows in own if len(rows) > 1], np.concatenate(single or [np.empty(0, int)])
 
 
-def count_arrangements(
-    n: int, groups: Sequence[str] | None = None, rounds: np.ndarray | None = None
-) -> int:
+def count_arrangements(n: int, groups: Sequence[str] | None = None) -> int:
     """In how many ways the groups of n stimuli can change places (`shuffled_orders`).
 
     >>> count_arrangements(7, list("aabbcc") + [""])
     6
     """
-    return prod(
-        factorial(len(own)) * prod(block.arrangements for block in own)
-        for own in _blocks(n, groups, rounds)
-    )
+    several, single = _blocks(n, groups)
+    return factorial(len(several)) * factorial(len(single))
 
 
 def shuffled_orders(
-    n: int,
-    permutations: int,
-    seed: int = 0,
-    groups: Sequence[str] | None = None,
-    rounds: np.ndarray | None = None,
+    n: int, permutations: int, seed: int = 0, groups: Sequence[str] | None = None
 ) -> np.ndarray:
     """Draw which stimulus' prediction stands in the place of each, groups whole.
 
@@ -122,10 +95,6 @@ def shuffled_orders(
     frame in the place of a movie would say nothing of how movies vary within themselves. A group
     in the place of a longer or shorter one is stretched: its stimuli come in their order, evenly
     repeated or left out, so that every group is paired with one other group as a whole.
-
-    Predictions of several rounds come from fits of their own, less their means within rounds. So
-    groups change places within a round, and rounds of as many groups as a whole; a group that is
-    tested in several rounds (frames held out) keeps its stimuli together over all of them.
 
     Where there are no more arrangements than asked for, each is taken once, without the one that
     is there already; (b + 1) / (m + 1) is then exact (Phipson & Smyth 2010).
@@ -135,7 +104,6 @@ def shuffled_orders(
         permutations: how many, at most.
         seed: of the draws.
         groups: one label a stimulus, `` for one that stands alone; None: all do.
-        rounds: (n,) number of the round that tested each.
 
     Returns:
         (at most `permutations`, n) positions.
@@ -143,50 +111,34 @@ def shuffled_orders(
     >>> shuffled_orders(4, 10, groups=list("aabb"))
     array([[2, 3, 0, 1]])
     """
-    alike = _blocks(n, groups, rounds)
-    if count_arrangements(n, groups, rounds) - 1 <= permutations:
-        orders = [_placed(n, alike, iter(chosen)) for chosen in _all_choices(alike)]
-        return np.array(orders[1:], dtype=np.int64).reshape(-1, n)
-    generator = np.random.default_rng(seed)
-    orders = [
-        _placed(n, alike, (generator.permutation(size) for size in _sizes(alike)))
-        for _ in range(permutations)
-    ]
-    return np.array(orders, dtype=np.int64).reshape(permutations, n)
-
-
-def _sizes(alike: Sequence[Sequence[_Block]]) -> list[int]:
-    """Of the orders that `_placed` takes, in turn."""
-    return [
-        size
-        for own in alike
-        for size in (len(own), *(size for block in own for size in block.shape))
-        if size > 1
-    ]
-
-
-def _all_choices(alike: Sequence[Sequence[_Block]]) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Every choice of orders, the one that is there first."""
-    yield from product(*(all_orders(range(size)) for size in _sizes(alike)))
+    several, single = _blocks(n, groups)
+    sizes = len(several), len(single)
+    orders: Iterable[tuple[Sequence[int] | np.ndarray, ...]]
+    if count_arrangements(n, groups) - 1 <= permutations:
+        # every one, the order that is there first
+        orders = islice(product(*(all_orders(range(size)) for size in sizes)), 1, None)
+    else:
+        generator = np.random.default_rng(seed)
+        orders = (
+            tuple(generator.permutation(size) if size > 1 else range(size) for size in sizes)
+            for _ in range(permutations)
+        )
+    placed = [_placed(n, several, single, *order) for order in orders]
+    return np.array(placed, dtype=np.int64).reshape(-1, n)
 
 
 def _placed(
-    n: int, alike: Sequence[Sequence[_Block]], orders: Iterator[Sequence[int] | np.ndarray]
+    n: int,
+    several: Sequence[np.ndarray],
+    single: np.ndarray,
+    groups_order: Sequence[int] | np.ndarray,
+    single_order: Sequence[int] | np.ndarray,
 ) -> np.ndarray:
-    """Positions (n,) of what stands where, given an order for everything that can have several."""
-
-    def order(size: int) -> Sequence[int] | np.ndarray:
-        return next(orders) if size > 1 else range(size)
-
+    """Positions (n,) of what stands where, given the orders of groups and of single stimuli."""
     out = np.empty(n, dtype=np.int64)
-    for own in alike:
-        for place, number in zip(own, order(len(own)), strict=True):
-            given = own[number]
-            for rows, other in zip(place.several, order(len(place.several)), strict=True):
-                source = given.several[other]
-                steps = (np.arange(len(rows)) + 0.5) * len(source) / len(rows)
-                out[rows] = source[steps.astype(np.int64)]
-            if place.single:
-                chosen = np.asarray(order(len(place.single)))
-                out[np.concatenate(place.single)] = np.concatenate(given.single)[chosen]
+    for rows, other in zip(several, groups_order, strict=True):
+        source = several[other]
+        steps = (np.arange(len(rows)) + 0.5) * len(source) / len(rows)
+        out[rows] = source[steps.astype(np.int64)]
+    out[single] = single[np.asarray(single_order, dtype=np.int64)]
     return out

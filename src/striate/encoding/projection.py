@@ -37,7 +37,8 @@ class ProjectionConfig(Config):
     components: int = Field(1000, gt=0)
     seed: int = 0
     grid: int | None = Field(None, gt=0)
-    """Average convolutional maps to grid x grid first; None keeps every position."""
+    """Average convolutional maps to grid x grid first; a side that has fewer positions keeps them.
+    None keeps every position."""
     sketch: int | None = Field(None, gt=0)
     """Fold wider taps to so many random sums before a PCA; None keeps the PCA exact (ours)."""
 
@@ -57,7 +58,8 @@ class ProjectionConfig(Config):
 
 
 def pooled(activation: Tensor, grid: int | None) -> Tensor:
-    """Flatten a tap's output (B, …) to (B, d); maps are averaged to `grid` x `grid` first.
+    """Flatten a tap's output (B, …) to (B, d); maps are averaged to `grid` x `grid` first
+    (a side that has fewer positions keeps them: there is nothing to average).
 
     Features of a map are ordered by row, column and then channel, as they lie in channels-last
     memory, so that flattening copies nothing there.

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from striate.core.errors import InputError
+from striate.data.rdm_checks import unmask
 from striate.encoding.scores import standardize
 from striate.encoding.ties import merge_ties, precision
 
@@ -107,7 +108,8 @@ def _length(patterns: np.ndarray) -> np.ndarray:
 
 def _check_patterns(patterns: np.ndarray) -> tuple[np.ndarray, float]:
     """Patterns as float64, and the precision that they came in."""
-    eps = precision(np.asarray(patterns))
+    patterns = unmask(patterns)
+    eps = precision(patterns)
     patterns = np.asarray(patterns, dtype=np.float64)
     if patterns.ndim != 2 or patterns.shape[0] < 2 or patterns.shape[1] < 1:
         raise InputError(

@@ -20,11 +20,11 @@ from striate.evaluate.predictivity import (
     Round,
     grouped_rounds,
     matched_taps,
-    null_means,
     predict,
     split_rounds,
     unit_table,
 )
+from striate.evaluate.predictivity_null import null_means
 from striate.evaluate.predictivity_run import Material, PredictivityConfig, score_model
 from striate.evaluate.predictivity_tables import difference_table, load_scored, score_table
 from striate.evaluate.rsa import RsaResult, rsa

@@ -32,7 +32,6 @@ from striate.core.errors import InputError, unknown_name
 from striate.data import Responses
 from striate.data.ceilings import NONE, Ceilings, scored_ceilings
 from striate.encoding.groups import centred, count_groups
-from striate.encoding.inference import shuffled_means
 from striate.encoding.job import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.pls import components_of
 from striate.encoding.ridge import (
@@ -56,7 +55,6 @@ __all__ = [
     "check_rounds",
     "grouped_rounds",
     "matched_taps",
-    "null_means",
     "predict",
     "split_rounds",
     "unit_table",
@@ -93,6 +91,7 @@ class Predicted:
         predictions: (n, V) by (readout, kind); NaN for units that cannot be used.
         taps: what each readout chose in each round.
         tap_scores: (n_rounds,) mean r over folds and units, by tap: what taps were chosen by.
+        penalties: (n_rounds, V) of ridge, by tap; NaN for units that cannot be used.
     """
 
     rows: np.ndarray
@@ -101,6 +100,7 @@ class Predicted:
     predictions: dict[tuple[str, str], np.ndarray]
     taps: dict[str, tuple[str, ...]]
     tap_scores: dict[str, np.ndarray]
+    penalties: dict[str, np.ndarray]
 
     def centred(self, values: np.ndarray) -> np.ndarray:
         """Values (n, V) less their mean within each round; those of one round stay as they are."""
@@ -143,10 +143,13 @@ def predict(
     taps: dict[str, list[str]] = {readout: [] for readout in readouts}
     wanted = list(dict.fromkeys(tap for own in readouts.values() for tap in own))
     scores = {tap: np.full(len(rounds), np.nan) for tap in wanted}
+    penalties = {tap: np.full((len(rounds), responses.shape[1]), np.nan) for tap in wanted}
     for i, one in enumerate(rounds):
         fits = {}
         for tap in wanted:
-            fits[tap], scores[tap][i] = _one(features[tap], responses, one, good, alphas, config)
+            fits[tap], scores[tap][i], penalties[tap][i, good] = _one(
+                features[tap], responses, one, good, alphas, config
+            )
         for readout, own in readouts.items():
             best = max(own, key=lambda tap: np.nan_to_num(scores[tap][i], nan=-np.inf))
             taps[readout].append(best)
@@ -159,6 +162,7 @@ def predict(
         {key: values[order] for key, values in out.items()},
         {readout: tuple(own) for readout, own in taps.items()},
         scores,
+        penalties,
     )
 
 
@@ -169,8 +173,10 @@ def _one(
     units: np.ndarray,
     alphas: Sequence[float],
     config: ReadoutConfig,
-) -> tuple[dict[str, np.ndarray], float]:
-    """Predictions (n_test, n_units) of one tap in one round by kind, and its score over folds."""
+) -> tuple[dict[str, np.ndarray], float, np.ndarray]:
+    """Predictions (n_test, n_units) of one tap in one round by kind, its score over folds, and
+    the penalties of ridge, (n_units,).
+    """
     factor = unit_factor(features, one.train)
     design = Design(take(features, one.train) * factor)
     test = take(features, one.test) * factor
@@ -180,12 +186,13 @@ def _one(
     by_fold = mean_over_folds(fold_scores(design, y, one.folds, alphas))
     best = np.where(np.isnan(by_fold), -np.inf, by_fold).max(axis=0)
     out = {}
+    penalties = choose_alpha(by_fold, alphas)
     if "ridge" in config.kinds:
-        weights, intercept = solve(design, y, choose_alpha(by_fold, alphas))
+        weights, intercept = solve(design, y, penalties)
         out["ridge"] = test @ weights + intercept
     if "pls" in config.kinds:
         out["pls"] = _pls(design, y, test, config.components)
-    return out, mean_r(np.where(np.isfinite(best), best, np.nan))
+    return out, mean_r(np.where(np.isfinite(best), best, np.nan)), penalties
 
 
 def _pls(design: Design, y: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
@@ -301,35 +308,6 @@ def unit_table(
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
-
-
-def null_means(
-    predicted: Predicted,
-    readout: str,
-    kind: str,
-    config: ReadoutConfig | None = None,
-    groups: Sequence[str] | None = None,
-) -> np.ndarray:
-    """Mean r over units with the predictions of stimuli shuffled, groups whole.
-
-    Fits are not repeated with shuffled stimuli. With one round they need not be: what was fitted
-    has nothing to do with the test stimuli. Several rounds share what they are fitted on, and the
-    null is approximate: of simulated models of nothing 5 % on average, and 0 to 9 % for different
-    numbers of movies and rounds, lie above its 95th percentile.
-
-    Args:
-        predicted: what is scored.
-        readout, kind: which of its predictions.
-        config: the settings.
-        groups: one label a tested stimulus (`predicted.rows`), `` for one that stands alone.
-
-    Returns:
-        (at most `permutations`,): fewer where there are no more arrangements of the groups.
-    """
-    config = config or ReadoutConfig()
-    y = predicted.centred(predicted.observed)
-    x = predicted.centred(predicted.predictions[readout, kind])
-    return shuffled_means(y, x, config.permutations, config.seed, groups, predicted.round)
 
 
 def matched_taps(

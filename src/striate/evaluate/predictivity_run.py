@@ -53,17 +53,18 @@ from striate.evaluate.predictivity import (
     check_components,
     check_rounds,
     grouped_rounds,
-    null_means,
     predict,
     split_rounds,
     unit_table,
 )
+from striate.evaluate.predictivity_null import null_means
 from striate.models import Model
 
-VERSION = 2
+VERSION = 3
 """Raised when the meaning of a kept score changes, so that older ones are made again.
 
-Since 2 nulls shuffle whole groups, rounds are kept beside predictions, ceilings have a source."""
+Since 2 nulls shuffle whole groups, rounds are kept beside predictions, ceilings have a source;
+since 3 nulls over several rounds fit every round anew."""
 
 
 class PredictivityConfig(Config):
@@ -73,8 +74,8 @@ class PredictivityConfig(Config):
     image_size: int = Field(112, gt=0)
     """Side in pixels at which every model sees the images, whatever size it was trained at."""
     grid: int | None = Field(6, gt=0)
-    """Maps are averaged to grid x grid, so that every tap is read at the same places; None keeps
-    every position."""
+    """Maps are averaged to grid x grid, so that every tap is read at the same places; a map that
+    has fewer positions keeps those it has. None keeps every position."""
     divide: Literal["split", "groups", "stimuli"] = "split"
     """`split`: by the hash of the image, tested once. `groups`: every group of stimuli, such as a
     movie, is tested in one of several rounds. `stimuli`: the same with single stimuli, whose near
@@ -317,7 +318,15 @@ def _score(
         groups = [material.groups(subject)[row] for row in found.rows]
         units.append(unit_table(found, ids, limits, groups, **place, simulated=simulated))
         for readout, kind in found.predictions:
-            null = null_means(found, readout, kind, config.readout, groups)
+            null = null_means(
+                found,
+                readout,
+                kind,
+                config.readout,
+                groups,
+                features=features,
+                rounds=rounds[subject],
+            )
             own = units[-1][(units[-1]["readout"] == readout) & (units[-1]["kind"] == kind)]
             row = _null_row(mean_r(own["r"].to_numpy()), null, found, groups)
             nulls.append({**place, "readout": readout, "kind": kind, **row})
@@ -341,10 +350,10 @@ def _null_row(
 ) -> dict[str, float]:
     """Null, its 95th percentile and the p of the real score; NaN where nothing can be shuffled.
 
-    With fewer than `FEWEST_ARRANGEMENTS` ways to shuffle the groups within rounds there is no p.
+    With fewer than `FEWEST_ARRANGEMENTS` ways to shuffle the groups there is no p.
     """
     known = null[np.isfinite(null)]
-    arrangements = count_arrangements(len(found.rows), groups, found.round)
+    arrangements = count_arrangements(len(found.rows), groups)
     resolved = arrangements >= FEWEST_ARRANGEMENTS
     return {
         "r": r,

@@ -11,7 +11,7 @@ import pandas as pd
 from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
 from striate.data import StimulusSet
-from striate.data.rdm_checks import check_rdms
+from striate.data.rdm_checks import check_rdms, unmask
 from striate.encoding import (
     ProjectionConfig,
     compare_rdms,
@@ -133,7 +133,7 @@ def shuffled_similarity(
     """
     check_rdms(rdm, "RDM of the model")
     check_rdms(data, "RDM of the data")
-    rdm, data = np.asarray(rdm), np.asarray(data)  # in the precision that they came in
+    rdm, data = unmask(rdm), unmask(data)  # in the precision that they came in
     data = data[None] if data.ndim == 2 else data
     if rdm.shape != data.shape[1:]:
         raise InputError(

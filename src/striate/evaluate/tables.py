@@ -32,6 +32,7 @@ from striate.encoding import (
     sign_flip_p,
 )
 from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements, count_groups
+from striate.encoding.inference import share_over_subjects
 from striate.encoding.job import RoiEncoding
 from striate.evaluate.cells import roi_key
 
@@ -246,15 +247,17 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     Intervals are Student's t over subjects; `p` is from sign flips of the subjects' gains
     (`encoding.sign_flip_p`), `q` its FDR over the ROIs of a model. With one subject there is
-    neither interval nor test. The interval of `share_improved` is over subjects too, cut at 0
-    and 1. `n_ceiling` is how many subjects `r_normalized` is the mean of. `share_explained`
-    pools the subjects that have a ceiling (`encoding.pooled_share`).
+    neither interval nor test. The interval of `share_improved` is over subjects too
+    (`encoding.inference.share_over_subjects`). `n_ceiling` is how many subjects `r_normalized` is
+    the mean of. `share_explained` pools the subjects that have a ceiling
+    (`encoding.pooled_share`).
     """
     rows = []
     keys = ["generalization", "hemisphere", "roi", "model"]
     for place, group in rois.groupby(keys, sort=False):
-        value, gain, improved = (
-            mean_interval(group[c].to_numpy()) for c in ("r", "delta", "share_improved")
+        value, gain = (mean_interval(group[c].to_numpy()) for c in ("r", "delta"))
+        improved = share_over_subjects(
+            group["share_improved"].to_numpy(), group["n_units"].to_numpy()
         )
         share = pooled_share(group["explained"].to_numpy(), group["explainable"].to_numpy())
         rows.append(
@@ -277,8 +280,8 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "delta_high": gain.high,
                 "subjects_improved": int((group["delta"] > 0).sum()),
                 "share_improved": improved.value,
-                "share_improved_low": float(np.clip(improved.low, 0.0, 1.0)),
-                "share_improved_high": float(np.clip(improved.high, 0.0, 1.0)),
+                "share_improved_low": improved.low,
+                "share_improved_high": improved.high,
                 "p": sign_flip_p(group["delta"].to_numpy(), seed),
                 "simulated": bool(group["simulated"].any()),
             }

@@ -13,7 +13,7 @@ import hashlib
 import sys
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +115,8 @@ class _Teller:
         if isinstance(value, np.ndarray | np.generic):
             array = np.asarray(value)
             return ["array", str(array) if array.dtype.hasobject else hash_array(array)]
+        if isinstance(value, type):
+            return self.named(value)
         if id(value) in self.places:
             return self.places[id(value)]
         if id(value) in self.hashed:
@@ -133,8 +135,6 @@ class _Teller:
             return [type(value).__name__, [self.value(v, depth) for v in value]]
         if isinstance(value, set | frozenset):
             return ["set", sorted(hash_json(self.value(v, depth)) for v in value)]
-        if isinstance(value, type):
-            return self.named(value)
         if isinstance(value, functools.partial):
             parts = (value.func, value.args, value.keywords)
             return ["partial", [self.value(p, depth) for p in parts]]
@@ -195,20 +195,53 @@ class _Teller:
             self._code(c, function, depth) if isinstance(c, types.CodeType) else self.value(c)
             for c in code.co_consts
         ]
-        outside = [[n, self._outer(function.__globals__[n], function, depth)]
-                   for n in code.co_names if n in function.__globals__]  # fmt: skip
+        known, names = function.__globals__, code.co_names
+        outside = [[n, self._outer(known[n], function, names, depth)] for n in names if n in known]
         return [code.co_code.hex(), constants, list(code.co_names), outside]
 
-    def _outer(self, value: Any, function: types.FunctionType, depth: int) -> Any:
-        """What a function takes from its module: constants, and functions of the same module."""
-        own = getattr(value, "__module__", None) == function.__module__
-        if isinstance(value, types.FunctionType) and own:
-            return self.value(value, depth)
+    def _outer(
+        self, value: Any, function: types.FunctionType, names: Sequence[str], depth: int
+    ) -> Any:
+        """What a function takes from outside: constants, and what a user wrote, wherever it lies.
+
+        Of an installed package the version counts, of a user's module, class, function or object
+        the content; of a module only what `names`, those that the code mentions, may take from it.
+        """
+        if isinstance(value, types.ModuleType):
+            if not _is_users(value.__name__):
+                return [value.__name__, _version(value.__name__)]
+            if depth > _DEEPEST:
+                return ["deep", value.__name__]
+            found = {n: vars(value)[n] for n in names if n in vars(value)}
+            inner = [[n, self._outer(v, function, names, depth + 1)] for n, v in found.items()]
+            return ["module", value.__name__, inner]
         plain = isinstance(
             value,
             bool | int | float | str | bytes | tuple | list | dict | set | Tensor | np.ndarray,
         )
-        return self.value(value, depth) if plain else str(getattr(value, "__qualname__", ""))
+        kind = value if isinstance(value, type | types.FunctionType) else type(value)
+        place = str(getattr(kind, "__module__", ""))
+        if plain or place == function.__module__ or _is_users(place):
+            return self.value(value, depth)
+        return [str(getattr(value, "__qualname__", "")), place, _version(place)]
+
+
+@functools.cache
+def _is_users(module: str) -> bool:
+    """Whether a module is a user's own: neither Python's nor of an installed package."""
+    top = module.partition(".")[0]
+    if top in _OPAQUE or top in sys.stdlib_module_names - {"__main__"} or top == "striate":
+        return False
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return True
+    # An installed package lies beside what pip writes of it, in whatever folder that is.
+    above = list(Path(file).parents)[: module.count(".") + 2]
+    return not any(any(folder.glob("*.dist-info")) for folder in above)
+
+
+def _version(module: str) -> str:
+    return str(getattr(sys.modules.get(module.partition(".")[0]), "__version__", ""))
 
 
 def _content(cell: types.CellType) -> Any:
