@@ -207,7 +207,7 @@ def share_over_subjects(shares: np.ndarray, units: np.ndarray) -> Interval:
     Returns:
         No interval for one subject.
 
-    >>> share_over_subjects(np.array([1.0, 1.0, 1.0]), np.array([2, 2, 2])).low.round(3)
+    >>> round(share_over_subjects(np.array([1.0, 1.0, 1.0]), np.array([2, 2, 2])).low, 3)
     0.61
     """
     shares, units = np.asarray(shares, dtype=np.float64), np.asarray(units, dtype=np.float64)

@@ -94,7 +94,7 @@ def compare_taps(
     Two kinds of resamples, never mixed: over families (the units stay), which says whether it
     holds for other textures, and over units (the families stay), which says whether it holds for
     other units. Families are resampled alike for all taps, so that differences are paired, and
-    fewer than 30 are left out one at a time, as a bootstrap of six is too narrow
+    fewer than `resampling.FEW` are left out one at a time, as a bootstrap of six is too narrow
     (`encoding.make_resampling`); units are drawn, those of two taps apart.
 
     Raises:
