@@ -84,6 +84,12 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
         )
 
 
+def holds_same_run(path: Path, config: Config) -> bool:
+    """Whether a folder holds a run with this very config."""
+    known = path / "config.yaml"
+    return known.exists() and not differing(read_yaml(known), config.to_dict())
+
+
 def _kind(config: Config) -> str:
     """The settings of each verb are of a class of their own."""
     return type(config).__name__

@@ -7,13 +7,14 @@ groups that a data set states; and all that hangs together by these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from striate.core.errors import InputError
 from striate.data.dataset import Dataset
 from striate.data.lookalikes import find_classes
 from striate.data.stimuli import StimulusSet
@@ -101,3 +102,23 @@ def find_bundles(dataset: Dataset, lookalikes: Lookalikes = "group") -> Bundles:
         {digest: lead((kind, digest))[1] for kind, digest in list(parent) if kind == 1},
         {digest: alike.get(digest, "") for kind, digest in parent if kind == 1},
     )
+
+
+def group_numbers(groups: Sequence[str] | None, n: int) -> np.ndarray:
+    """Number the groups of n stimuli (`StimulusSet.groups`) by first appearance, (n,) from 0.
+
+    A stimulus that stands alone (``) is a group of its own; None: all are.
+
+    Raises:
+        InputError: not one label a stimulus.
+
+    >>> group_numbers(["b", "", "b", "a", ""], 5)
+    array([0, 1, 0, 2, 3])
+    """
+    if groups is None:
+        return np.arange(n)
+    if len(groups) != n:
+        raise InputError(f"{len(groups)} groups for {n} stimuli: give one each.")
+    labels = [(group, -1) if group else ("", i) for i, group in enumerate(groups)]
+    numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+    return np.array([numbers[label] for label in labels], dtype=np.int64)

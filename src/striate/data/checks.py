@@ -69,17 +69,21 @@ class Notes:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
 
+    def add(self, level: Level, place: str, found: str, advice: str = "") -> None:
+        """Note a finding of a level that depends on what was found."""
+        self.findings.append(Finding(level, place, found, advice))
+
     def ok(self, place: str, found: str, advice: str = "") -> None:
         """Note that something is as it should be."""
-        self.findings.append(Finding("ok", place, found, advice))
+        self.add("ok", place, found, advice)
 
     def warning(self, place: str, found: str, advice: str = "") -> None:
         """Note something with a consequence."""
-        self.findings.append(Finding("warning", place, found, advice))
+        self.add("warning", place, found, advice)
 
     def error(self, place: str, found: str, advice: str = "") -> None:
         """Note something that cannot be used as it is."""
-        self.findings.append(Finding("error", place, found, advice))
+        self.add("error", place, found, advice)
 
     @property
     def errors(self) -> int:
@@ -162,7 +166,8 @@ def check_values(
         low = np.minimum(low, np.where(finite, block, np.inf).min(axis=across))
         high = np.maximum(high, np.where(finite, block, -np.inf).max(axis=across))
     if silent:
-        (notes.error if len(silent) == n_stimuli else notes.warning)(
+        notes.add(
+            "error" if len(silent) == n_stimuli else "warning",
             place,
             f"{len(silent)} of {n_stimuli} stimuli have no response of any unit (first: "
             f"{stimuli[silent[0]]}).",
@@ -173,7 +178,8 @@ def check_values(
     constant = np.flatnonzero(low == high).tolist()
     if bad_units:
         first = bad_units[0]
-        (notes.error if len(bad_units) == n_units else notes.warning)(
+        notes.add(
+            "error" if len(bad_units) == n_units else "warning",
             place,
             f"NaN, inf or no trial in {len(bad_units)} of {n_units} units (first: unit "
             f"{units[first]}, in {bad_of_unit[first]} stimuli) and {len(bad_stimuli)} of "
@@ -182,7 +188,8 @@ def check_values(
             "stimuli, leave out their rows and images instead.",
         )
     if constant:
-        (notes.error if len(constant) == n_units else notes.warning)(
+        notes.add(
+            "error" if len(constant) == n_units else "warning",
             place,
             f"{len(constant)} of {n_units} units never change "
             f"({some(units[i] for i in constant)}).",

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from striate.core.names import natural_key
+from striate.data.bundles import group_numbers
 from striate.data.checks import Look, Notes
 from striate.data.lookalikes import SIDE
 from striate.data.responses import Responses
@@ -162,7 +163,7 @@ def pair_by_pixels(
     """
     generator = np.random.default_rng(seed)
     ids = responses.stimulus_ids
-    labels = _number_groups(groups, len(ids))
+    labels = group_numbers(groups, len(ids))
     rows = _sample_groups(labels, generator)
     units = np.arange(responses.data.sizes["unit"])
     if units.size > MOST_UNITS:
@@ -266,12 +267,6 @@ def _r_of_halves(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
     middle = len(observed) // 2
     parts = (slice(None), slice(middle), slice(middle, None))
     return np.array([_mean_r(predicted[part], observed[part]) for part in parts])
-
-
-def _number_groups(groups: Sequence[str] | None, n: int) -> np.ndarray:
-    """Number the groups of stimuli, (N,); one that stands alone has a number of its own."""
-    names = [f"{i}" if not g else f"group {g}" for i, g in enumerate(groups or [""] * n)]
-    return np.unique(np.array(names, dtype=object), return_inverse=True)[1]
 
 
 def _sample_groups(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:

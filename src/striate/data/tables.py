@@ -31,6 +31,8 @@ MISSING = (
 )  # fmt: skip
 """Texts that say of a number that there is none (those of pandas). Of a name they say nothing."""
 Only = Callable[[str], bool] | None
+# What pandas, pyarrow and the csv module raise on damaged files; NotImplementedError is pyarrow's
+# answer to a parquet of a kind that it does not know.
 _DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, zlib.error, csv.Error)
 
 

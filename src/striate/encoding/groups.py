@@ -14,30 +14,10 @@ from math import factorial
 
 import numpy as np
 
-from striate.core.errors import InputError
+from striate.data.bundles import group_numbers
 
 FEWEST_ARRANGEMENTS = 20
 """With fewer ways to arrange the groups no permutation test can reach p = 0.05."""
-
-
-def group_numbers(groups: Sequence[str] | None, n: int) -> np.ndarray:
-    """Number the groups of n stimuli (`StimulusSet.groups`) by first appearance, (n,) from 0.
-
-    A stimulus that stands alone (``) is a group of its own; None: all are.
-
-    Raises:
-        InputError: not one label a stimulus.
-
-    >>> group_numbers(["b", "", "b", "a", ""], 5)
-    array([0, 1, 0, 2, 3])
-    """
-    if groups is None:
-        return np.arange(n)
-    if len(groups) != n:
-        raise InputError(f"{len(groups)} groups for {n} stimuli: give one each.")
-    labels = [(group, -1) if group else ("", i) for i, group in enumerate(groups)]
-    numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    return np.array([numbers[label] for label in labels], dtype=np.int64)
 
 
 def count_groups(groups: Sequence[str] | None, n: int) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
 from striate.core.errors import InputError, unknown_name
+from striate.data.bundles import group_numbers
 from striate.encoding.estimator import UnitRegressor
-from striate.encoding.groups import group_numbers
 from striate.encoding.solver import BLOCK, Design, Fold, fold_scores, solve
 
 ALPHAS = tuple(float(10.0**k) for k in range(-1, 8))

@@ -8,7 +8,7 @@ import numpy as np
 
 from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
-from striate.encoding.groups import group_numbers
+from striate.data.bundles import group_numbers
 from striate.encoding.ridge import unusable_units
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import Groups, Job

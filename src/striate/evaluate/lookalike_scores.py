@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from striate.encoding import Encoding, mean_r
+from striate.encoding import mean_r
 from striate.encoding.scores import score_r
 from striate.evaluate.cells import Bench, roi_key
 from striate.evaluate.lookalikes import crossing
@@ -30,7 +29,7 @@ def effect_table(bench: Bench, scored: Sequence[Scored]) -> pd.DataFrame:
         if not len(near):
             continue
         read = bench.split.part(subject, *bench.config.encode.parts)
-        keep = ~np.isin(read[_stimuli(one.folder)], near)
+        keep = ~np.isin(read[one.stimuli], near)
         known = keep.sum() > 2
         without = score_r(roi.observed[keep], roi.predictions[keep]) if known else np.array([])
         values = (
@@ -45,7 +44,3 @@ def effect_table(bench: Bench, scored: Sequence[Scored]) -> pd.DataFrame:
         )
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _stimuli(folder: Path) -> np.ndarray:
-    return Encoding.load(folder).stimuli

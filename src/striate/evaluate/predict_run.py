@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
-from striate.core.config import differing, read_yaml
 from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_json
-from striate.core.run import RunFolder, check_run_folder
+from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.rdms import Rdms
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
@@ -60,8 +59,7 @@ def predict_neurons(
     for device in _devices(config):
         device_name(device)
     models = {name: _load(name, one) for name, one in config.models.items()}
-    known = out / "config.yaml"
-    same = known.exists() and not differing(read_yaml(known), config.to_dict())
+    same = holds_same_run(out, config)
     materials = {
         name: Material.read(
             name, own, out / name / SPLIT if same and not options.overwrite else None

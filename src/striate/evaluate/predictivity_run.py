@@ -315,7 +315,7 @@ def _score(
         limits = ceilings(recording.responses, found)
         simulated = recording.responses.simulated
         ids = recording.responses.unit_ids
-        groups = [material.groups(subject)[row] for row in found.rows]
+        groups = material.split.groups(subject, found.rows)
         units.append(unit_table(found, ids, limits, groups, **place, simulated=simulated))
         for readout, kind in found.predictions:
             null = null_means(

@@ -18,10 +18,11 @@ import torch
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 from striate.core.errors import InputError
+from striate.data.bundles import group_numbers
 from striate.encoding import Interval, PLSRegression, pearson_r, percentile_interval
 from striate.encoding.inference import bootstrap_counts, resampled_r
 from striate.encoding.projection import row_blocks
-from striate.encoding.ridge import group_numbers, unusable_units
+from striate.encoding.ridge import unusable_units
 
 Split = tuple[np.ndarray, np.ndarray]
 """Positions of the stimuli that are fitted, and of those that are tested."""

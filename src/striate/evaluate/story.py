@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from striate.core.cache import Cache
-from striate.core.config import differing, read_yaml
 from striate.core.device import device_name
 from striate.core.files import locked, read_json, write_json
-from striate.core.run import RunFolder, check_run_folder
+from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, Split, load_split, make_split, tidy
 from striate.encoding import Encoding
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
@@ -134,8 +133,7 @@ def started(
 
 def _divide(dataset: Dataset, config: RunConfig, out: Path, options: Options) -> Split:
     """The split that a run with these settings saved before, else a new one."""
-    known = out / "config.yaml"
-    same = known.exists() and not differing(read_yaml(known), config.to_dict())
+    same = holds_same_run(out, config)
     saved = load_split(out / SPLIT, dataset) if same and not options.overwrite else None
     return saved or make_split(dataset, config.split)
 

@@ -63,6 +63,11 @@ class Scored:
         return _load(self.folder).rois[roi_key(self.target)]
 
     @property
+    def stimuli(self) -> np.ndarray:
+        """Positions of the test stimuli among those that were read (`Encoding.stimuli`)."""
+        return _load(self.folder).stimuli
+
+    @property
     def groups(self) -> tuple[str, ...] | None:
         """One label a test stimulus (`Encoding.groups`)."""
         return _load(self.folder).groups

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from striate.core.config import differing, read_yaml
 from striate.core.device import device_name
 from striate.core.files import locked, read_json
 from striate.core.hashing import hash_json
-from striate.core.run import RunFolder, check_run_folder
+from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import assert_unseen_by
 from striate.data.labelled import Labelled, check_apart
 from striate.evaluate.cost import counting_outputs, duration
@@ -60,8 +59,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     # before the config there is written anew
     check_batch(how.batch_size, len(training))
     check_training(model, training.labels, training.images.hashes, how, out / "model")
-    asked, known = _asked(config, testing), out / "config.yaml"
-    same = known.exists() and not differing(read_yaml(known), config.to_dict())
+    asked, same = _asked(config, testing), holds_same_run(out, config)
 
     def learn() -> Model:
         shape = model.preprocessing

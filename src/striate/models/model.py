@@ -128,10 +128,8 @@ class Model(nn.Module):
         Raises:
             InputError: the network gives another output from call to call, in eval mode.
         """
-        network = self.network if self.device.type == "cpu" else copy.deepcopy(self.network).cpu()
-        images = probe_images(self.preprocessing.size)
-        x = self.preprocessing(images)
-        tensors = hash_tensors({**dict(network.named_buffers()), **network.state_dict()})
+        network, x = self._on_probe()
+        tensors = hash_tensors(_all_tensors(network))
         state = hash_json([tensors, self.preprocessing.to_dict()])
         before = self._observed if self._observed_state == state else None
         self._observed, self._observed_state = observe(network, x, before=before), state
@@ -168,8 +166,7 @@ class Model(nn.Module):
         structure = [(n, _describe(m)) for n, m in self.network.named_modules()]
         parts = [
             hash_json(structure),
-            # the state dict leaves out buffers that are not saved, and they matter as much
-            hash_tensors({**dict(self.network.named_buffers()), **self.network.state_dict()}),
+            hash_tensors(_all_tensors(self.network)),
             hash_json(self.preprocessing.to_dict()),
         ]
         return hash_json(parts)
@@ -182,9 +179,7 @@ class Model(nn.Module):
         Raises:
             InputError: as `fingerprint`.
         """
-        network = self.network if self.device.type == "cpu" else copy.deepcopy(self.network).cpu()
-        images = probe_images(self.preprocessing.size)
-        described = observe(network, self.preprocessing(images), code=False).described
+        described = observe(*self._on_probe(), code=False).described
         return hash_json({k: v for k, v in described.items() if not k.endswith("|class")})
 
     def weights_fingerprint(self) -> str:
@@ -198,14 +193,24 @@ class Model(nn.Module):
         parts = [
             self.id.partition("@")[0],
             hash_json(self.options),
-            hash_tensors({**dict(self.network.named_buffers()), **self.network.state_dict()}),
+            hash_tensors(_all_tensors(self.network)),
             hash_json({k: v for k, v in shape.items() if k not in ("size", "resize")}),
         ]
         return hash_json(parts)
 
+    def _on_probe(self) -> tuple[nn.Module, Tensor]:
+        """The network on the CPU, and its input for the images that it is observed with."""
+        network = self.network if self.device.type == "cpu" else copy.deepcopy(self.network).cpu()
+        return network, self.preprocessing(probe_images(self.preprocessing.size))
+
     def copy(self) -> Model:
         """Return an independent copy."""
         return copy.deepcopy(self)
+
+
+def _all_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Tensors by name; a state dict leaves out buffers that are not saved, and they matter too."""
+    return {**dict(network.named_buffers()), **network.state_dict()}
 
 
 def _describe(module: nn.Module) -> str:

@@ -32,7 +32,7 @@ from striate.report.page import (
     text,
 )
 from striate.report.probe import build_probe, is_probe
-from striate.report.run_page import assert_finished
+from striate.report.run_page import assert_finished, unrelated_notice
 from striate.report.training import build_training, is_training
 
 ALPHA = 0.05
@@ -84,7 +84,7 @@ def build(run: str | Path) -> Path:
         Raw('<div class="simulated">SIMULATED responses: nothing here is about a brain.</div>')
         if simulated
         else Raw(""),
-        _unrelated(run),
+        unrelated_notice(run),
         _answer(group, rois),
         _planted(run),
         bullets(read_json(run / "warnings.json"), "warn"),
@@ -165,12 +165,6 @@ def _verdict(own: pd.DataFrame, rois: pd.DataFrame) -> str:
         f"subjects the 95 % interval over test images lies above 0 for {above} and below 0 for "
         f"{below} of {len(rois)} (subject, ROI) pairs."
     )
-
-
-def _unrelated(run: Path) -> Raw:
-    """That nothing is predicted, before all else; runs of earlier versions do not tell."""
-    path = run / "unrelated.json"
-    return bullets(read_json(path), "alarm") if path.exists() else Raw("")
 
 
 def _planted(run: Path) -> Raw:

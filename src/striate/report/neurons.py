@@ -12,7 +12,7 @@ from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.scored_models import FILE as MODELS
 from striate.report.page import SHARES, Raw, bullets, folded, frame, page, paragraph, section, table
-from striate.report.run_page import assert_finished, provenance_section
+from striate.report.run_page import assert_finished, provenance_section, unrelated_notice
 
 SHOWN = 3
 """Digits of an interval."""
@@ -39,7 +39,7 @@ def build_neurons(run: Path) -> Path:
         Raw('<div class="simulated">SIMULATED: what is marked so is about no brain.</div>')
         if simulated
         else Raw(""),
-        bullets(_unrelated(run), "alarm"),
+        unrelated_notice(run),
         bullets(read_json(run / "notes.json"), "warn"),
         _textures(tables),
         *_sets(tables),
@@ -48,12 +48,6 @@ def build_neurons(run: Path) -> Path:
     ]
     write_text(run / "report.html", page(title, parts))
     return run / "report.html"
-
-
-def _unrelated(run: Path) -> list[str]:
-    """That nothing is predicted, before all else; runs of earlier versions do not tell."""
-    path = run / "unrelated.json"
-    return list(read_json(path)) if path.exists() else []
 
 
 def _textures(tables: dict[str, pd.DataFrame]) -> Raw:

@@ -9,7 +9,7 @@ import yaml
 
 from striate.core.errors import InputError
 from striate.core.files import read_json
-from striate.report.page import Raw, code, facts, folded, paragraph, section
+from striate.report.page import Raw, bullets, code, facts, folded, paragraph, section
 
 
 def assert_finished(run: Path, *needed: str) -> None:
@@ -24,6 +24,12 @@ def assert_finished(run: Path, *needed: str) -> None:
             f"{run} has no {missing[0]} yet: the run was stopped before its end. Call the same "
             "command again; it goes on where it was."
         )
+
+
+def unrelated_notice(run: Path) -> Raw:
+    """That nothing is predicted, before all else; runs of earlier versions do not tell."""
+    path = run / "unrelated.json"
+    return bullets(read_json(path), "alarm") if path.exists() else Raw("")
 
 
 def provenance_section(

@@ -47,8 +47,6 @@ SUFFIXES = (".npy", ".csv", ".parquet", ".nc")
 COPIES = "Average the rows of a stimulus, or put them into the dim `repeat` (.npy, .nc)."
 _DATA = re.compile(r"(responses?|units?|stim(ulus|uli)?_?ids?)([._-].*)?$", re.IGNORECASE)
 """Names of files that look as if they held responses, units or ids."""
-BLOCK_BYTES = 2**28
-"""Memory for the trials whose ceiling is computed at once."""
 Opened = tuple[xr.DataArray, list[str], Place]
 """An array with the labels that its file has, what else the file has that is not used, and what
 says where a unit stands in it."""
