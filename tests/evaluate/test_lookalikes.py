@@ -18,7 +18,7 @@ from striate.data.images import decode_image
 from striate.encoding import Encoding
 from striate.encoding.scores import score_r
 from striate.evaluate import CompareConfig, compare
-from striate.evaluate.lookalikes import crossing, describe_lookalikes, lookalike_facts
+from striate.evaluate.common.lookalikes import crossing, describe_lookalikes, lookalike_facts
 from striate.report import build
 from tests.evaluate.conftest import settings, write_world
 from tests.evaluate.test_checks import picture, world

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from striate.cli.main import app
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_json
-from striate.evaluate.measurement import MEASURES, Measurement, write_measurements
+from striate.evaluate.common.measurement import MEASURES, Measurement, write_measurements
 from striate.models import load
 from striate.models.store import save
 from striate.report import write_scorecard

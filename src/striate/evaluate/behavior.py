@@ -21,8 +21,8 @@ from striate.evaluate import behavior_tables as tables
 from striate.evaluate.behavior_config import BehaveConfig
 from striate.evaluate.behavior_inputs import build_models, find_stimuli, predict, read_decisions
 from striate.evaluate.behavior_measures import Key, Measured, measure
+from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.decisions import Categories, decision_table, kept_decisions
-from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import Options
 from striate.models import Model
 

@@ -21,7 +21,7 @@ from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
 from striate.data import StimulusSet
 from striate.data.trials import CATEGORIES, COLUMNS
-from striate.evaluate.forward import each_batch
+from striate.evaluate.common.forward import each_batch
 from striate.models import Model, evaluating
 
 N_CLASSES = 1000

@@ -15,7 +15,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.hashing import hash_array
 from striate.data.distortions import VERSION, Condition, conditions, distort, mean_amplitude
-from striate.evaluate.forward import each_batch
+from striate.evaluate.common.forward import each_batch
 from striate.models import Model
 
 CLEAN = "clean"

@@ -18,7 +18,7 @@ from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, write_json
 from striate.core.run import RunFolder, check_run_folder
 from striate.data.photographs import Photographs
-from striate.evaluate.cost import counting_outputs, duration
+from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.filters import MIN_SIDE, fit_gabors, share_of_gabors
 from striate.evaluate.pooling import pooling_maps
 from striate.evaluate.story import Options

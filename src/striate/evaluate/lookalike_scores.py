@@ -10,7 +10,7 @@ import pandas as pd
 from striate.encoding import mean_r
 from striate.encoding.scores import score_r
 from striate.evaluate.cells import Bench, roi_key
-from striate.evaluate.lookalikes import crossing
+from striate.evaluate.common.lookalikes import crossing
 from striate.evaluate.tables import Scored
 
 COLUMNS = ["subject", "hemisphere", "roi", "model", "n", "r", "n_without", "r_without"]

@@ -17,6 +17,8 @@ from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.rdms import Rdms
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
+from striate.evaluate.common.model_records import model_record, write_models
+from striate.evaluate.common.unrelated import find_unrelated
 from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
 from striate.evaluate.predict_config import PredictModel, PredictRunConfig
 from striate.evaluate.predictivity_run import Material, score_model
@@ -30,10 +32,8 @@ from striate.evaluate.predictivity_tables import (
     seed_table,
 )
 from striate.evaluate.rsa_models import rsa_table, with_twins
-from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import SPLIT, Options
 from striate.evaluate.tables import write_table
-from striate.evaluate.unrelated import find_unrelated
 from striate.models import Model, load, random_twin
 from striate.models.taps import resolve_tap
 

@@ -43,8 +43,8 @@ from striate.encoding import (
     rdm_squared_euclidean,
 )
 from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements
+from striate.evaluate.common.lookalikes import describe_lookalikes
 from striate.evaluate.config import DataConfig
-from striate.evaluate.lookalikes import describe_lookalikes
 from striate.evaluate.predictivity import (
     Predicted,
     ReadoutConfig,

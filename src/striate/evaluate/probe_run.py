@@ -19,11 +19,11 @@ from striate.core.run import Cells, RunFolder, check_run_folder
 from striate.data import assert_unseen
 from striate.data.texture_synthesis import check_textures, make_textures
 from striate.data.textures import TYPES, Textures
+from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.distributions import Histogram, read_histograms
 from striate.evaluate.probe_config import ProbeConfig
 from striate.evaluate.probe_tables import assemble
 from striate.evaluate.properties import PROPERTIES
-from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.story import Options
 from striate.evaluate.texture_tuning import DIMS, texture_responses
 from striate.evaluate.tuning import Protocol, physiology, protocol, record, window

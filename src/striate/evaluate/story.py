@@ -26,14 +26,14 @@ from striate.evaluate.checks import (
     find_targets,
     load_given,
 )
+from striate.evaluate.common.lookalikes import describe_lookalikes, lookalike_facts
+from striate.evaluate.common.model_records import model_record, write_models
+from striate.evaluate.common.unrelated import find_unrelated
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import Groups, Job
 from striate.evaluate.lookalike_scores import effect_table
-from striate.evaluate.lookalikes import describe_lookalikes, lookalike_facts
 from striate.evaluate.plan import make_plan
-from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.subjects import Generalization
-from striate.evaluate.unrelated import find_unrelated
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)

@@ -15,7 +15,7 @@ from striate.core.hashing import hash_json
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import assert_unseen_by
 from striate.data.labelled import Labelled, check_apart
-from striate.evaluate.cost import counting_outputs, duration
+from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.generalisation import score_conditions
 from striate.evaluate.story import Options
 from striate.evaluate.train_config import TrainRunConfig

@@ -11,9 +11,9 @@ import pandas as pd
 from striate.core.files import atomic_path, read_json, read_table, write_json
 from striate.core.hashing import hash_json
 from striate.data.labelled import Labelled
+from striate.evaluate.common.measurement import FILE, NAN, Measurement, write_measurements
+from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.generalisation import CLEAN, means
-from striate.evaluate.measurement import FILE, NAN, Measurement, write_measurements
-from striate.evaluate.scored_models import model_record, write_models
 from striate.evaluate.train_config import TrainRunConfig
 from striate.models import Model
 

@@ -16,10 +16,10 @@ from striate.core.errors import InputError
 from striate.core.files import read_json
 from striate.core.hashing import hash_json
 from striate.encoding.inference import mean_interval
-from striate.evaluate.measurement import FILE as SCORED
-from striate.evaluate.measurement import Measurement
-from striate.evaluate.scored_models import FILE as MODELS
-from striate.evaluate.scored_models import model_record
+from striate.evaluate.common.measurement import FILE as SCORED
+from striate.evaluate.common.measurement import Measurement
+from striate.evaluate.common.model_records import FILE as MODELS
+from striate.evaluate.common.model_records import model_record
 from striate.models import load
 from striate.models.store import is_model_folder
 from striate.report.contributions import TWIN, measurements_of

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from striate.core.config import flat
-from striate.evaluate.measurement import MEASURES, NAN, Measurement
+from striate.evaluate.common.measurement import MEASURES, NAN, Measurement
 from striate.report.runs import Known, Run, read_run
 
 NOT_MEASURED = "not measured"

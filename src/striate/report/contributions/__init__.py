@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from striate.evaluate.measurement import FILE, Measurement, read_measurements
+from striate.evaluate.common.measurement import FILE, Measurement, read_measurements
 from striate.report.contributions import decisions, neurons, units
 from striate.report.contributions.tables import TWIN, Config
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from striate.core.files import read_json
-from striate.evaluate.measurement import NAN, Measurement
+from striate.evaluate.common.measurement import NAN, Measurement
 from striate.report.contributions.tables import Config, rows_of, table_of
 
 HUMANS = "humans"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from striate.evaluate.measurement import NAN, Measurement
+from striate.evaluate.common.measurement import NAN, Measurement
 from striate.report.contributions.tables import (
     AREAS,
     SHUFFLED,

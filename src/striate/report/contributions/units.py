@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from striate.encoding import percentile_interval
-from striate.evaluate.measurement import Measurement
+from striate.evaluate.common.measurement import Measurement
 from striate.evaluate.properties import PROPERTIES
 from striate.report.contributions.tables import Config, comparable, rows_of, table_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.files import read_json
-from striate.evaluate.unrelated import find_unrelated
+from striate.evaluate.common.unrelated import find_unrelated
 from striate.report import build
 
 

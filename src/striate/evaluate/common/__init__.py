@@ -1,0 +1,1 @@
+"""What the rooms share: options, choices of data and models, records, forward passes."""
