@@ -9,14 +9,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import InputError, StriateError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    import xarray as xr
 
 
 @contextlib.contextmanager
@@ -121,6 +123,32 @@ def read_table(path: str | Path) -> pd.DataFrame:
             f"{path} is no table that can be read: {error}. Copy the run again, or call its "
             "command again with a new folder."
         ) from error
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table atomically, without its index: as CSV by that ending, else as parquet."""
+    with atomic_path(path) as temporary:
+        if str(path).endswith(".csv"):
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
+
+
+def write_arrays(
+    path: str | Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = True
+) -> None:
+    """Write arrays by name as `.npz`, atomically."""
+    import numpy as np
+
+    save = np.savez_compressed if compressed else np.savez
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        save(file, allow_pickle=False, **dict(arrays))
+
+
+def write_dataset(path: str | Path, dataset: xr.Dataset) -> None:
+    """Write a dataset as netCDF, atomically."""
+    with atomic_path(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf")
 
 
 @contextlib.contextmanager

@@ -13,12 +13,14 @@ from pydantic import Field
 
 from striate.core.config import Config
 from striate.core.errors import InputError, LeakError, unknown_name
-from striate.core.files import atomic_path
+from striate.core.files import write_table
 from striate.core.hashing import hash_fraction
 from striate.data.bundles import Bundles, Lookalikes, find_bundles
 from striate.data.dataset import Dataset
 
 Part = Literal["tune", "fit", "select", "test"]
+SPLIT_FILE = "splits.parquet"
+"""Where a run folder keeps its split."""
 PARTS: tuple[Part, ...] = ("tune", "fit", "select", "test")
 
 
@@ -96,8 +98,7 @@ class Split:
 
     def save(self, path: str | Path) -> None:
         """Write the table as parquet, atomically."""
-        with atomic_path(path) as temporary:
-            self.table.to_parquet(temporary, index=False)
+        write_table(path, self.table)
 
     @classmethod
     def load(cls, path: str | Path) -> Split:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError, LeakError, unknown_name
-from striate.core.files import atomic_path
+from striate.core.files import atomic_path, write_arrays
 from striate.core.hashing import hash_array
 from striate.data.bundles import group_numbers
 from striate.encoding.job import Choice, EncodeConfig, Job, RoiEncoding, take, unit_factor
@@ -83,8 +83,7 @@ class Encoding:
         arrays: dict[str, Any] = {"stimuli": self.stimuli}
         for i, scores in enumerate(self.rois.values()):
             arrays |= {f"{i}.{name}": getattr(scores, name) for name in ARRAYS}
-        with atomic_path(folder / "arrays.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        write_arrays(folder / "arrays.npz", arrays, compressed=False)
         facts = {
             "protocol": self.protocol,
             "caveats": list(self.caveats),

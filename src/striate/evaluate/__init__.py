@@ -2,12 +2,12 @@
 
 from striate.evaluate.behavior import BehaveResult, behave
 from striate.evaluate.behavior_config import BehaveConfig
+from striate.evaluate.common.choices import DataConfig, ModelConfig
+from striate.evaluate.common.options import Options
 from striate.evaluate.compare import compare
 from striate.evaluate.config import (
     CompareConfig,
-    DataConfig,
     EncodeRunConfig,
-    ModelConfig,
     RunConfig,
     TuneRunConfig,
 )
@@ -18,7 +18,7 @@ from striate.evaluate.probe_config import ProbeConfig
 from striate.evaluate.probe_run import probe
 from striate.evaluate.rsa import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
-from striate.evaluate.story import Options, Result
+from striate.evaluate.story import Result
 from striate.evaluate.train import train_model
 from striate.evaluate.train_config import TrainRunConfig
 

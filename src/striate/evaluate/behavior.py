@@ -11,7 +11,7 @@ import pandas as pd
 
 from striate.core.device import device_name
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, locked, write_json
+from striate.core.files import locked, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import StimulusSet
 from striate.data.conditions import exclude
@@ -22,8 +22,8 @@ from striate.evaluate.behavior_config import BehaveConfig
 from striate.evaluate.behavior_inputs import build_models, find_stimuli, predict, read_decisions
 from striate.evaluate.behavior_measures import Key, Measured, measure
 from striate.evaluate.common.model_records import model_record, write_models
+from striate.evaluate.common.options import Options
 from striate.evaluate.decisions import Categories, decision_table, kept_decisions
-from striate.evaluate.story import Options
 from striate.models import Model
 
 
@@ -97,9 +97,9 @@ def behave(
         result.notes = _notes(config, result)
         if decided or given:
             every = pd.concat([t.assign(observer=n) for n, t in {**given, **decided}.items()])
-            _parquet(every.reset_index(drop=True), run / "decisions.parquet")
+            write_table(run / "decisions.parquet", every)
         for name, table in result.tables.items():
-            _parquet(table, run / "tables" / f"{name}.parquet")
+            write_table(run / "tables" / f"{name}.parquet", table)
         write_models(
             run.path, [model_record(n, m, config.models[n].group) for n, m in models.items()]
         )
@@ -193,8 +193,3 @@ def _notes(config: BehaveConfig, result: BehaveResult) -> list[str]:
 def _few(names: list[str]) -> str:
     """Names, or the first of many."""
     return ", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _parquet(table: pd.DataFrame, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False)

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.evaluate.behavior_measures import HUMANS
-from striate.models import Model, load
+from striate.evaluate.common.choices import ModelConfig, NamedModels
 
 
-class BehaveModel(Config):
-    """A classifier whose decisions are compared with those of humans."""
+class BehaveModel(ModelConfig):
+    """A classifier whose decisions are compared with those of humans.
+
+    Without `image_size` of its own it is shown images of the run's.
+    """
 
     id: str
-    """A model id, or a folder that tuning wrote."""
-    weights: str | None = None
-    image_size: int | None = Field(None, gt=0)
-    """Default: that of the run."""
-    resize: str | None = None
-    """How a picture becomes a square, such as `squash`; default the network's own way."""
     reference: str | None = None
     """Another model of the run, whose measures are subtracted: what tuning changed."""
     group: str | None = None
     """Models of one group are also summarised together."""
-
-    def build(self, image_size: int) -> Model:
-        """Load the network; errors as `striate.models.load`."""
-        size = self.image_size or image_size
-        return load(self.id, weights=self.weights, image_size=size, resize=self.resize)
 
 
 class BehaveConfig(Config):
@@ -37,8 +29,7 @@ class BehaveConfig(Config):
 
     humans: str
     """Trials of humans (`striate.data.trials.read_trials`)."""
-    models: dict[str, BehaveModel] = Field(default_factory=dict)
-    """By a name of yours; `NAME: ID` for short."""
+    models: NamedModels[BehaveModel] = Field(default_factory=dict)
     decisions: dict[str, str] = Field(default_factory=dict)
     """Trials of further observers, such as models decided elsewhere, by a name of yours."""
     stimuli: dict[str, str] = Field(default_factory=dict)
@@ -53,17 +44,6 @@ class BehaveConfig(Config):
     seed: int = 0
     device: str = "auto"
     batch_size: int = Field(64, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, values: Any) -> Any:
-        """`models: {NAME: ID}` for `models: {NAME: {id: ID}}`."""
-        if isinstance(values, dict) and isinstance(values.get("models"), dict):
-            models = {
-                k: {"id": v} if isinstance(v, str) else v for k, v in values["models"].items()
-            }
-            values = {**values, "models": models}
-        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,70 +2,21 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.data import READERS, Dataset, SplitConfig, read
+from striate.data import SplitConfig
 from striate.encoding import EncodeConfig
+from striate.evaluate.common.choices import DataConfig, ModelConfig
 from striate.learning import TuneConfig
 from striate.learning.config import Precision
-from striate.models import Model, load
 
 Method = Literal[
     "untuned", "random", "contrastive", "regression", "pooled_contrastive", "pooled_regression"
 ]
 CONTROLS: tuple[Method, ...] = ("untuned", "random")
-
-
-class DataConfig(Config):
-    """Which data to read: the arguments of `striate.data.read`."""
-
-    name: str
-    path: str
-    subjects: tuple[str, ...] | None = None
-    hemispheres: tuple[str, ...] | None = None
-    rois: tuple[str, ...] | None = None
-    """Read only units in these ROIs (where the reader can)."""
-
-    def read(self) -> Dataset:
-        """Read the data set, with single trials where there are any, for the ceilings of scores.
-
-        Errors as `striate.data.read`.
-        """
-        wanted = {
-            "subjects": self.subjects,
-            "hemispheres": self.hemispheres,
-            "rois": self.rois,
-        }
-        chosen: dict[str, Any] = {k: list(v) for k, v in wanted.items() if v}
-        if self.name in READERS and "repeats" in signature(READERS[self.name]).parameters:
-            chosen["repeats"] = True
-        return read(self.name, self.path, **chosen)
-
-
-class ModelConfig(Config):
-    """Which network to start from: the arguments of `striate.models.load`."""
-
-    id: str = "alexnet"
-    weights: str | None = None
-    image_size: int | None = Field(None, gt=0)
-    resize: str | None = None
-    """How a picture becomes a square, such as `squash`; default the network's own way."""
-    seed: int = 0
-    """Of the weights of `…@random`."""
-
-    def build(self) -> Model:
-        """Load the network."""
-        return load(
-            self.id,
-            weights=self.weights,
-            image_size=self.image_size,
-            resize=self.resize,
-            seed=self.seed,
-        )
 
 
 class RunConfig(Config):

@@ -12,12 +12,14 @@ import pandas as pd
 from striate.core.files import write_json
 from striate.data import read
 from striate.data.simulate import PACKAGED
-from striate.data.splits import Split
+from striate.data.splits import SPLIT_FILE, Split
 from striate.encoding import EncodeConfig, ProjectionConfig, encode
+from striate.evaluate.common.choices import DataConfig, ModelConfig
+from striate.evaluate.common.options import Options
 from striate.evaluate.compare import compare
-from striate.evaluate.config import CompareConfig, DataConfig, ModelConfig
+from striate.evaluate.config import CompareConfig
 from striate.evaluate.simulate import SimulateConfig, simulate, truth_of
-from striate.evaluate.story import Options, Result
+from striate.evaluate.story import Result
 from striate.learning import TuneConfig
 
 ORACLE = "planted components"
@@ -98,7 +100,7 @@ def demo(
 
 def check_truth(result: Result, data: Path, planted: SimulateConfig) -> list[str]:
     """Say, ROI by ROI, what was planted and how much of it the comparison found."""
-    split = Split.load(result.folder / "splits.parquet")
+    split = Split.load(result.folder / SPLIT_FILE)
     taps = pd.read_parquet(result.folder / "tables" / "taps.parquet")
     oracle = _oracle(data, planted, split)
     lines = []

@@ -15,13 +15,13 @@ from torch import nn
 
 from striate.core.device import device_name
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, locked, write_json
+from striate.core.files import locked, write_arrays, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder
 from striate.data.photographs import Photographs
 from striate.evaluate.common.cost import counting_outputs, duration
+from striate.evaluate.common.options import Options
 from striate.evaluate.filters import MIN_SIDE, fit_gabors, share_of_gabors
 from striate.evaluate.pooling import pooling_maps
-from striate.evaluate.story import Options
 from striate.evaluate.tuning import physiology
 from striate.learning import GrowConfig, grow
 from striate.learning.distributed import is_first_process
@@ -152,18 +152,17 @@ def look_at(model: Model, folder: Path) -> None:
     tuning = pd.concat(
         [physiology(model, tap).assign(tap=tap) for tap in model.taps], ignore_index=True
     )
-    _parquet(tuning, tables / "tuning.parquet")
+    write_table(tables / "tuning.parquet", tuning)
     kernels = [m.weight.detach().numpy() for m in model.modules() if isinstance(m, nn.Conv2d)]
     summary: dict[str, object] = {"taps": list(model.taps)}
     if kernels and kernels[0].shape[-1] >= MIN_SIDE:
         fits = fit_gabors(kernels[0])
-        _parquet(fits, tables / "gabors.parquet")
+        write_table(tables / "gabors.parquet", fits)
         summary["gabors"] = share_of_gabors(fits)
     arrays = {"kernels": kernels[0]} if kernels else {}
     if len(model.taps) > 1 and len(kernels) > 1:
         arrays |= _pooling(tuning[tuning["tap"] == model.taps[0]], kernels[1])
-    with atomic_path(folder / "units.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_arrays(folder / "units.npz", arrays)
     write_json(folder / "units.json", summary)
 
 
@@ -183,8 +182,3 @@ def _pooling(tuning: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]
         "orientations": maps.orientations,
         "frequencies": maps.frequencies,
     }
-
-
-def _parquet(table: pd.DataFrame, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary)

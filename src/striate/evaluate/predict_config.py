@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.data import Dataset, read
+from striate.evaluate.common.choices import ModelConfig, NamedModels
 from striate.evaluate.freeman_ziemba import FreemanZiembaConfig
 from striate.evaluate.predictivity_run import PredictivityConfig
 
@@ -20,19 +21,15 @@ def _is_folder_name(name: str) -> bool:
     return bool(name.strip()) and "/" not in name and not name.startswith(".")
 
 
-class PredictModel(Config):
-    """One model: the arguments of `striate.models.load`, and which of its taps are read."""
+class PredictModel(ModelConfig):
+    """One model, and which of its taps are read.
+
+    `image_size` is for `freeman_ziemba` and `rdms_92images`; `sets` have their own. The textures of
+    `freeman_ziemba` are always shown whole, whatever `resize` says, as their size in degrees is
+    known. `seed` is also that of the random twin.
+    """
 
     id: str
-    """Id, or a model folder."""
-    weights: str | None = None
-    image_size: int | None = Field(None, gt=0)
-    """Side of the input for `freeman_ziemba` and `rdms_92images`; `sets` have their own."""
-    resize: str | None = None
-    """How a picture becomes a square, such as `squash`; default the network's own way. The
-    textures of `freeman_ziemba` are always shown whole, as their size in degrees is known."""
-    seed: int = 0
-    """Of the weights of `…@random`, and of the random twin."""
     readouts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Taps to choose from by a name of yours, for `sets`; beside them the best of all taps."""
     taps: dict[Literal["V1", "V2"], str] = Field(default_factory=dict)
@@ -73,8 +70,7 @@ class Rdms92Config(Config):
 class PredictRunConfig(Config):
     """`striate predict`: models beside their random-weight twins, on one data set or more."""
 
-    models: dict[str, PredictModel] = Field(min_length=1)
-    """By a name of yours; a text alone is the id."""
+    models: NamedModels[PredictModel] = Field(min_length=1)
     sets: dict[str, PredictivityConfig] = Field(default_factory=dict)
     """Recordings by a name of yours, predicted by ridge and PLS."""
     freeman_ziemba: TextureNeuronsConfig | None = None
@@ -83,13 +79,6 @@ class PredictRunConfig(Config):
     """Score a random-weight twin of each model that can have one."""
     bootstrap: int = Field(1000, ge=1)
     seed: int = 0
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _sources(cls, models: Any) -> Any:
-        if not isinstance(models, dict):
-            return models
-        return {k: {"id": v} if isinstance(v, str) else v for k, v in models.items()}
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -12,12 +12,14 @@ import pandas as pd
 from striate.core.cache import Cache
 from striate.core.device import device_name
 from striate.core.errors import InputError
-from striate.core.files import locked, write_json
+from striate.core.files import locked, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.rdms import Rdms
+from striate.data.splits import SPLIT_FILE
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.evaluate.common.model_records import model_record, write_models
+from striate.evaluate.common.options import Options
 from striate.evaluate.common.unrelated import find_unrelated
 from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
 from striate.evaluate.predict_config import PredictModel, PredictRunConfig
@@ -32,9 +34,7 @@ from striate.evaluate.predictivity_tables import (
     seed_table,
 )
 from striate.evaluate.rsa_models import rsa_table, with_twins
-from striate.evaluate.story import SPLIT, Options
-from striate.evaluate.tables import write_table
-from striate.models import Model, load, random_twin
+from striate.models import Model, random_twin
 from striate.models.taps import resolve_tap
 
 TWIN = "@random"
@@ -62,7 +62,7 @@ def predict_neurons(
     same = holds_same_run(out, config)
     materials = {
         name: Material.read(
-            name, own, out / name / SPLIT if same and not options.overwrite else None
+            name, own, out / name / SPLIT_FILE if same and not options.overwrite else None
         )
         for name, own in config.sets.items()
     }
@@ -84,7 +84,7 @@ def predict_neurons(
         notes += [f"{m.name}: {note}" for m in materials.values() for note in m.notes]
         tables: dict[str, list[pd.DataFrame]] = {}
         for material in materials.values():
-            material.split.save(run / material.name / SPLIT)
+            material.split.save(run / material.name / SPLIT_FILE)
             _score_set(run.path, config, material, models, cache, options)
             for table, rows in set_tables(run.path, material, config).items():
                 tables.setdefault(table, []).append(rows)
@@ -100,7 +100,7 @@ def predict_neurons(
         for old in (run / "tables").glob("*.parquet"):  # of a run with other settings
             old.unlink()
         for table, parts in tables.items():
-            write_table(pd.concat(parts, ignore_index=True), run / f"tables/{table}.parquet")
+            write_table(run / f"tables/{table}.parquet", pd.concat(parts, ignore_index=True))
         write_json(run / "unrelated.json", unrelated)
         for line in unrelated:
             options.say(f"note: {line}")
@@ -138,13 +138,7 @@ def _unresolved(nulls: list[pd.DataFrame]) -> list[str]:
 
 def _load(name: str, one: PredictModel) -> Model:
     try:
-        model = load(
-            one.id,
-            weights=one.weights,
-            image_size=one.image_size,
-            resize=one.resize,
-            seed=one.seed,
-        )
+        model = one.build()
         for tap in [*one.taps.values(), *(t for own in one.readouts.values() for t in own)]:
             resolve_tap(model.network, tap)
         return model

@@ -21,7 +21,7 @@ from pydantic import Field
 from striate.core.cache import Cache
 from striate.core.config import Config
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, read_json, write_json
+from striate.core.files import read_json, write_arrays, write_json, write_table
 from striate.core.hashing import hash_array, hash_json
 from striate.data import (
     Dataset,
@@ -43,8 +43,8 @@ from striate.encoding import (
     rdm_squared_euclidean,
 )
 from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements
+from striate.evaluate.common.choices import DataConfig
 from striate.evaluate.common.lookalikes import describe_lookalikes
-from striate.evaluate.config import DataConfig
 from striate.evaluate.predictivity import (
     Predicted,
     ReadoutConfig,
@@ -337,11 +337,10 @@ def _score(
             rdms = {tap: rdm_squared_euclidean(np.asarray(x)) for tap, x in features.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in (("units", pd.concat(units)), ("null", nulls), ("taps", chosen)):
-        with atomic_path(folder / f"{file}.parquet") as temporary:
-            pd.DataFrame(table).reset_index(drop=True).to_parquet(temporary, index=False)
-    _save(folder / "predictions.npz", kept)
+        write_table(folder / f"{file}.parquet", pd.DataFrame(table))
+    write_arrays(folder / "predictions.npz", kept, compressed=False)
     if rdms:
-        _save(folder / "rdms.npz", rdms)
+        write_arrays(folder / "rdms.npz", rdms, compressed=False)
     return {"features": sizes, "readouts": {r: list(own) for r, own in readouts.items()}}
 
 
@@ -374,8 +373,3 @@ def _arrays(subject: str, found: Predicted, labels: np.ndarray) -> dict[str, np.
     for (readout, kind), values in found.predictions.items():
         out[f"{subject}/{readout}/{kind}"] = found.centred(values).astype(np.float32)
     return out
-
-
-def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **dict(arrays))

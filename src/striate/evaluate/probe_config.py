@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.data.textures import TextureConfig
+from striate.evaluate.common.choices import ModelConfig, NamedModels
 from striate.evaluate.gratings import PIXELS_PER_DEGREE
 from striate.evaluate.properties import Stimuli
-from striate.models import Model, load
 
 SMALLEST, LARGEST = 8, 4096
 """Sides in pixels of a texture as models see it: of fewer nothing is seen, more fit no memory."""
 
 
-class ProbedModel(Config):
-    """One model: the arguments of `striate.models.load`, and the taps to probe."""
+class ProbedModel(ModelConfig):
+    """One model, and its taps to probe."""
 
     id: str
-    """A registry id or a model folder."""
-    weights: str | None = None
-    image_size: int | None = Field(None, gt=0)
-    seed: int = Field(0, ge=0)
-    """Of random weights."""
     taps: tuple[str, ...] | None = Field(None, min_length=1)
     """Maps to probe, shallow to deep; None: the model's default taps that are maps."""
-
-    def build(self) -> Model:
-        """Load the network."""
-        return load(self.id, weights=self.weights, image_size=self.image_size, seed=self.seed)
 
 
 class ProbeConfig(Config):
     """What is probed with which stimuli."""
 
-    models: dict[str, ProbedModel] = Field(min_length=1)
-    """By a name of yours; an id or a folder alone stands for `{id: …}`."""
+    models: NamedModels[ProbedModel] = Field(min_length=1)
     stimuli: tuple[Stimuli, ...] = Field(("gratings", "textures"), min_length=1)
     contrast: bool = False
     """Gratings of several contrasts as well, for c50."""
@@ -53,14 +43,6 @@ class ProbeConfig(Config):
     seed: int = Field(0, ge=0)
     """Of the bootstraps."""
     device: str = "auto"
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _short(cls, values: Any) -> Any:
-        """`name: id` is short for `name: {id: id}`."""
-        if not isinstance(values, dict):
-            return values
-        return {k: {"id": v} if isinstance(v, str) else v for k, v in values.items()}
 
     @model_validator(mode="after")
     def _once(self) -> Self:

@@ -14,17 +14,17 @@ import xarray as xr
 
 from striate.core.device import device_name
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, locked, write_json
+from striate.core.files import locked, write_arrays, write_json, write_table
 from striate.core.run import Cells, RunFolder, check_run_folder
 from striate.data import assert_unseen
 from striate.data.texture_synthesis import check_textures, make_textures
 from striate.data.textures import TYPES, Textures
 from striate.evaluate.common.model_records import model_record, write_models
+from striate.evaluate.common.options import Options
 from striate.evaluate.distributions import Histogram, read_histograms
 from striate.evaluate.probe_config import ProbeConfig
 from striate.evaluate.probe_tables import assemble
 from striate.evaluate.properties import PROPERTIES
-from striate.evaluate.story import Options
 from striate.evaluate.texture_tuning import DIMS, texture_responses
 from striate.evaluate.tuning import Protocol, physiology, protocol, record, window
 from striate.models import Model
@@ -212,8 +212,7 @@ def _measure(
                 path = cells.path(key) / "tuning.parquet"
                 if cells.load(key) is None:
                     options.say(f"{own.name}, {tap}: gratings")
-                    with atomic_path(path) as temporary:
-                        physiology(own.model, tap, shown).to_parquet(temporary)
+                    write_table(path, physiology(own.model, tap, shown))
                     cells.store(key, {"name": own.name})
                 tuning[place] = pd.read_parquet(path)
             if textures is not None:
@@ -235,15 +234,11 @@ def _measure(
                         pixels_per_degree=config.pixels_per_degree,
                         block=BLOCK,
                     )
-                    _save(path, {"values": found.to_numpy(), "blank": found["blank"].to_numpy()})
+                    arrays = {"values": found.to_numpy(), "blank": found["blank"].to_numpy()}
+                    write_arrays(path, arrays)
                     cells.store(key, {"name": own.name})
                 responses[place] = _load(path, textures, tap)
     return tuning, responses
-
-
-def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **dict(arrays))
 
 
 def _load(path: Path, textures: Textures, tap: str) -> xr.DataArray:
@@ -271,16 +266,12 @@ def _write(
     if textures is not None:
         tables["synthesis"] = textures.synthesis
         notes = [*textures.notes, *notes]
-        _save(
-            run / "examples.npz",
-            {"images": textures.images[:, :, 0], "families": np.array(textures.families)},
-        )
+        examples = {"images": textures.images[:, :, 0], "families": np.array(textures.families)}
+        write_arrays(run / "examples.npz", examples)
     for old in (run / "tables").glob("*.*"):  # of a run with other settings
         old.unlink()
     for name, table in tables.items():
-        with atomic_path(run / f"tables/{name}.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+        write_table(run / f"tables/{name}.parquet", table)
         if name not in ("tuning", "textures"):
-            with atomic_path(run / f"tables/{name}.csv") as temporary:
-                table.to_csv(temporary, index=False)
+            write_table(run / f"tables/{name}.csv", table)
     return notes

@@ -26,7 +26,7 @@ from striate.data.simulate import (
     write_subject,
 )
 from striate.encoding import ProjectionConfig, extract
-from striate.evaluate.config import ModelConfig
+from striate.evaluate.common.choices import ModelConfig
 
 TEST_IMAGES = 10
 """Images without responses that each subject gets, as the real data have."""

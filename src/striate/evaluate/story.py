@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from striate.core.cache import Cache
 from striate.core.device import device_name
-from striate.core.files import locked, read_json, write_json
+from striate.core.files import locked, read_json, write_dataset, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, Split, load_split, make_split, tidy
+from striate.data.splits import SPLIT_FILE
 from striate.encoding import Encoding
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.encoding.inference import ENOUGH_SUBJECTS
@@ -28,6 +28,7 @@ from striate.evaluate.checks import (
 )
 from striate.evaluate.common.lookalikes import describe_lookalikes, lookalike_facts
 from striate.evaluate.common.model_records import model_record, write_models
+from striate.evaluate.common.options import Options
 from striate.evaluate.common.unrelated import find_unrelated
 from striate.evaluate.config import CONTROLS, RunConfig
 from striate.evaluate.jobs import Groups, Job
@@ -37,28 +38,8 @@ from striate.evaluate.subjects import Generalization
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)
-SPLIT = "splits.parquet"
 FEW_STIMULI = 50
 """Test stimuli of a subject, groups counted once, below which a reader is warned (ours)."""
-
-
-@dataclass
-class Options:
-    """How a run is carried out; nothing here changes its numbers.
-
-    Attributes:
-        command: the command line that repeats the run.
-        overwrite: go on in a folder that holds a run with another config.
-        progress: whether to draw progress bars.
-        cache: where decoded images and features are kept.
-        say: called with each line for the user.
-    """
-
-    command: str = ""
-    overwrite: bool = False
-    progress: bool = True
-    cache: Cache = field(default_factory=Cache)
-    say: Callable[[str], None] = print
 
 
 @dataclass(frozen=True)
@@ -113,7 +94,7 @@ def started(
     # Only now is anything written: a folder made for a mistyped name would be in the way.
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run / ".lock", wait=False):
-        split.save(run / SPLIT)
+        split.save(run / SPLIT_FILE)
         write_json(run / "plan.json", plan.to_dict())
         yield (
             Bench(
@@ -134,7 +115,7 @@ def started(
 def _divide(dataset: Dataset, config: RunConfig, out: Path, options: Options) -> Split:
     """The split that a run with these settings saved before, else a new one."""
     same = holds_same_run(out, config)
-    saved = load_split(out / SPLIT, dataset) if same and not options.overwrite else None
+    saved = load_split(out / SPLIT_FILE, dataset) if same and not options.overwrite else None
     return saved or make_split(dataset, config.split)
 
 
@@ -221,8 +202,8 @@ def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
         ("tables/null", null),
         ("tables/lookalikes", effect_table(bench, scored)),
     ):
-        tables.write_table(table, folder / f"{name}.parquet")
-    tables.write_dataset(tables.score_dataset(units, taps), folder / "scores.nc")
+        write_table(folder / f"{name}.parquet", table)
+    write_dataset(folder / "scores.nc", tables.score_dataset(units, taps))
     write_json(folder / "leaks.json", _leaks(bench))
     unrelated, warnings = find_unrelated(null), _warnings(bench, scored, rois, null)
     write_json(folder / "unrelated.json", unrelated)

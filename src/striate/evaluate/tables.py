@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from striate.core.files import atomic_path
 from striate.data import Recording, Target
 from striate.data.ceilings import Ceilings, scored_ceilings, sources
 from striate.encoding import (
@@ -372,15 +371,3 @@ def score_dataset(units: pd.DataFrame, taps: pd.DataFrame) -> xr.Dataset:
     coords |= {"target": by_tap["target"].to_numpy(), "tap": by_tap["tap"].to_numpy()}
     simulated = int(units["simulated"].any())
     return xr.Dataset(variables, coords, attrs={"simulated": simulated})
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as parquet, atomically."""
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False)
-
-
-def write_dataset(dataset: xr.Dataset, path: Path) -> None:
-    """Write a dataset as netCDF, atomically."""
-    with atomic_path(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")

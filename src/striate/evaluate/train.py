@@ -16,8 +16,8 @@ from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import assert_unseen_by
 from striate.data.labelled import Labelled, check_apart
 from striate.evaluate.common.cost import counting_outputs, duration
+from striate.evaluate.common.options import Options
 from striate.evaluate.generalisation import score_conditions
-from striate.evaluate.story import Options
 from striate.evaluate.train_config import TrainRunConfig
 from striate.evaluate.train_results import DONE, folder_name, write_results
 from striate.learning import TrainConfig, train
@@ -132,7 +132,7 @@ def make_model(config: TrainRunConfig, classes: tuple[str, ...]) -> Model:
     """The front with an untrained back-end."""
     seed = config.training.seed
     return recognition_model(
-        config.front.build(seed),
+        config.front.load_model(seed=seed),
         classes,
         tap=config.front.tap,
         frozen=config.front.frozen,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.data.distortions import SEVERITIES
+from striate.evaluate.common.choices import NetworkConfig
 from striate.learning import TrainConfig
-from striate.models import Model, load
 from striate.models.networks.recognition import BackConfig
 
 
@@ -31,21 +31,14 @@ class LabelledConfig(Config):
     """Training images that are test images: refuse, or leave them out of training."""
 
 
-class FrontChoice(Config):
-    """Which model's first taps come first."""
+class FrontChoice(NetworkConfig):
+    """Which model's first taps come first; random weights are drawn by the seed of training."""
 
     id: str = "lcl_v2"
-    """What `striate.models.load` takes: an id, `…@random`, or a model folder."""
-    weights: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
     tap: str | None = None
     """The last module taken; None: the last of the model's default taps."""
     frozen: bool = True
     """False: the front is trained too, with the labels."""
-
-    def build(self, seed: int) -> Model:
-        """Load the model; `seed` is that of random weights."""
-        return load(self.id, weights=self.weights, seed=seed, options=self.options)
 
 
 class DistortionConfig(Config):

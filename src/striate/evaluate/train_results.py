@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.core.files import atomic_path, read_json, read_table, write_json
+from striate.core.files import (
+    read_json,
+    read_table,
+    write_arrays,
+    write_json,
+    write_table,
+)
 from striate.core.hashing import hash_json
 from striate.data.labelled import Labelled
 from striate.evaluate.common.measurement import FILE, NAN, Measurement, write_measurements
@@ -35,12 +41,9 @@ def write_results(
     """Write tables, decisions and what a scorecard takes, and the summary with `asked` last."""
     summary = means(table)
     for name, one in zip(TABLES, (table, summary), strict=True):
-        with atomic_path(folder / "tables" / f"{name}.parquet") as temporary:
-            one.to_parquet(temporary)
-    with atomic_path(folder / "decisions.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, allow_pickle=False, decisions=decisions.astype(np.int32), labels=testing.labels
-        )
+        write_table(folder / "tables" / f"{name}.parquet", one)
+    arrays = {"decisions": decisions.astype(np.int32), "labels": testing.labels}
+    write_arrays(folder / "decisions.npz", arrays)
     name = f"classifier on {config.front.id}"
     write_measurements(folder / FILE, _measurements(name, config, table, summary, testing))
     write_models(folder, [model_record(name, model)])

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, read_json_lines
+from striate.core.files import read_json_lines, write_arrays
 from striate.core.hashing import hash_json
 from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
@@ -253,8 +253,7 @@ def _write_pairs(path: Path, sources: Sequence[PatchSource]) -> None:
     shown = min(SHOWN_PAIRS, sources[0].batch)
     arrays = {f"stage{k}": s.pairs(shown) for k, s in enumerate(sources, 1)}
     arrays |= {f"stage{k}_lit": s.pairs(shown, photometric=True) for k, s in enumerate(sources, 1)}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_arrays(path, arrays)
 
 
 def _finish(

@@ -11,6 +11,7 @@ import yaml
 from striate.core.config import read_yaml
 from striate.core.errors import InputError
 from striate.core.files import read_json, read_json_lines, read_table, write_text
+from striate.data.splits import SPLIT_FILE
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.report import figures
 from striate.report.behavior import build_behavior, is_behavior
@@ -71,7 +72,7 @@ def build(run: str | Path) -> Path:
             f"{run} holds no run that has a page: striate tune writes models alone, and only "
             "compare, encode, predict, demo, grow, train, probe and behave write what a page shows."
         )
-    needed = ["scores.parquet", "splits.parquet", "leaks.json", "warnings.json"]
+    needed = ["scores.parquet", SPLIT_FILE, "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     assert_finished(run, *needed)
     scores = read_table(run / "scores.parquet")
@@ -405,7 +406,7 @@ def _training(run: Path, simulated: bool) -> Raw:
 
 def _split(run: Path) -> Raw:
     leaks = read_json(run / "leaks.json")
-    parts = read_table(run / "splits.parquet")
+    parts = read_table(run / SPLIT_FILE)
     counts = pd.crosstab(parts["subject"], parts["part"]).reset_index()
     order = ["subject", *(p for p in ("tune", "fit", "select", "test", "unused") if p in counts)]
     checks = [[c["model"], c["subject"], c["seen"], c["test"]] for c in leaks["checks"]]

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, locked, write_text
+from striate.core.files import locked, write_table, write_text
 from striate.report.page import Raw, bullets, page, paragraph, section, table, text
 from striate.report.scorecard import (
     NOT_MEASURED,
@@ -52,10 +52,8 @@ def write_scorecard(
     with locked(out / ".lock", wait=False):
         _check_out(out, overwrite)
         table = as_table(card)
-        with atomic_path(out / "scorecard.csv") as temporary:
-            table.to_csv(temporary, index=False)
-        with atomic_path(out / "scorecard.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+        write_table(out / "scorecard.csv", table)
+        write_table(out / "scorecard.parquet", table)
         return write_page(card, out / "scorecard.html"), card
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from striate.core.errors import InputError
-from striate.core.files import atomic_path, read_table
+from striate.core.files import read_table, write_table
 
 FILE = "tables/scorecard.parquet"
 NAN = float("nan")
@@ -78,8 +78,7 @@ NEEDED = ("measure", "row", "model", "value")
 def write_measurements(path: Path, measurements: Sequence[Measurement]) -> None:
     """Write measurements as a table, atomically; `protocol` becomes JSON."""
     rows = [{**asdict(m), "protocol": json.dumps(m.protocol, sort_keys=True)} for m in measurements]
-    with atomic_path(path) as temporary:
-        pd.DataFrame(rows, columns=[f.name for f in fields(Measurement)]).to_parquet(temporary)
+    write_table(path, pd.DataFrame(rows, columns=[f.name for f in fields(Measurement)]))
 
 
 def read_measurements(path: Path) -> list[Measurement]:
