@@ -16,8 +16,8 @@ from striate.data import Rdms, StimulusSet
 from striate.data.rdm_checks import check_rdms
 from striate.encoding import compare_rdms, noise_ceiling_rdms, rdm_correlation, rdm_crossnobis
 from striate.evaluate.predictivity_rsa import _check_model
-from striate.evaluate.rsa import rsa
-from striate.evaluate.rsa_models import rsa_table, shuffled_similarity
+from striate.evaluate.similarity.measure import rsa
+from striate.evaluate.similarity.models import rsa_table, shuffled_similarity
 
 
 def rdm(n=9, seed=0):

@@ -16,7 +16,7 @@ from striate.evaluate.predict_config import PredictRunConfig
 from striate.evaluate.predict_run import predict_neurons
 from striate.evaluate.probe_config import ProbeConfig
 from striate.evaluate.probe_run import probe
-from striate.evaluate.rsa import RsaResult, rsa
+from striate.evaluate.similarity.measure import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Result
 from striate.evaluate.train import train_model

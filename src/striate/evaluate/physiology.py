@@ -27,7 +27,7 @@ from striate.evaluate.predictivity import (
 from striate.evaluate.predictivity_null import null_means
 from striate.evaluate.predictivity_run import Material, PredictivityConfig, score_model
 from striate.evaluate.predictivity_tables import difference_table, load_scored, score_table
-from striate.evaluate.rsa import RsaResult, rsa
+from striate.evaluate.similarity.measure import RsaResult, rsa
 from striate.evaluate.split_scores import (
     SplitScores,
     half_consistency,

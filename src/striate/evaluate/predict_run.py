@@ -33,7 +33,7 @@ from striate.evaluate.predictivity_tables import (
     score_table,
     seed_table,
 )
-from striate.evaluate.rsa_models import rsa_table, with_twins
+from striate.evaluate.similarity.models import rsa_table, with_twins
 from striate.models import Model, random_twin
 from striate.models.taps import resolve_tap
 

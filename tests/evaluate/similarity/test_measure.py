@@ -20,8 +20,8 @@ from striate.encoding import (
     rdm_squared_euclidean,
 )
 from striate.encoding.rdm_compare import METHODS
-from striate.evaluate.rsa import rsa
-from striate.evaluate.rsa_models import rsa_table, shuffled_similarity
+from striate.evaluate.similarity.measure import rsa
+from striate.evaluate.similarity.models import rsa_table, shuffled_similarity
 
 
 def simulate(n=20, subjects=4, noise=1.0, seed=0):
@@ -72,7 +72,7 @@ def test_resamples_by_hand(monkeypatch):
 def test_blocks_do_not_matter(monkeypatch):
     models, data = simulate(n=10)
     whole = rsa(models, data, samples=50)
-    monkeypatch.setattr(import_module("striate.evaluate.rsa"), "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(import_module("striate.evaluate.similarity.measure"), "BLOCK_BYTES", 10_000)
     parts = rsa(models, data, samples=50)
     np.testing.assert_array_equal(whole.samples["near"], parts.samples["near"])
 

@@ -1,0 +1,1 @@
+"""Whose representational geometry is most like the brain's? RSA."""
