@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.evaluate.filters import fit_gabors
+from striate.evaluate.units.gabor_fits import fit_gabors
 
 TARGET = 10.0
 """Seconds for 64 kernels of 11 x 11."""

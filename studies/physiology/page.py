@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from striate.core.files import read_json, write_text
 from striate.encoding import percentile_interval, sign_flip_p
 from striate.encoding.inference import bootstrap_counts
-from striate.evaluate.properties import PROPERTIES
+from striate.evaluate.units.properties import PROPERTIES
 from striate.models import load
 from striate.report.figures import label
 from striate.report.filter_figures import LINES

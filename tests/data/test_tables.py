@@ -17,7 +17,7 @@ from striate.data import line_up, read, read_trials
 from striate.data.labelled import Labelled
 from striate.data.readers.folder import read_responses
 from striate.data.tables import read_table
-from striate.evaluate.distributions import read_histograms
+from striate.evaluate.units.published_histograms import read_histograms
 from tests.data.layouts import write_freeman_ziemba, write_images
 from tests.data.test_labelled import encoded, pictures
 

@@ -20,9 +20,9 @@ from striate.core.run import RunFolder, check_run_folder
 from striate.data.photographs import Photographs
 from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.common.options import Options
-from striate.evaluate.filters import MIN_SIDE, fit_gabors, share_of_gabors
-from striate.evaluate.pooling import pooling_maps
-from striate.evaluate.tuning import physiology
+from striate.evaluate.units.gabor_fits import MIN_SIDE, fit_gabors, share_of_gabors
+from striate.evaluate.units.grating_tuning import physiology
+from striate.evaluate.units.stage2_weights import pooling_maps
 from striate.learning import GrowConfig, grow
 from striate.learning.distributed import is_first_process
 from striate.learning.grow import check_growth, make_learner, stage_fields

@@ -10,8 +10,8 @@ import pandas as pd
 
 from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
-from striate.evaluate.distributions import Histogram, read_histograms
-from striate.evaluate.properties import PROPERTIES, of
+from striate.evaluate.units.properties import PROPERTIES, of
+from striate.evaluate.units.published_histograms import Histogram, read_histograms
 from striate.report import probe_figures as draw
 from striate.report.figures import png
 from striate.report.page import (

@@ -10,8 +10,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from striate.evaluate.distributions import Histogram, binned
-from striate.evaluate.properties import PROPERTIES
+from striate.evaluate.units.properties import PROPERTIES
+from striate.evaluate.units.published_histograms import Histogram, binned
 from striate.report.filter_figures import GREY, LINES
 
 

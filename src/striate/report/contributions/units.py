@@ -11,7 +11,7 @@ import pandas as pd
 
 from striate.encoding import percentile_interval
 from striate.evaluate.common.measurement import Measurement
-from striate.evaluate.properties import PROPERTIES
+from striate.evaluate.units.properties import PROPERTIES
 from striate.report.contributions.tables import Config, comparable, rows_of, table_of
 
 MEDIANS = (

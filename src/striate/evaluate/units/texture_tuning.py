@@ -11,15 +11,15 @@ import xarray as xr
 
 from striate.core.errors import InputError
 from striate.data.textures import GREY, TYPES, Textures
-from striate.evaluate.gratings import PIXELS_PER_DEGREE
-from striate.evaluate.rates import RateScale, rate_scale
-from striate.evaluate.texture_properties import (
+from striate.evaluate.units.firing_rates import RateScale, rate_scale
+from striate.evaluate.units.grating_tuning import record, window
+from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
+from striate.evaluate.units.texture_indices import (
     mean_of,
     sparseness,
     texture_modulation_index,
     variance_ratio,
 )
-from striate.evaluate.tuning import record, window
 from striate.models import Model
 
 DIMS = ("type", "family", "sample", "unit")

@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.core.errors import InputError
-from striate.evaluate.curves import HEIGHT, orientation_bandwidth
-from striate.evaluate.filters import Gabor
-from striate.evaluate.gratings import Gratings, cycle, octaves, turns
-from striate.evaluate.tuning import (
+from striate.evaluate.units.gabor_fits import Gabor
+from striate.evaluate.units.grating_tuning import (
     Protocol,
     physiology,
     protocol,
@@ -20,6 +18,8 @@ from striate.evaluate.tuning import (
     tuning_table,
     window,
 )
+from striate.evaluate.units.gratings import Gratings, cycle, octaves, turns
+from striate.evaluate.units.tuning_curves import HEIGHT, orientation_bandwidth
 from striate.models import Model, Preprocessing
 
 PPD = 28.0

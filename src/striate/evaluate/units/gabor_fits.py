@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import least_squares
 
 from striate.core.errors import InputError
-from striate.evaluate.gratings import PIXELS_PER_DEGREE
+from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
 
 GOOD_FIT = 0.7
 """R2 above which a kernel counts as a Gabor."""

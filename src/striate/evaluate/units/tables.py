@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from striate.evaluate.distributions import Histogram, compare
-from striate.evaluate.probe_config import ProbeConfig
-from striate.evaluate.rates import RateScale, rate_scale
-from striate.evaluate.texture_modulation import compare_taps
-from striate.evaluate.texture_tuning import TextureTuning, texture_tuning
+from striate.evaluate.units.config import ProbeConfig
+from striate.evaluate.units.firing_rates import RateScale, rate_scale
+from striate.evaluate.units.published_histograms import Histogram, compare
+from striate.evaluate.units.texture_modulation import compare_taps
+from striate.evaluate.units.texture_tuning import TextureTuning, texture_tuning
 
 Place = tuple[str, str]
 """A model's name and a tap."""

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from striate.core.errors import InputError
-from striate.evaluate.filters import (
+from striate.evaluate.units.gabor_fits import (
     Gabor,
     _grid,
     _model,
@@ -17,7 +17,7 @@ from striate.evaluate.filters import (
     share_of_gabors,
     spectral_peaks,
 )
-from striate.evaluate.gratings import Gratings
+from striate.evaluate.units.gratings import Gratings
 
 SIDE = 11
 

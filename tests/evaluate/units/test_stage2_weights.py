@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.evaluate.pooling import pooling_maps
+from striate.evaluate.units.stage2_weights import pooling_maps
 
 ORIENTATION = np.array([0.0, 2.0, 45.0, 90.0, 178.0, np.nan])
 FREQUENCY = np.array([1.0, 8.0, 1.0, 4.0, 1.0, 1.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.evaluate.curves import (
+from striate.evaluate.units.tuning_curves import (
     circular_variance,
     fourier_components,
     frequency_tuning,

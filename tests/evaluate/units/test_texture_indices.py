@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.evaluate.rates import PEAK, SPONTANEOUS, rate_scale
-from striate.evaluate.texture_properties import (
+from striate.evaluate.units.firing_rates import PEAK, SPONTANEOUS, rate_scale
+from striate.evaluate.units.texture_indices import (
     mean_of,
     modulation_index,
     sparseness,

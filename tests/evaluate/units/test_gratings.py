@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.evaluate.gratings import AXES, GREY, Gratings, cycle, octaves, turns
+from striate.evaluate.units.gratings import AXES, GREY, Gratings, cycle, octaves, turns
 
 
 def images(gratings, **kwargs):

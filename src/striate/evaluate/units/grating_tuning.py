@@ -12,7 +12,16 @@ import torch
 import xarray as xr
 
 from striate.core.errors import InputError
-from striate.evaluate.curves import (
+from striate.evaluate.units.firing_rates import PEAK, SPONTANEOUS, rate_scale
+from striate.evaluate.units.gratings import (
+    AXES,
+    PIXELS_PER_DEGREE,
+    Gratings,
+    cycle,
+    octaves,
+    turns,
+)
+from striate.evaluate.units.tuning_curves import (
     circular_variance,
     cv_bandwidth_ratio,
     fourier_components,
@@ -25,15 +34,6 @@ from striate.evaluate.curves import (
     preferred_orientation,
     size_tuning,
 )
-from striate.evaluate.gratings import (
-    AXES,
-    PIXELS_PER_DEGREE,
-    Gratings,
-    cycle,
-    octaves,
-    turns,
-)
-from striate.evaluate.rates import PEAK, SPONTANEOUS, rate_scale
 from striate.models import Model, evaluating
 from striate.models.receptive_field import receptive_field
 

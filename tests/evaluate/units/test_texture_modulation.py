@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from striate.core.errors import InputError
 from striate.data.textures import Textures, spectrally_matched_noise
-from striate.evaluate.texture_modulation import (
+from striate.evaluate.units.texture_indices import mean_of
+from striate.evaluate.units.texture_modulation import (
     compare_taps,
     mean_over_units,
     texture_modulation,
 )
-from striate.evaluate.texture_properties import mean_of
-from striate.evaluate.texture_tuning import texture_responses, texture_tuning
+from striate.evaluate.units.texture_tuning import texture_responses, texture_tuning
 from striate.models import Model, Preprocessing
 
 SIDE = 48

@@ -21,12 +21,12 @@ from striate.data.texture_synthesis import check_textures, make_textures
 from striate.data.textures import TYPES, Textures
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
-from striate.evaluate.distributions import Histogram, read_histograms
-from striate.evaluate.probe_config import ProbeConfig
-from striate.evaluate.probe_tables import assemble
-from striate.evaluate.properties import PROPERTIES
-from striate.evaluate.texture_tuning import DIMS, texture_responses
-from striate.evaluate.tuning import Protocol, physiology, protocol, record, window
+from striate.evaluate.units.config import ProbeConfig
+from striate.evaluate.units.grating_tuning import Protocol, physiology, protocol, record, window
+from striate.evaluate.units.properties import PROPERTIES
+from striate.evaluate.units.published_histograms import Histogram, read_histograms
+from striate.evaluate.units.tables import assemble
+from striate.evaluate.units.texture_tuning import DIMS, texture_responses
 from striate.models import Model
 
 VERSION = 1

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from striate.core.config import Config
 from striate.data.textures import TextureConfig
 from striate.evaluate.common.choices import ModelConfig, NamedModels
-from striate.evaluate.gratings import PIXELS_PER_DEGREE
-from striate.evaluate.properties import Stimuli
+from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
+from striate.evaluate.units.properties import Stimuli
 
 SMALLEST, LARGEST = 8, 4096
 """Sides in pixels of a texture as models see it: of fewer nothing is seen, more fit no memory."""

@@ -17,8 +17,8 @@ from striate.data import texture_synthesis
 from striate.data.seeds import find_seeds
 from striate.data.synthesis import Synthesis
 from striate.evaluate import Options, ProbeConfig, probe
-from striate.evaluate.gratings import Gratings, cycle, octaves, turns
-from striate.evaluate.tuning import Protocol
+from striate.evaluate.units.grating_tuning import Protocol
+from striate.evaluate.units.gratings import Gratings, cycle, octaves, turns
 from striate.models import load
 from striate.models.store import save
 from striate.report import build
@@ -73,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.evaluate.probe_run.protocol", tiny_protocol)
+    monkeypatch.setattr("striate.evaluate.units.run.protocol", tiny_protocol)
     monkeypatch.setattr(texture_synthesis, "synthesize", rolled)
     monkeypatch.setattr(texture_synthesis, "Statistics", Nothing)
     monkeypatch.setattr(texture_synthesis, "require_plenoptic", lambda: None)
@@ -135,8 +135,8 @@ def test_a_finished_run_is_not_measured_again(run: Path, world: Path, monkeypatc
         raise AssertionError("measured again")
 
     before = pd.read_parquet(run / "tables" / "textures.parquet")
-    monkeypatch.setattr("striate.evaluate.probe_run.physiology", never)
-    monkeypatch.setattr("striate.evaluate.probe_run.texture_responses", never)
+    monkeypatch.setattr("striate.evaluate.units.run.physiology", never)
+    monkeypatch.setattr("striate.evaluate.units.run.texture_responses", never)
     (run / "probe.json").unlink()  # as if it had been killed at its end
     with pytest.raises(InputError, match=r"no probe\.json yet"):
         build(run)

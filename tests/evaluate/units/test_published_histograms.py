@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.evaluate.distributions import (
+from striate.evaluate.units.published_histograms import (
     Histogram,
     binned,
     compare,

@@ -13,9 +13,9 @@ from striate.core.errors import InputError
 from striate.data.textures import Textures
 from striate.encoding import Resampling, make_resampling, percentile_interval, sign_flip_p
 from striate.encoding.inference import bootstrap_counts
-from striate.evaluate.gratings import PIXELS_PER_DEGREE
-from striate.evaluate.texture_properties import mean_of
-from striate.evaluate.texture_tuning import (
+from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
+from striate.evaluate.units.texture_indices import mean_of
+from striate.evaluate.units.texture_tuning import (
     Baseline,
     Negative,
     TextureTuning,

@@ -1,0 +1,1 @@
+"""What do the units of models prefer? `probe`, as a physiologist would."""
