@@ -1,7 +1,7 @@
 """Scientific questions, one file each, on top of one story of read, split, tune and score."""
 
-from striate.evaluate.behavior import BehaveResult, behave
-from striate.evaluate.behavior_config import BehaveConfig
+from striate.evaluate.behavior.config import BehaveConfig
+from striate.evaluate.behavior.run import BehaveResult, behave
 from striate.evaluate.common.choices import DataConfig, ModelConfig
 from striate.evaluate.common.options import Options
 from striate.evaluate.compare import compare

@@ -13,7 +13,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.data import StimulusSet
 from striate.data.trials import CATEGORIES
-from striate.evaluate.decisions import (
+from striate.evaluate.behavior.decisions import (
     Categories,
     category_probabilities,
     decide,

@@ -9,15 +9,7 @@ import pytest
 
 from striate.core.errors import InputError
 from striate.data.observers import Observers
-from striate.evaluate.behavior_measures import (
-    ALL,
-    CONGRUENT,
-    HUMANS,
-    centred_interval,
-    image_counts,
-    measure,
-)
-from striate.evaluate.consistency import (
+from striate.evaluate.behavior.consistency import (
     accuracy,
     accuracy_difference,
     all_pairs,
@@ -25,7 +17,15 @@ from striate.evaluate.consistency import (
     observed_consistency,
     pair_measures,
 )
-from striate.evaluate.shape_bias import shape_bias, texture_categories
+from striate.evaluate.behavior.measure import (
+    ALL,
+    CONGRUENT,
+    HUMANS,
+    centred_interval,
+    image_counts,
+    measure,
+)
+from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories
 
 
 def slow(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.evaluate.behavior_measures import HUMANS
+from striate.evaluate.behavior.measure import HUMANS
 from striate.evaluate.common.choices import ModelConfig, NamedModels
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from striate.core.hashing import hash_json
 from striate.data.observers import Observers
 from striate.encoding.inference import Interval, bootstrap_counts
-from striate.evaluate.consistency import MEASURES, accuracy, all_pairs, pair_measures
-from striate.evaluate.shape_bias import shape_bias, texture_categories
+from striate.evaluate.behavior.consistency import MEASURES, accuracy, all_pairs, pair_measures
+from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories
 
 HUMANS = "humans"
 """The observer that stands for all humans."""

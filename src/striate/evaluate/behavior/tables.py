@@ -11,7 +11,8 @@ import pandas as pd
 from striate.data.observers import Observers
 from striate.encoding.inference import bootstrap_p, mean_interval, sign_flip_p
 from striate.encoding.ties import merge_relative_ties
-from striate.evaluate.behavior_measures import (
+from striate.evaluate.behavior.consistency import MEASURES, accuracy, all_pairs, pair_measures
+from striate.evaluate.behavior.measure import (
     ALL,
     BIAS,
     CONGRUENT,
@@ -23,8 +24,7 @@ from striate.evaluate.behavior_measures import (
     mean_measured,
     parts,
 )
-from striate.evaluate.consistency import MEASURES, accuracy, all_pairs, pair_measures
-from striate.evaluate.shape_bias import shape_bias, texture_categories
+from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories
 
 FOUR = ("accuracy", *MEASURES)
 NOT_MEASURED = "not measured"

@@ -17,13 +17,13 @@ from striate.data import StimulusSet
 from striate.data.conditions import exclude
 from striate.data.observers import Observers, line_up
 from striate.data.trials import read_trials
-from striate.evaluate import behavior_tables as tables
-from striate.evaluate.behavior_config import BehaveConfig
-from striate.evaluate.behavior_inputs import build_models, find_stimuli, predict, read_decisions
-from striate.evaluate.behavior_measures import Key, Measured, measure
+from striate.evaluate.behavior.config import BehaveConfig
+from striate.evaluate.behavior.decisions import Categories, decision_table, kept_decisions
+from striate.evaluate.behavior.inputs import build_models, find_stimuli, predict, read_decisions
+from striate.evaluate.behavior.measure import Key, Measured, measure
+from striate.evaluate.behavior import tables
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
-from striate.evaluate.decisions import Categories, decision_table, kept_decisions
 from striate.models import Model
 
 
@@ -34,7 +34,7 @@ class BehaveResult:
     Attributes:
         tables: `humans` (humans with each other) and, where a folder is written, `each_human`,
             `each_human_bias`, `benchmark`, `means`, `categories`, `differences`, `groups`
-            (`striate.evaluate.behavior_tables`).
+            (`striate.evaluate.behavior.tables`).
         models: status and facts of each model.
         notes: what a reader must be told.
         folder: the run folder, None where nothing was written.

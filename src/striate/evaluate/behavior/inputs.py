@@ -15,8 +15,8 @@ from striate.data import StimulusSet, assert_unseen_by
 from striate.data.observers import Observers, line_up
 from striate.data.trials import read_trials
 from striate.encoding import ProjectionConfig, predict_cost
-from striate.evaluate.behavior_config import BehaveConfig
-from striate.evaluate.decisions import no_classifier
+from striate.evaluate.behavior.config import BehaveConfig
+from striate.evaluate.behavior.decisions import no_classifier
 from striate.models import Model, evaluating
 from striate.models.lineage import (
     describe_stage,

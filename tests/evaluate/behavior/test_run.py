@@ -18,7 +18,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.data.trials import CATEGORIES
 from striate.evaluate import BehaveConfig, Options, behave
-from striate.evaluate.behavior_inputs import _other_start
+from striate.evaluate.behavior.inputs import _other_start
 from striate.models import load, save
 from striate.models.lineage import record_start
 from striate.report import build
@@ -200,7 +200,7 @@ def test_again_is_the_same_without_deciding_and_other_settings_are_refused(
     def never(*args: Any, **more: Any) -> None:
         raise AssertionError("decided again")
 
-    monkeypatch.setattr("striate.evaluate.decisions.decide", never)
+    monkeypatch.setattr("striate.evaluate.behavior.decisions.decide", never)
     how = Options(say=lambda line: None, cache=Cache(world / "cache"))
     before = pd.read_parquet(run / "tables" / "benchmark.parquet")
     behave(settings(world), run, how)

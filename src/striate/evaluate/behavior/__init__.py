@@ -1,0 +1,1 @@
+"""Do models decide like humans? `behave`."""
