@@ -18,7 +18,7 @@ import yaml
 from scipy.stats import t as student
 
 from striate.core.files import read_json_lines
-from striate.evaluate.train_results import read_results
+from striate.evaluate.recognition.tables import read_results
 from striate.report.figures import label
 from striate.report.markdown import fill, markdown, portable
 from striate.report.training_figures import severity_curves

@@ -32,7 +32,7 @@ def run(
     For example: striate train data.train=TRAIN data.test=TEST front.id=lcl_v2 --out runs/net
     """
     from striate.evaluate import TrainRunConfig, train_model
-    from striate.evaluate.train_results import read_results
+    from striate.evaluate.recognition.tables import read_results
     from striate.learning.distributed import is_first_process
     from striate.report import build
 

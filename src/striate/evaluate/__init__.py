@@ -14,11 +14,11 @@ from striate.evaluate.config import (
 from striate.evaluate.grow import GrowRunConfig, grow_model
 from striate.evaluate.predict_config import PredictRunConfig
 from striate.evaluate.predict_run import predict_neurons
+from striate.evaluate.recognition.config import TrainRunConfig
+from striate.evaluate.recognition.run import train_model
 from striate.evaluate.similarity.measure import RsaResult, rsa
 from striate.evaluate.single import score_models, tune_models
 from striate.evaluate.story import Result
-from striate.evaluate.train import train_model
-from striate.evaluate.train_config import TrainRunConfig
 from striate.evaluate.units.config import ProbeConfig
 from striate.evaluate.units.run import probe
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from striate.core.config import read_yaml
 from striate.core.files import read_json_lines, write_text
-from striate.evaluate.train_results import read_results
+from striate.evaluate.recognition.tables import read_results
 from striate.report.figures import png
 from striate.report.page import (
     Raw,

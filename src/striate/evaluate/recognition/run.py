@@ -17,9 +17,9 @@ from striate.data import assert_unseen_by
 from striate.data.labelled import Labelled, check_apart
 from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.common.options import Options
-from striate.evaluate.generalisation import score_conditions
-from striate.evaluate.train_config import TrainRunConfig
-from striate.evaluate.train_results import DONE, folder_name, write_results
+from striate.evaluate.recognition.config import TrainRunConfig
+from striate.evaluate.recognition.measure import score_conditions
+from striate.evaluate.recognition.tables import DONE, folder_name, write_results
 from striate.learning import TrainConfig, train
 from striate.learning.distributed import is_first_process
 from striate.learning.recogniser import Recogniser, cacheable

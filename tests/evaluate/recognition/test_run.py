@@ -18,8 +18,8 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.core.files import write_json
 from striate.evaluate import Options, TrainRunConfig, train_model
-from striate.evaluate.generalisation import means, score_conditions
-from striate.evaluate.train_results import DONE, read_results
+from striate.evaluate.recognition.measure import means, score_conditions
+from striate.evaluate.recognition.tables import DONE, read_results
 from striate.models import load, save
 from striate.report import build
 from striate.report.runs import read_run
@@ -106,7 +106,9 @@ def test_the_page_is_whole_and_needs_no_network(run: Path) -> None:
 
 
 def test_a_finished_run_is_not_done_again(run: Path, world: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("striate.evaluate.train.train", lambda *a, **k: pytest.fail("again"))
+    monkeypatch.setattr(
+        "striate.evaluate.recognition.run.train", lambda *a, **k: pytest.fail("again")
+    )
     assert train_model(settings(world), run, quiet(world)) == run
     with pytest.raises(InputError, match=r"training\.epochs: there 2, asked for 3"):
         changed = settings(world, training={"epochs": 3, "batch_size": 8})
@@ -122,7 +124,9 @@ def test_other_tests_of_a_finished_run_replace_the_old_ones(
     summary, accuracy, _ = read_results(copy)
     assert list(accuracy["experiment"].unique()) == ["clean", "rotation"]
     assert summary["accuracy"] == read_results(run)[0]["accuracy"]
-    monkeypatch.setattr("striate.evaluate.train.score_conditions", lambda *a, **k: pytest.fail())
+    monkeypatch.setattr(
+        "striate.evaluate.recognition.run.score_conditions", lambda *a, **k: pytest.fail()
+    )
     again = settings(world, distortions={"experiments": ["rotation"]}, batch_size=5)
     train_model(again, copy, options)
     del summary["asked"]  # as in runs of earlier versions

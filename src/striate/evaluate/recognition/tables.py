@@ -19,8 +19,8 @@ from striate.core.hashing import hash_json
 from striate.data.labelled import Labelled
 from striate.evaluate.common.measurement import FILE, NAN, Measurement, write_measurements
 from striate.evaluate.common.model_records import model_record, write_models
-from striate.evaluate.generalisation import CLEAN, means
-from striate.evaluate.train_config import TrainRunConfig
+from striate.evaluate.recognition.config import TrainRunConfig
+from striate.evaluate.recognition.measure import CLEAN, means
 from striate.models import Model
 
 DONE = "training.json"

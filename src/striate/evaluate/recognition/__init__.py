@@ -1,0 +1,1 @@
+"""How well do networks behind a front-end recognize, and generalize? `train`."""
