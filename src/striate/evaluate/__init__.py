@@ -11,7 +11,7 @@ from striate.evaluate.config import (
     RunConfig,
     TuneRunConfig,
 )
-from striate.evaluate.grow import GrowRunConfig, grow_model
+from striate.evaluate.growth.run import GrowRunConfig, grow_model
 from striate.evaluate.predict_config import PredictRunConfig
 from striate.evaluate.predict_run import predict_neurons
 from striate.evaluate.recognition.config import TrainRunConfig
