@@ -29,9 +29,9 @@ from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, read_json, write_json
 from striate.core.run import RunFolder
-from striate.evaluate.predictivity import matched_taps
-from striate.evaluate.predictivity_run import Material, PredictivityConfig, score_model
-from striate.evaluate.predictivity_tables import (
+from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
+from striate.evaluate.neurons.predictivity import matched_taps
+from striate.evaluate.neurons.tables import (
     BEST,
     difference_table,
     folders,

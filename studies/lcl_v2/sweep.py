@@ -25,8 +25,8 @@ from striate.core.files import read_json_lines, write_text
 from striate.encoding import extract
 from striate.encoding.projection import ProjectionConfig
 from striate.evaluate import GrowRunConfig, Options, grow_model
-from striate.evaluate.predictivity import ReadoutConfig, Round, predict
-from striate.evaluate.predictivity_run import Material, PredictivityConfig
+from striate.evaluate.neurons.measure import Material, PredictivityConfig
+from striate.evaluate.neurons.predictivity import ReadoutConfig, Round, predict
 from striate.models import Model, load
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ from striate.core.errors import InputError
 from striate.data import Rdms, StimulusSet
 from striate.data.rdm_checks import check_rdms
 from striate.encoding import compare_rdms, noise_ceiling_rdms, rdm_correlation, rdm_crossnobis
-from striate.evaluate.predictivity_rsa import _check_model
+from striate.evaluate.neurons.rsa_tables import _check_model
 from striate.evaluate.similarity.measure import rsa
 from striate.evaluate.similarity.models import rsa_table, shuffled_similarity
 

@@ -12,13 +12,13 @@ from striate.cli.common import records, tell_json
 from striate.encoding import EncodeConfig, encode, make_resampling, mean_r, permutation_p
 from striate.encoding.inference import resampled_means
 from striate.encoding.scores import score_r
-from striate.evaluate.predictivity import (
+from striate.evaluate.neurons.null import null_means
+from striate.evaluate.neurons.predictivity import (
     ReadoutConfig,
     grouped_rounds,
     predict,
     split_rounds,
 )
-from striate.evaluate.predictivity_null import null_means
 from striate.evaluate.story import _few_stimuli, _unresolved_nulls
 from striate.report.page import number
 

@@ -14,16 +14,16 @@ from scipy import stats
 from striate.data import Dataset, Recording, Responses, StimulusSet, Target, tidy
 from striate.data.ceilings import scored_ceilings
 from striate.encoding import EncodeConfig, encode, make_resampling, score_r
-from striate.evaluate.predictivity import (
+from striate.evaluate.neurons.predictivity import (
     ReadoutConfig,
     ceilings,
     grouped_rounds,
     predict,
     split_rounds,
 )
-from striate.evaluate.predictivity import unit_table as predicted_units
-from striate.evaluate.predictivity_scored import Scored as Resampled
-from striate.evaluate.predictivity_tables import score_table
+from striate.evaluate.neurons.predictivity import unit_table as predicted_units
+from striate.evaluate.neurons.resampled import Scored as Resampled
+from striate.evaluate.neurons.tables import score_table
 from striate.evaluate.tables import Scored, group_table, roi_table, unit_table
 
 SUBJECTS, UNITS, FRAMES, CAUSES = 6, 80, 10, 3

@@ -12,8 +12,8 @@ from striate.evaluate.config import (
     TuneRunConfig,
 )
 from striate.evaluate.growth.run import GrowRunConfig, grow_model
-from striate.evaluate.predict_config import PredictRunConfig
-from striate.evaluate.predict_run import predict_neurons
+from striate.evaluate.neurons.config import PredictRunConfig
+from striate.evaluate.neurons.run import predict_neurons
 from striate.evaluate.recognition.config import TrainRunConfig
 from striate.evaluate.recognition.run import train_model
 from striate.evaluate.similarity.measure import RsaResult, rsa

@@ -6,7 +6,14 @@
 - `rsa`: dissimilarities instead of single neurons.
 """
 
-from striate.evaluate.freeman_ziemba import (
+from striate.evaluate.neurons.brain_score import (
+    SplitScores,
+    half_consistency,
+    score_splits,
+    shuffled_scores,
+    stratified_splits,
+)
+from striate.evaluate.neurons.freeman_ziemba import (
     FreemanZiembaConfig,
     Population,
     choose_taps,
@@ -14,7 +21,9 @@ from striate.evaluate.freeman_ziemba import (
     parts_of,
     score_row,
 )
-from striate.evaluate.predictivity import (
+from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
+from striate.evaluate.neurons.null import null_means
+from striate.evaluate.neurons.predictivity import (
     Predicted,
     ReadoutConfig,
     Round,
@@ -24,17 +33,8 @@ from striate.evaluate.predictivity import (
     split_rounds,
     unit_table,
 )
-from striate.evaluate.predictivity_null import null_means
-from striate.evaluate.predictivity_run import Material, PredictivityConfig, score_model
-from striate.evaluate.predictivity_tables import difference_table, load_scored, score_table
+from striate.evaluate.neurons.tables import difference_table, load_scored, score_table
 from striate.evaluate.similarity.measure import RsaResult, rsa
-from striate.evaluate.split_scores import (
-    SplitScores,
-    half_consistency,
-    score_splits,
-    shuffled_scores,
-    stratified_splits,
-)
 
 __all__ = [
     "FreemanZiembaConfig",

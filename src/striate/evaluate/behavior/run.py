@@ -17,11 +17,11 @@ from striate.data import StimulusSet
 from striate.data.conditions import exclude
 from striate.data.observers import Observers, line_up
 from striate.data.trials import read_trials
+from striate.evaluate.behavior import tables
 from striate.evaluate.behavior.config import BehaveConfig
 from striate.evaluate.behavior.decisions import Categories, decision_table, kept_decisions
 from striate.evaluate.behavior.inputs import build_models, find_stimuli, predict, read_decisions
 from striate.evaluate.behavior.measure import Key, Measured, measure
-from striate.evaluate.behavior import tables
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.models import Model

@@ -36,7 +36,7 @@ from striate.data.readers.freeman_ziemba_files import Texture
 from striate.data.resizing import Resizing
 from striate.data.stimuli import same_pictures
 from striate.encoding import ProjectionConfig, extract, percentile_interval, permutation_p
-from striate.evaluate.split_scores import (
+from striate.evaluate.neurons.brain_score import (
     SplitScores,
     half_consistency,
     median,

@@ -45,7 +45,8 @@ from striate.encoding import (
 from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements
 from striate.evaluate.common.choices import DataConfig
 from striate.evaluate.common.lookalikes import describe_lookalikes
-from striate.evaluate.predictivity import (
+from striate.evaluate.neurons.null import null_means
+from striate.evaluate.neurons.predictivity import (
     Predicted,
     ReadoutConfig,
     Round,
@@ -57,7 +58,6 @@ from striate.evaluate.predictivity import (
     split_rounds,
     unit_table,
 )
-from striate.evaluate.predictivity_null import null_means
 from striate.models import Model
 
 VERSION = 3

@@ -17,7 +17,9 @@ from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Split, StimulusSet, read
 from striate.data.responses import Responses
 from striate.encoding import PLSRegression, ProjectionConfig, extract, pearson_r
-from striate.evaluate.predictivity import (
+from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
+from striate.evaluate.neurons.null import null_means
+from striate.evaluate.neurons.predictivity import (
     ReadoutConfig,
     Round,
     centred,
@@ -28,9 +30,7 @@ from striate.evaluate.predictivity import (
     split_rounds,
     unit_table,
 )
-from striate.evaluate.predictivity_null import null_means
-from striate.evaluate.predictivity_run import Material, PredictivityConfig, score_model
-from striate.evaluate.predictivity_tables import (
+from striate.evaluate.neurons.tables import (
     BEST,
     difference_table,
     folders,

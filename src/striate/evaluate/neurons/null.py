@@ -22,8 +22,8 @@ from striate.encoding.job import take, unit_factor
 from striate.encoding.pls import components_of
 from striate.encoding.scores import mean_r, score_r
 from striate.encoding.solver import Design
-from striate.evaluate.predictivity import Predicted, ReadoutConfig
-from striate.evaluate.rounds import Round
+from striate.evaluate.neurons.predictivity import Predicted, ReadoutConfig
+from striate.evaluate.neurons.rounds import Round
 
 BLOCK_VALUES = 2**23
 """Responses of several shuffles that are fitted at once (64 MB)."""

@@ -17,7 +17,7 @@ from striate.core.files import read_json
 from striate.data import Split, StimulusSet
 from striate.data.rdms import Rdms
 from striate.evaluate import PredictRunConfig, predict_neurons
-from striate.evaluate.predict_run import _it_table
+from striate.evaluate.neurons.run import _it_table
 from striate.models import load
 from striate.report import build
 from striate.report.scorecard import as_table, make_scorecard

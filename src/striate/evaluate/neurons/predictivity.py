@@ -1,6 +1,6 @@
 """Neural predictivity: how well taps of a model predict responses, by ridge and by PLS.
 
-One model at a time; `striate.evaluate.predictivity_tables` puts many side by side. What is fitted
+One model at a time; `striate.evaluate.neurons.tables` puts many side by side. What is fitted
 and what is scored is a list of rounds, each with test stimuli of its own and, within its training
 stimuli, folds by which tap and penalty are chosen:
 
@@ -42,7 +42,7 @@ from striate.encoding.ridge import (
 )
 from striate.encoding.scores import ceiling_normalized, mean_r, r_squared, score_r
 from striate.encoding.solver import Design, fold_scores, solve
-from striate.evaluate.rounds import Round, check_rounds, grouped_rounds, split_rounds
+from striate.evaluate.neurons.rounds import Round, check_rounds, grouped_rounds, split_rounds
 from striate.models import Model, receptive_field
 
 __all__ = [

@@ -26,14 +26,14 @@ import pandas as pd
 
 from striate.data.ceilings import sources
 from striate.encoding import explained_variance, fdr, mean_interval, pooled_share, sign_flip_p
-from striate.evaluate.predictivity_rsa import rsa_tables
-from striate.evaluate.predictivity_scored import (
+from striate.evaluate.neurons.resampled import (
     BEST,
     Key,
     Scored,
     folders,
     load_scored,
 )
+from striate.evaluate.neurons.rsa_tables import rsa_tables
 
 __all__ = [
     "BEST",

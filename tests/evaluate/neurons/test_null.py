@@ -9,8 +9,8 @@ from striate.core.errors import InputError
 from striate.encoding import mean_r, permutation_p
 from striate.encoding.groups import shuffled_orders
 from striate.encoding.scores import score_r
-from striate.evaluate.predictivity import ReadoutConfig, grouped_rounds, predict
-from striate.evaluate.predictivity_null import null_means
+from striate.evaluate.neurons.null import null_means
+from striate.evaluate.neurons.predictivity import ReadoutConfig, grouped_rounds, predict
 
 READOUTS = {"best": ["a", "b"]}
 

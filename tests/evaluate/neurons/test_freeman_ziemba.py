@@ -14,6 +14,13 @@ from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import all_textures
 from striate.data.responses import Responses
 from striate.encoding import percentile_interval, permutation_p
+from striate.evaluate.neurons.brain_score import (
+    SplitScores,
+    group_orders,
+    neuron_interval,
+    same_products,
+    stimulus_draws,
+)
 from striate.evaluate.physiology import (
     FreemanZiembaConfig,
     Population,
@@ -25,13 +32,6 @@ from striate.evaluate.physiology import (
     score_splits,
     shuffled_scores,
     stratified_splits,
-)
-from striate.evaluate.split_scores import (
-    SplitScores,
-    group_orders,
-    neuron_interval,
-    same_products,
-    stimulus_draws,
 )
 from striate.models import load
 from tests.data.layouts import write_freeman_ziemba
@@ -252,7 +252,7 @@ def setting(tmp_path_factory):
     data = read("freeman_ziemba", root)
     one = data["macaques"]
     rng = np.random.default_rng(0)
-    from striate.evaluate.freeman_ziemba import presented
+    from striate.evaluate.neurons.freeman_ziemba import presented
 
     whole = Population.of(one, "V1")
     features, aperture = presented(

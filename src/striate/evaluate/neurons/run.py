@@ -21,10 +21,10 @@ from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.evaluate.common.unrelated import find_unrelated
-from striate.evaluate.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
-from striate.evaluate.predict_config import PredictModel, PredictRunConfig
-from striate.evaluate.predictivity_run import Material, score_model
-from striate.evaluate.predictivity_tables import (
+from striate.evaluate.neurons.config import PredictModel, PredictRunConfig
+from striate.evaluate.neurons.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
+from striate.evaluate.neurons.measure import Material, score_model
+from striate.evaluate.neurons.tables import (
     BEST,
     difference_table,
     folders,

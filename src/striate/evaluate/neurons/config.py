@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from striate.core.config import Config
 from striate.data import Dataset, read
 from striate.evaluate.common.choices import ModelConfig, NamedModels
-from striate.evaluate.freeman_ziemba import FreemanZiembaConfig
-from striate.evaluate.predictivity_run import PredictivityConfig
+from striate.evaluate.neurons.freeman_ziemba import FreemanZiembaConfig
+from striate.evaluate.neurons.measure import PredictivityConfig
 
 RESERVED = ("tables", "cache")
 """Folders that a run has of its own."""

@@ -14,7 +14,7 @@ from striate.data.bundles import group_numbers
 from striate.data.rdm_checks import check_rdms
 from striate.encoding import compare_rdms, fdr, noise_ceiling_rdms
 from striate.encoding.resampling import resample_left_out
-from striate.evaluate.predictivity_scored import BEST
+from striate.evaluate.neurons.resampled import BEST
 
 
 def _part(rdms: np.ndarray, rows: np.ndarray) -> np.ndarray:

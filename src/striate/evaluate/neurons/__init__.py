@@ -1,0 +1,1 @@
+"""How well do models predict neurons? `predict`."""
