@@ -19,7 +19,7 @@ from striate.evaluate.neurons.predictivity import (
     predict,
     split_rounds,
 )
-from striate.evaluate.story import _few_stimuli, _unresolved_nulls
+from striate.evaluate.tuned.run import _few_stimuli, _unresolved_nulls
 from striate.report.page import number
 
 

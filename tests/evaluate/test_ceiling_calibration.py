@@ -24,7 +24,7 @@ from striate.evaluate.neurons.predictivity import (
 from striate.evaluate.neurons.predictivity import unit_table as predicted_units
 from striate.evaluate.neurons.resampled import Scored as Resampled
 from striate.evaluate.neurons.tables import score_table
-from striate.evaluate.tables import Scored, group_table, roi_table, unit_table
+from striate.evaluate.tuned.tables import Scored, group_table, roi_table, unit_table
 
 SUBJECTS, UNITS, FRAMES, CAUSES = 6, 80, 10, 3
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from striate.encoding import mean_r
 from striate.encoding.scores import score_r
-from striate.evaluate.cells import Bench, roi_key
 from striate.evaluate.common.lookalikes import crossing
-from striate.evaluate.tables import Scored
+from striate.evaluate.tuned.measure import Bench, roi_key
+from striate.evaluate.tuned.tables import Scored
 
 COLUMNS = ["subject", "hemisphere", "roi", "model", "n", "r", "n_without", "r_without"]
 

@@ -10,8 +10,8 @@ from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
 from striate.data.bundles import group_numbers
 from striate.encoding.ridge import unusable_units
-from striate.evaluate.config import CONTROLS, RunConfig
-from striate.evaluate.jobs import Groups, Job
+from striate.evaluate.tuned.config import CONTROLS, RunConfig
+from striate.evaluate.tuned.models import Groups, Job
 from striate.models import Model, load
 from striate.models.lineage import check_start
 

@@ -10,8 +10,8 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Responses, Split, StimulusSet, group_stimuli
 from striate.evaluate import CompareConfig
-from striate.evaluate.cells import Bench, check_unseen
-from striate.evaluate.checks import check_sizes
+from striate.evaluate.tuned.checks import check_sizes
+from striate.evaluate.tuned.measure import Bench, check_unseen
 from striate.models import load
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.data import Recording, Target
 from striate.data.unit_identity import FEWEST_IMAGES, Match, match_units
-from striate.evaluate.jobs import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS
+from striate.evaluate.tuned.models import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS
 from striate.models import Model
 
 MOST = 0.5

@@ -33,7 +33,7 @@ from striate.encoding import (
 from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements, count_groups
 from striate.encoding.inference import share_over_subjects
 from striate.encoding.job import RoiEncoding
-from striate.evaluate.cells import roi_key
+from striate.evaluate.tuned.measure import roi_key
 
 BASELINE = "untuned"
 UNIT_KEYS = ["generalization", "subject", "hemisphere", "roi", "unit_id"]

@@ -12,8 +12,8 @@ import pytest
 from striate.data import Recording, Responses, StimulusSet, Target
 from striate.data.unit_identity import record_units
 from striate.evaluate import EncodeRunConfig
-from striate.evaluate.single import score_models
-from striate.evaluate.subjects import Generalization
+from striate.evaluate.tuned.single import score_models
+from striate.evaluate.tuned.subjects import Generalization
 from striate.models import Model, load
 from tests.evaluate.conftest import settings
 

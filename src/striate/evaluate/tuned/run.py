@@ -18,23 +18,23 @@ from striate.data.splits import SPLIT_FILE
 from striate.encoding import Encoding
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.encoding.inference import ENOUGH_SUBJECTS
-from striate.evaluate import tables
-from striate.evaluate.cells import Bench, score_subject, tuned_model
-from striate.evaluate.checks import (
+from striate.evaluate.common.lookalikes import describe_lookalikes, lookalike_facts
+from striate.evaluate.common.model_records import model_record, write_models
+from striate.evaluate.common.options import Options
+from striate.evaluate.common.unrelated import find_unrelated
+from striate.evaluate.tuned import tables
+from striate.evaluate.tuned.checks import (
     check_sizes,
     check_taps,
     find_targets,
     load_given,
 )
-from striate.evaluate.common.lookalikes import describe_lookalikes, lookalike_facts
-from striate.evaluate.common.model_records import model_record, write_models
-from striate.evaluate.common.options import Options
-from striate.evaluate.common.unrelated import find_unrelated
-from striate.evaluate.config import CONTROLS, RunConfig
-from striate.evaluate.jobs import Groups, Job
-from striate.evaluate.lookalike_scores import effect_table
-from striate.evaluate.plan import make_plan
-from striate.evaluate.subjects import Generalization
+from striate.evaluate.tuned.config import CONTROLS, RunConfig
+from striate.evaluate.tuned.lookalike_scores import effect_table
+from striate.evaluate.tuned.measure import Bench, score_subject, tuned_model
+from striate.evaluate.tuned.models import Groups, Job
+from striate.evaluate.tuned.plan import make_plan
+from striate.evaluate.tuned.subjects import Generalization
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)

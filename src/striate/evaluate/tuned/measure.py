@@ -22,7 +22,7 @@ from striate.core.hashing import hash_array, hash_json
 from striate.core.run import Cells
 from striate.data import PARTS, Dataset, Split, StimulusSet, Target, assert_unseen_in
 from striate.encoding import Encoding, encode, extract
-from striate.evaluate.config import RunConfig
+from striate.evaluate.tuned.config import RunConfig
 from striate.learning import TuneConfig, TuneData, tune
 from striate.models import Model
 

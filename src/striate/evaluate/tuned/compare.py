@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from striate.evaluate.common.options import Options
-from striate.evaluate.config import CompareConfig
-from striate.evaluate.jobs import compare_jobs
-from striate.evaluate.story import Result, score, started
+from striate.evaluate.tuned.config import CompareConfig
+from striate.evaluate.tuned.models import compare_jobs
+from striate.evaluate.tuned.run import Result, score, started
 
 
 def compare(config: CompareConfig, out: str | Path, options: Options | None = None) -> Result:

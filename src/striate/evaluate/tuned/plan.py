@@ -12,8 +12,8 @@ import torch
 from striate.core.device import device_name
 from striate.data import Dataset, Split
 from striate.encoding import predict_cost
-from striate.evaluate.config import RunConfig
-from striate.evaluate.jobs import Job
+from striate.evaluate.tuned.config import RunConfig
+from striate.evaluate.tuned.models import Job
 from striate.learning import TuneConfig
 from striate.models import Model, evaluating
 

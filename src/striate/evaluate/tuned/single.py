@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from striate.evaluate.common.options import Options
-from striate.evaluate.config import EncodeRunConfig, TuneRunConfig
-from striate.evaluate.jobs import encode_jobs, tune_jobs
-from striate.evaluate.story import Result, make_model, score, started
+from striate.evaluate.tuned.config import EncodeRunConfig, TuneRunConfig
+from striate.evaluate.tuned.models import encode_jobs, tune_jobs
+from striate.evaluate.tuned.run import Result, make_model, score, started
 
 
 def tune_models(

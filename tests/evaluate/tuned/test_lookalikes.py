@@ -21,7 +21,7 @@ from striate.evaluate import CompareConfig, compare
 from striate.evaluate.common.lookalikes import crossing, describe_lookalikes, lookalike_facts
 from striate.report import build
 from tests.evaluate.conftest import settings, write_world
-from tests.evaluate.test_checks import picture, world
+from tests.evaluate.tuned.test_checks import picture, world
 
 SHARES = {"tune": 0.2, "fit": 0.3, "select": 0.25, "test": 0.25}
 WARN, GROUP = SplitConfig(lookalikes="warn"), SplitConfig()
