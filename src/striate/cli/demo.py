@@ -15,7 +15,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Compare five models on SIMULATED subjects whose truth is known; a few minutes on 2 cores."""
-    from striate.evaluate.demo import demo
+    from striate.evaluate.simulated.demo import demo
 
     how = options(as_json, quiet)
     done = demo(out, how)

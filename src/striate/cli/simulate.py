@@ -16,7 +16,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Write SIMULATED subjects, in the layout of the Algonauts 2023 data, from photographs."""
-    from striate.evaluate.simulate import SimulateConfig, simulate
+    from striate.evaluate.simulated.subjects import SimulateConfig, simulate
 
     say = speak(as_json, False)
     settings = SimulateConfig.load(config, overrides or ())

@@ -2,7 +2,7 @@
 
 Here are the parts that work on arrays: photographs cut into stimuli, responses made from features,
 and a subject's folder. Which network gives the features is decided above
-(`striate.evaluate.simulate`). Everything written is called simulated.
+(`striate.evaluate.simulated.subjects`). Everything written is called simulated.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from striate.core.errors import InputError
 from striate.data import read
 from striate.data.simulate import cut, packaged_photographs, plant
 from striate.encoding import pearson_r
-from striate.evaluate.demo import demo
-from striate.evaluate.simulate import SimulateConfig, simulate, truth_of
+from striate.evaluate.simulated.demo import demo
+from striate.evaluate.simulated.subjects import SimulateConfig, simulate, truth_of
 
 pytest.importorskip("skimage", reason="the photographs are in scikit-image (extra demo)")
 

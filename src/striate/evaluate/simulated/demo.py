@@ -16,7 +16,7 @@ from striate.data.splits import SPLIT_FILE, Split
 from striate.encoding import EncodeConfig, ProjectionConfig, encode
 from striate.evaluate.common.choices import DataConfig, ModelConfig
 from striate.evaluate.common.options import Options
-from striate.evaluate.simulate import SimulateConfig, simulate, truth_of
+from striate.evaluate.simulated.subjects import SimulateConfig, simulate, truth_of
 from striate.evaluate.tuned.compare import compare
 from striate.evaluate.tuned.config import CompareConfig
 from striate.evaluate.tuned.run import Result

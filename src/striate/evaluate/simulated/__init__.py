@@ -1,0 +1,1 @@
+"""Subjects with planted truth, and the main job on them: `simulate` and `demo`."""
