@@ -19,7 +19,7 @@ from striate.evaluate.neurons.predictivity import (
     predict,
     split_rounds,
 )
-from striate.evaluate.tuned.run import _few_stimuli, _unresolved_nulls
+from striate.evaluate.tuned.warnings import few_stimuli, unresolved_nulls
 from striate.report.page import number
 
 
@@ -119,15 +119,15 @@ def test_a_model_of_nothing_over_several_rounds(sizes, n_rounds):
 
 def test_warnings_count_movies_and_not_frames():
     rois = pd.DataFrame({"subject": ["ann"], "n_stimuli": [132], "n_groups": [6]})
-    (text,) = _few_stimuli(rois)
+    (text,) = few_stimuli(rois)
     assert "Few test stimuli (6 to 6 for 1 subjects, counting each group" in text
     assert "132 to 132 single stimuli" in text
-    assert not _few_stimuli(rois.assign(n_groups=132))
+    assert not few_stimuli(rois.assign(n_groups=132))
     null = pd.DataFrame(
         {"subject": ["ann"], "n_groups": [3], "arrangements": [6.0], "permutations": [5]}
     )
-    assert "No null of shuffled stimuli for ann: 3 test groups" in _unresolved_nulls(null)[0]
-    assert not _unresolved_nulls(null.assign(arrangements=24.0))
+    assert "No null of shuffled stimuli for ann: 3 test groups" in unresolved_nulls(null)[0]
+    assert not unresolved_nulls(null.assign(arrangements=24.0))
 
 
 def test_json_and_pages_hold_small_numbers(capsys):

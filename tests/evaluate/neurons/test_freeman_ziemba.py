@@ -14,14 +14,7 @@ from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import all_textures
 from striate.data.responses import Responses
 from striate.encoding import percentile_interval, permutation_p
-from striate.evaluate.neurons.brain_score import (
-    SplitScores,
-    group_orders,
-    neuron_interval,
-    same_products,
-    stimulus_draws,
-)
-from striate.evaluate.physiology import (
+from striate.evaluate.neurons import (
     FreemanZiembaConfig,
     Population,
     choose_taps,
@@ -32,6 +25,13 @@ from striate.evaluate.physiology import (
     score_splits,
     shuffled_scores,
     stratified_splits,
+)
+from striate.evaluate.neurons.brain_score import (
+    SplitScores,
+    group_orders,
+    neuron_interval,
+    same_products,
+    stimulus_draws,
 )
 from striate.models import load
 from tests.data.layouts import write_freeman_ziemba

@@ -12,7 +12,7 @@ import pytest
 from striate.data import Recording, Responses, StimulusSet, Target
 from striate.data.unit_identity import record_units
 from striate.evaluate import EncodeRunConfig
-from striate.evaluate.tuned.single import score_models
+from striate.evaluate.tuned.run import score_models
 from striate.evaluate.tuned.subjects import Generalization
 from striate.models import Model, load
 from tests.evaluate.conftest import settings

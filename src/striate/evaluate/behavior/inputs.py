@@ -17,6 +17,7 @@ from striate.data.trials import read_trials
 from striate.encoding import ProjectionConfig, predict_cost
 from striate.evaluate.behavior.config import BehaveConfig
 from striate.evaluate.behavior.decisions import no_classifier
+from striate.evaluate.common.cost import duration
 from striate.models import Model, evaluating
 from striate.models.lineage import (
     describe_stage,
@@ -153,5 +154,5 @@ def predict(
         return "no models to decide: tables of humans and of the decisions given"
     return (
         f"{len(models)} models decide on {images:,} images: at most {memory / 1e9:.2f} GB of "
-        f"memory, {seconds / 60:.1f} minutes on the CPU (less what the cache holds)"
+        f"memory, about {duration(seconds)} on the CPU (less what the cache holds)"
     )

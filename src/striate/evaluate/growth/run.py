@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field, field_validator
 from torch import nn
 
 from striate.core.device import device_name
@@ -20,6 +18,7 @@ from striate.core.run import RunFolder, check_run_folder
 from striate.data.photographs import Photographs
 from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.common.options import Options
+from striate.evaluate.growth.config import GrowRunConfig
 from striate.evaluate.units.gabor_fits import MIN_SIDE, fit_gabors, share_of_gabors
 from striate.evaluate.units.grating_tuning import physiology
 from striate.evaluate.units.stage2_weights import pooling_maps
@@ -37,24 +36,6 @@ STEPS = 3
 """Steps on noise from which time and memory are predicted."""
 SPARE = 600 * 2**20
 """Bytes that the libraries and the views take beside that."""
-
-
-class GrowRunConfig(GrowConfig):
-    """What is grown, from what and where."""
-
-    photographs: tuple[str, ...] = Field(min_length=1)
-    """Folders of images, searched with all that is below them."""
-    device: str = "auto"
-
-    @field_validator("photographs", mode="before")
-    @classmethod
-    def _one_folder(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    def growth(self) -> GrowConfig:
-        """The settings of growing alone."""
-        own = {k: v for k, v in self.to_dict().items() if k not in ("photographs", "device")}
-        return GrowConfig.from_dict(own)
 
 
 def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None = None) -> Path:
@@ -94,10 +75,8 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         options.say(photographs.describe())
         options.say(plan)
         if not is_model_folder(run / "model"):
-            options.say(
-                f"at most {memory / 1e9:.1f} GB of memory, {duration(seconds)} on {device} for "
-                "all steps"
-            )
+            cost = f"at most {memory / 1e9:.1f} GB of memory, about {duration(seconds)}"
+            options.say(f"{cost} on {device} for all steps")
         model = grow(photographs, how, run / "model", device=str(device), progress=options.progress)
         options.say("looking at the units: Gabor fits and gratings")
         look_at(model, run.path)

@@ -90,9 +90,8 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
             (run / DONE).unlink()  # tested otherwise, or with other images
         if not is_model_folder(run / "model"):
             memory, seconds = predict_cost(model, len(training), how, device)
-            options.say(
-                f"about {memory / 1e9:.1f} GB of memory, {duration(seconds)} on {device} to train"
-            )
+            cost = f"about {memory / 1e9:.1f} GB of memory, {duration(seconds)}"
+            options.say(f"{cost} on {device} to train")
         trained, shape = learn(), model.preprocessing
         assert_unseen_by(trained, testing.images, "the trained model")
         table, decisions = score_conditions(

@@ -17,9 +17,8 @@ from striate.encoding import EncodeConfig, ProjectionConfig, encode
 from striate.evaluate.common.choices import DataConfig, ModelConfig
 from striate.evaluate.common.options import Options
 from striate.evaluate.simulated.subjects import SimulateConfig, simulate, truth_of
-from striate.evaluate.tuned.compare import compare
 from striate.evaluate.tuned.config import CompareConfig
-from striate.evaluate.tuned.run import Result
+from striate.evaluate.tuned.run import Result, compare
 from striate.learning import TuneConfig
 
 ORACLE = "planted components"

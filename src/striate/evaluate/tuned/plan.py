@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
-from striate.core.device import device_name
 from striate.data import Dataset, Split
 from striate.encoding import predict_cost
+from striate.evaluate.common.cost import duration, time_pass
 from striate.evaluate.tuned.config import RunConfig
 from striate.evaluate.tuned.models import Job
 from striate.learning import TuneConfig
-from striate.models import Model, evaluating
+from striate.models import Model
 
-PROBE_IMAGES = 8
 RUNTIME_GB = 0.4
 """What Python and PyTorch take before anything is loaded."""
 
@@ -78,17 +74,6 @@ class Plan:
         return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
-    """Say a time in the unit a person would.
-
-    >>> duration(42), duration(300), duration(9000)
-    ('42 s', '5 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def make_plan(
     config: RunConfig,
     dataset: Dataset,
@@ -102,7 +87,9 @@ def make_plan(
     # The forward pass is the same for every method: timed once.
     taps = tuple(config.encode.taps or model.taps)
     seconds, _ = (
-        probe(model, taps, config.device, config.precision, backward=False) if scoring else (0.0, 0)
+        time_pass(model, taps, config.device, config.precision, backward=False)
+        if scoring
+        else (0.0, 0)
     )
     steps = []
     for method in dict.fromkeys(job.method for job in jobs):
@@ -144,54 +131,8 @@ def _tuning(
 ) -> Step:
     sizes = [len(split.part(t.subject, "tune")) for job in jobs for t in job.tuned_to]
     taps = (tuning.tap,) if tuning.tap else ()
-    seconds, kept = probe(model, taps, config.device, tuning.precision, backward=True)
+    seconds, kept = time_pass(model, taps, config.device, tuning.precision, backward=True)
     parameters = 16 * sum(p.numel() for p in model.parameters())  # weights, gradient, Adam's two
     images = tuning.epochs * sum(sizes)
     memory = (min(tuning.batch_size, max(sizes)) * kept + parameters) / 1e9 + RUNTIME_GB
     return Step(f"tune {jobs[0].method}", len(jobs), images, images * seconds, memory)
-
-
-def probe(
-    model: Model, taps: Sequence[str], device: str, precision: str, *, backward: bool
-) -> tuple[float, float]:
-    """Time one pass over a few grey images.
-
-    Args:
-        model: the network; left as it was.
-        taps: where the pass ends; empty for the network's output.
-        device: as for extraction.
-        precision: `32` or `bf16`.
-        backward: also go back.
-
-    Returns:
-        Seconds an image, and bytes that autograd keeps an image (0 without `backward`).
-    """
-    where = torch.device(device_name(device))
-    copy = model.copy().to(where)
-    size = model.preprocessing.size
-    images = torch.full((PROBE_IMAGES, size, size, 3), 128, dtype=torch.uint8, device=where)
-    kept = 0
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal kept
-        kept += tensor.numel() * tensor.element_size()
-        return tensor
-
-    def once() -> float:
-        nonlocal kept
-        kept = 0
-        started = time.perf_counter()
-        outputs = copy.activations(images, taps) if taps else {"": copy(images)}
-        if backward:
-            sum(out.float().mean() for out in outputs.values()).backward()  # type: ignore[union-attr]
-        if where.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - started
-
-    autocast = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
-    hooks = torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor)
-    with evaluating(copy), autocast, torch.set_grad_enabled(backward), hooks:
-        once()
-        seconds = once()
-    weights = sum(p.numel() * p.element_size() for p in copy.parameters())
-    return seconds / PROBE_IMAGES, max(0.0, (kept - weights) / PROBE_IMAGES)

@@ -1,4 +1,4 @@
-"""The story every run shares: read, split, plan, make models, score them, write the tables."""
+"""Tune and score: `compare`, and its halves `tune_models` and `score_models`, as one story."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from striate.core.device import device_name
-from striate.core.files import locked, read_json, write_dataset, write_json, write_table
+from striate.core.files import locked, write_dataset, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, Split, load_split, make_split, tidy
 from striate.data.splits import SPLIT_FILE
 from striate.encoding import Encoding
-from striate.encoding.groups import FEWEST_ARRANGEMENTS
-from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.evaluate.common.lookalikes import describe_lookalikes, lookalike_facts
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
@@ -29,17 +27,22 @@ from striate.evaluate.tuned.checks import (
     find_targets,
     load_given,
 )
-from striate.evaluate.tuned.config import CONTROLS, RunConfig
+from striate.evaluate.tuned.config import (
+    CONTROLS,
+    CompareConfig,
+    EncodeRunConfig,
+    RunConfig,
+    TuneRunConfig,
+)
 from striate.evaluate.tuned.lookalike_scores import effect_table
 from striate.evaluate.tuned.measure import Bench, score_subject, tuned_model
-from striate.evaluate.tuned.models import Groups, Job
+from striate.evaluate.tuned.models import Groups, Job, compare_jobs, encode_jobs, tune_jobs
 from striate.evaluate.tuned.plan import make_plan
 from striate.evaluate.tuned.subjects import Generalization
+from striate.evaluate.tuned.warnings import find_warnings
 from striate.models import Model, random_twin
 
 C = TypeVar("C", bound=RunConfig)
-FEW_STIMULI = 50
-"""Test stimuli of a subject, groups counted once, below which a reader is warned (ours)."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,60 @@ class Result:
     group: pd.DataFrame
     rois: pd.DataFrame
     warnings: list[str]
+
+
+def compare(config: CompareConfig, out: str | Path, options: Options | None = None) -> Result:
+    """Tune and score every method of a config on one split, and write a run folder.
+
+    The folder gets `config.yaml`, `provenance.json`, `splits.parquet`, `plan.json`,
+    `metrics.jsonl`, `models/`, `models.json`, `cells/` (kept pieces), `scores.parquet`,
+    `scores.nc`, `tables/`, `leaks.json` and `warnings.json`. A run that was stopped goes on
+    when called again.
+
+    Args:
+        config: what to compare on which data.
+        out: the run folder; new, empty, or holding this same run.
+        options: how to carry it out.
+
+    Raises:
+        InputError: data, names or settings that do not fit, before anything is computed.
+        LeakError: a score would use a stimulus that its model has seen.
+    """
+    options = options or Options()
+    with started(config, out, compare_jobs, options) as (bench, jobs, base):
+        return score(bench, jobs, base, options)
+
+
+def tune_models(
+    config: TuneRunConfig, out: str | Path, options: Options | None = None
+) -> list[Path]:
+    """Tune one model a target (or one a ROI, pooled) and return their folders, `out/models/…`.
+
+    Each folder can be given to `striate.models.load`, or to `score_models` with the same split.
+
+    Raises:
+        InputError: data, names or settings that do not fit, before anything is computed.
+    """
+    options = options or Options()
+    with started(config, out, tune_jobs, options, scoring=False) as (bench, jobs, base):
+        for number, job in enumerate(jobs, 1):
+            options.say(f"[{number}/{len(jobs)}] {job.name}")
+            make_model(bench, job, base)
+        return [bench.folder / "models" / job.name for job in jobs]
+
+
+def score_models(
+    config: EncodeRunConfig, out: str | Path, options: Options | None = None
+) -> Result:
+    """Score saved models beside the untuned and the random network, and write a run folder.
+
+    Raises:
+        InputError: data, names or settings that do not fit, before anything is computed.
+        LeakError: a model has seen a test stimulus; use the split it was tuned with.
+    """
+    options = options or Options()
+    with started(config, out, encode_jobs, options) as (bench, jobs, base):
+        return score(bench, jobs, base, options)
 
 
 @contextmanager
@@ -205,7 +262,7 @@ def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
         write_table(folder / f"{name}.parquet", table)
     write_dataset(folder / "scores.nc", tables.score_dataset(units, taps))
     write_json(folder / "leaks.json", _leaks(bench))
-    unrelated, warnings = find_unrelated(null), _warnings(bench, scored, rois, null)
+    unrelated, warnings = find_unrelated(null), find_warnings(bench, scored, rois, null)
     write_json(folder / "unrelated.json", unrelated)
     write_json(folder / "warnings.json", warnings)
     return Result(folder, group, rois, unrelated + warnings)
@@ -224,71 +281,3 @@ def _leaks(bench: Bench) -> dict[str, Any]:
         "lookalikes": lookalike_facts(bench.split, bench.config.split),
         "checks": bench.leaks,
     }
-
-
-def _few_stimuli(rois: pd.DataFrame) -> list[str]:
-    """Say where test stimuli are few; the frames of a movie count as one."""
-    few = rois[rois["n_groups"] < FEW_STIMULI]
-    if few.empty:
-        return []
-    least, most = few["n_groups"].min(), few["n_groups"].max()
-    frames = ""
-    if (few["n_stimuli"] > few["n_groups"]).any():
-        frames = (
-            f", counting each group of stimuli, such as the frames of a movie, once; they are "
-            f"{few['n_stimuli'].min()} to {few['n_stimuli'].max()} single stimuli"
-        )
-    return [
-        f"Few test stimuli ({least} to {most} for {few['subject'].nunique()} subjects{frames}): "
-        "differences between models are uncertain."
-    ]
-
-
-def _unresolved_nulls(null: pd.DataFrame) -> list[str]:
-    """Say where groups are too few to be shuffled into a null."""
-    few = null[(null["arrangements"] < FEWEST_ARRANGEMENTS) & (null["permutations"] > 0)]
-    if few.empty:
-        return []
-    names = ", ".join(sorted(set(few["subject"])))
-    return [
-        f"No null of shuffled stimuli for {names}: {int(few['n_groups'].min())} test groups can "
-        f"be arranged in {int(few['arrangements'].min())} ways only, so no p of 0.05 exists "
-        f"({FEWEST_ARRANGEMENTS} are needed, as 4 groups of several stimuli give). A larger share "
-        "of test gives more groups."
-    ]
-
-
-def _warnings(
-    bench: Bench, scored: Sequence[tables.Scored], rois: pd.DataFrame, null: pd.DataFrame
-) -> list[str]:
-    """What must stand beside the scores, the most important first, naming whom it is about."""
-    found = []
-    if bench.dataset.simulated:
-        found.append("The responses are SIMULATED: nothing here is about a brain.")
-    without = sorted(set(rois.loc[rois["ceiling"].isna(), "subject"]))
-    if without:
-        found.append(
-            f"No noise ceiling for {', '.join(without)}: the data have no repeats there, so r "
-            "cannot be compared with what noise allows."
-        )
-    for kind, group in rois.groupby("generalization"):
-        n = group["subject"].nunique()
-        if n < ENOUGH_SUBJECTS:
-            found.append(
-                f"{kind}: with {n} subject{'s' if n > 1 else ''} the sign-flip test over subjects "
-                + ("does not exist." if n < 2 else f"cannot give a p below {2 / 2**n:.3g}.")
-            )
-    found += _few_stimuli(rois) + _unresolved_nulls(null)
-    found += bench.notes
-    about: dict[str, dict[str, None]] = {}
-    places = {f"{one.method}/{one.target.name}": one for one in scored}
-    for place, one in places.items():
-        for caveat in read_json(one.folder / "encoding.json")["caveats"]:
-            about.setdefault(caveat, {})[place] = None
-    for caveat, where in about.items():
-        names = ", ".join(list(where)[:3]) + (" …" if len(where) > 3 else "")
-        some = len(where) < len(places)
-        found.append(
-            f"{len(where)} of {len(places)} scores ({names}): {caveat}" if some else caveat
-        )
-    return list(dict.fromkeys(found))

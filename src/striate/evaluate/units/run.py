@@ -19,6 +19,7 @@ from striate.core.run import Cells, RunFolder, check_run_folder
 from striate.data import assert_unseen
 from striate.data.texture_synthesis import check_textures, make_textures
 from striate.data.textures import TYPES, Textures
+from striate.evaluate.common.cost import duration
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.evaluate.units.config import ProbeConfig
@@ -154,7 +155,7 @@ def describe(config: ProbeConfig, probed: list[Probed], shown: Protocol, cells: 
                 memory = max(memory, COPIES * 4 * values * BLOCK)
     if missing:
         lines.append(
-            f"{n:,} gratings for each of {missing} taps: about {seconds / 60:.1f} minutes, at most "
+            f"{n:,} gratings for each of {missing} taps: about {duration(seconds)}, at most "
             f"{(memory + SPARE) / 1e9:.1f} GB of memory"
         )
     return lines

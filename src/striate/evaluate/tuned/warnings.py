@@ -1,0 +1,84 @@
+"""What must stand beside the scores of a run: few stimuli, subjects or groups, no ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from striate.core.files import read_json
+from striate.encoding.groups import FEWEST_ARRANGEMENTS
+from striate.encoding.inference import ENOUGH_SUBJECTS
+from striate.evaluate.tuned.measure import Bench
+from striate.evaluate.tuned.tables import Scored
+
+FEW_STIMULI = 50
+"""Test stimuli of a subject, groups counted once, below which a reader is warned (ours)."""
+
+
+def find_warnings(
+    bench: Bench, scored: Sequence[Scored], rois: pd.DataFrame, null: pd.DataFrame
+) -> list[str]:
+    """What must stand beside the scores, the most important first, naming whom it is about."""
+    found = []
+    if bench.dataset.simulated:
+        found.append("The responses are SIMULATED: nothing here is about a brain.")
+    without = sorted(set(rois.loc[rois["ceiling"].isna(), "subject"]))
+    if without:
+        found.append(
+            f"No noise ceiling for {', '.join(without)}: the data have no repeats there, so r "
+            "cannot be compared with what noise allows."
+        )
+    for kind, group in rois.groupby("generalization"):
+        n = group["subject"].nunique()
+        if n < ENOUGH_SUBJECTS:
+            found.append(
+                f"{kind}: with {n} subject{'s' if n > 1 else ''} the sign-flip test over subjects "
+                + ("does not exist." if n < 2 else f"cannot give a p below {2 / 2**n:.3g}.")
+            )
+    found += few_stimuli(rois) + unresolved_nulls(null)
+    found += bench.notes
+    about: dict[str, dict[str, None]] = {}
+    places = {f"{one.method}/{one.target.name}": one for one in scored}
+    for place, one in places.items():
+        for caveat in read_json(one.folder / "encoding.json")["caveats"]:
+            about.setdefault(caveat, {})[place] = None
+    for caveat, where in about.items():
+        names = ", ".join(list(where)[:3]) + (" …" if len(where) > 3 else "")
+        some = len(where) < len(places)
+        found.append(
+            f"{len(where)} of {len(places)} scores ({names}): {caveat}" if some else caveat
+        )
+    return list(dict.fromkeys(found))
+
+
+def few_stimuli(rois: pd.DataFrame) -> list[str]:
+    """Say where test stimuli are few; the frames of a movie count as one."""
+    few = rois[rois["n_groups"] < FEW_STIMULI]
+    if few.empty:
+        return []
+    least, most = few["n_groups"].min(), few["n_groups"].max()
+    frames = ""
+    if (few["n_stimuli"] > few["n_groups"]).any():
+        frames = (
+            f", counting each group of stimuli, such as the frames of a movie, once; they are "
+            f"{few['n_stimuli'].min()} to {few['n_stimuli'].max()} single stimuli"
+        )
+    return [
+        f"Few test stimuli ({least} to {most} for {few['subject'].nunique()} subjects{frames}): "
+        "differences between models are uncertain."
+    ]
+
+
+def unresolved_nulls(null: pd.DataFrame) -> list[str]:
+    """Say where groups are too few to be shuffled into a null."""
+    few = null[(null["arrangements"] < FEWEST_ARRANGEMENTS) & (null["permutations"] > 0)]
+    if few.empty:
+        return []
+    names = ", ".join(sorted(set(few["subject"])))
+    return [
+        f"No null of shuffled stimuli for {names}: {int(few['n_groups'].min())} test groups can "
+        f"be arranged in {int(few['arrangements'].min())} ways only, so no p of 0.05 exists "
+        f"({FEWEST_ARRANGEMENTS} are needed, as 4 groups of several stimuli give). A larger share "
+        "of test gives more groups."
+    ]
