@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from striate.report.behavior import BIAS, HUMANS, MEASURES, cell
-from striate.report.behavior_figures import consistency_plot, shape_bias_plot
-from striate.report.figures import label
+from striate.report.figures.behavior import consistency_plot, shape_bias_plot
+from striate.report.figures.common import label
+from striate.report.html.page import number
 from striate.report.markdown import fill, markdown, portable
-from striate.report.page import number
+from striate.report.pages.behavior import BIAS, HUMANS, MEASURES, cell
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"

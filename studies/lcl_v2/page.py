@@ -21,8 +21,8 @@ import yaml
 from matplotlib.figure import Figure
 
 from striate.core.files import read_json_lines
-from striate.report.figures import label
-from striate.report.filter_figures import own_scale
+from striate.report.figures.common import label
+from striate.report.figures.filters import own_scale
 from striate.report.markdown import fill, markdown, portable
 
 HERE = Path(__file__).parent

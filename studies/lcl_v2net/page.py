@@ -19,9 +19,9 @@ from scipy.stats import t as student
 
 from striate.core.files import read_json_lines
 from striate.evaluate.recognition.tables import read_results
-from striate.report.figures import label
+from striate.report.figures.common import label
+from striate.report.figures.recognition import severity_curves
 from striate.report.markdown import fill, markdown, portable
-from striate.report.training_figures import severity_curves
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"

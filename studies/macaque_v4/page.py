@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from striate.report.figures import colours, label
+from striate.report.figures.common import colours, label
 from striate.report.markdown import fill, markdown, portable
 
 HERE = Path(__file__).parent

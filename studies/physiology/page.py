@@ -26,11 +26,11 @@ from striate.encoding import percentile_interval, sign_flip_p
 from striate.encoding.inference import bootstrap_counts
 from striate.evaluate.units.properties import PROPERTIES
 from striate.models import load
-from striate.report.figures import label
-from striate.report.filter_figures import LINES
+from striate.report.figures.common import label
+from striate.report.figures.filters import LINES
+from striate.report.html.page import number
 from striate.report.markdown import fill, markdown, portable
-from striate.report.page import number
-from striate.report.probe import span
+from striate.report.pages.units import span
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "docs" / "results"

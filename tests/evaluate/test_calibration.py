@@ -20,7 +20,7 @@ from striate.evaluate.neurons.predictivity import (
     split_rounds,
 )
 from striate.evaluate.tuned.warnings import few_stimuli, unresolved_nulls
-from striate.report.page import number
+from striate.report.html.page import number
 
 
 def movies(rng, sizes, k, within=0.9):

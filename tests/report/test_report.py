@@ -14,8 +14,9 @@ from striate.core.errors import InputError
 from striate.core.files import write_json
 from striate.core.run import RunFolder
 from striate.evaluate import CompareConfig
-from striate.report import build, figures
-from striate.report.page import Raw, bullets, section, table, text
+from striate.report import build
+from striate.report.figures import common as figures
+from striate.report.html.page import Raw, bullets, section, table, text
 
 MODELS = ("untuned", "random", "contrastive", "pooled_contrastive")
 

@@ -154,7 +154,7 @@ def tell_json(value: dict[str, Any]) -> None:
 
 def summary(group: pd.DataFrame) -> str:
     """The ROI x method table for a terminal: mean r, and the gain over `untuned` in brackets."""
-    from striate.report.figures import label, place
+    from striate.report.figures.common import label, place
 
     lines = []
     for kind, part in group.groupby("generalization", sort=False):

@@ -59,7 +59,7 @@ def run(
     say(f"{len(card.columns)} models, {sum(bool(r.cells) for r in card.rows)} rows")
     say(f"scorecard: {page}")
     if as_json:
-        from striate.report.scorecard import as_table
+        from striate.report.scorecard.card import as_table
 
         tell_json(
             {"scorecard": str(page), "notes": list(card.notes), "cells": records(as_table(card))}

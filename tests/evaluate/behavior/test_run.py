@@ -22,7 +22,7 @@ from striate.evaluate.behavior.inputs import _other_start
 from striate.models import load, save
 from striate.models.lineage import record_start
 from striate.report import build
-from striate.report.scorecard import as_table, make_scorecard
+from striate.report.scorecard.card import as_table, make_scorecard
 
 # papers/lcl-v2 5.5: observers, conditions, trials an observer, accuracy, accuracy difference,
 # observed and error consistency, as printed

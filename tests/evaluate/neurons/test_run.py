@@ -20,7 +20,7 @@ from striate.evaluate import PredictRunConfig, predict_neurons
 from striate.evaluate.neurons.run import _it_table
 from striate.models import load
 from striate.report import build
-from striate.report.scorecard import as_table, make_scorecard
+from striate.report.scorecard.card import as_table, make_scorecard
 from tests.data.layouts import picture, write_freeman_ziemba
 from tests.evaluate.conftest import write_world
 

@@ -22,7 +22,7 @@ from striate.evaluate.recognition.measure import means, score_conditions
 from striate.evaluate.recognition.tables import DONE, read_results
 from striate.models import load, save
 from striate.report import build
-from striate.report.runs import read_run
+from striate.report.scorecard.runs import read_run
 from tests.learning.tiny import tiny_labelled, tiny_recogniser
 
 

@@ -24,7 +24,7 @@ from striate.evaluate import (
     tune_models,
 )
 from striate.models import load
-from striate.report.scorecard import as_table, make_scorecard
+from striate.report.scorecard.card import as_table, make_scorecard
 
 from .conftest import TUNING, settings, write_world
 

@@ -22,7 +22,7 @@ from striate.evaluate.units.gratings import Gratings, cycle, octaves, turns
 from striate.models import load
 from striate.models.store import save
 from striate.report import build
-from striate.report.scorecard import as_table, make_scorecard
+from striate.report.scorecard.card import as_table, make_scorecard
 from tests.data.test_textures import write_seeds
 
 STAGES = [

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from striate.evaluate.common.measurement import FILE, Measurement, read_measurements
-from striate.report.contributions import decisions, neurons, units
-from striate.report.contributions.tables import TWIN, Config
+from striate.report.scorecard.sources import behavior, neurons, units
+from striate.report.scorecard.sources.common import TWIN, Config
 
 __all__ = ["TWIN", "measurements_of"]
 
@@ -39,7 +39,7 @@ READERS: dict[str, Reader] = {
     "tables/texture_modulation.parquet": units.modulation,
     "tables/similarity.parquet": units.properties,
     "tables/tuning.parquet": units.medians,
-    "tables/means.parquet": decisions.behavior,
+    "tables/means.parquet": behavior.behavior,
     "tables/group.parquet": neurons.encoding,
 }
 """By the table that says a run has something to tell."""

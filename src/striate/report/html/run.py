@@ -9,7 +9,7 @@ import yaml
 
 from striate.core.errors import InputError
 from striate.core.files import read_json
-from striate.report.page import Raw, bullets, code, facts, folded, paragraph, section
+from striate.report.html.page import Raw, bullets, code, facts, folded, paragraph, section
 
 
 def assert_finished(run: Path, *needed: str) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from striate.evaluate.units.properties import PROPERTIES
 from striate.evaluate.units.published_histograms import Histogram, binned
-from striate.report.filter_figures import GREY, LINES
+from striate.report.figures.filters import GREY, LINES
 
 
 def modulation_by_tap(taps: pd.DataFrame) -> Figure:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.report import filter_figures as ff
-from striate.report.figures import png
+from striate.report.figures import filters as ff
+from striate.report.figures.common import png
 
 
 def drawn(figure):

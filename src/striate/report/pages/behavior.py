@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from striate.core.files import read_json, read_table, write_text
-from striate.report import behavior_figures as draw
-from striate.report.figures import label, png
-from striate.report.page import (
+from striate.report.figures import behavior as draw
+from striate.report.figures.common import label, png
+from striate.report.html.page import (
     Raw,
     bullets,
     folded,
@@ -21,7 +21,7 @@ from striate.report.page import (
     section,
     table,
 )
-from striate.report.run_page import assert_finished, provenance_section
+from striate.report.html.run import assert_finished, provenance_section
 
 HUMANS = "humans"
 MEASURES = {

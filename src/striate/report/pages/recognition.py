@@ -10,8 +10,9 @@ import pandas as pd
 from striate.core.config import read_yaml
 from striate.core.files import read_json_lines, write_text
 from striate.evaluate.recognition.tables import read_results
-from striate.report.figures import png
-from striate.report.page import (
+from striate.report.figures.common import png
+from striate.report.figures.recognition import learning_curves, severity_curves
+from striate.report.html.page import (
     Raw,
     bullets,
     folded,
@@ -22,8 +23,7 @@ from striate.report.page import (
     section,
     text,
 )
-from striate.report.run_page import assert_finished, provenance_section
-from striate.report.training_figures import learning_curves, severity_curves
+from striate.report.html.run import assert_finished, provenance_section
 
 
 def is_training(run: Path) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from striate.report.figures import colours, label
+from striate.report.figures.common import colours, label
 
 HUMANS = "humans"
 RED = "#b2182b"

@@ -12,7 +12,7 @@ import pandas as pd
 from striate.encoding import percentile_interval
 from striate.evaluate.common.measurement import Measurement
 from striate.evaluate.units.properties import PROPERTIES
-from striate.report.contributions.tables import Config, comparable, rows_of, table_of
+from striate.report.scorecard.sources.common import Config, comparable, rows_of, table_of
 
 MEDIANS = (
     "circular_variance", "orientation_bandwidth", "peak_frequency", "frequency_bandwidth",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from striate.core.files import read_json
 from striate.evaluate.common.measurement import NAN, Measurement
-from striate.report.contributions.tables import Config, rows_of, table_of
+from striate.report.scorecard.sources.common import Config, rows_of, table_of
 
 HUMANS = "humans"
 BEHAVIOR = {

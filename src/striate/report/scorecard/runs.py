@@ -22,7 +22,7 @@ from striate.evaluate.common.model_records import FILE as MODELS
 from striate.evaluate.common.model_records import model_record
 from striate.models import load
 from striate.models.store import is_model_folder
-from striate.report.contributions import TWIN, measurements_of
+from striate.report.scorecard.sources import TWIN, measurements_of
 
 ENDS = (
     (("humans", "stimuli"), "behavior.json"),

@@ -12,7 +12,7 @@ from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import MaxNLocator
 
 from striate.core.errors import InputError
-from striate.report.figures import FURTHER, bare
+from striate.report.figures.common import FURTHER, bare
 
 BLUE, GREY, RED = "#0072b2", "#6b6b6b", "#d55e00"
 LINES = (BLUE, "#e69f00", "#009e73", RED, *FURTHER)

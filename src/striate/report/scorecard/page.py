@@ -13,8 +13,8 @@ import pandas as pd
 
 from striate.core.errors import InputError
 from striate.core.files import locked, write_table, write_text
-from striate.report.page import Raw, bullets, page, paragraph, section, table, text
-from striate.report.scorecard import (
+from striate.report.html.page import Raw, bullets, page, paragraph, section, table, text
+from striate.report.scorecard.card import (
     NOT_MEASURED,
     Cell,
     Column,

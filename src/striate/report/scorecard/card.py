@@ -17,7 +17,7 @@ import pandas as pd
 
 from striate.core.config import flat
 from striate.evaluate.common.measurement import MEASURES, NAN, Measurement
-from striate.report.runs import Known, Run, read_run
+from striate.report.scorecard.runs import Known, Run, read_run
 
 NOT_MEASURED = "not measured"
 SAME = 1e-9

@@ -17,8 +17,8 @@ from striate.evaluate.common.measurement import MEASURES, Measurement, write_mea
 from striate.models import load
 from striate.models.store import save
 from striate.report import write_scorecard
-from striate.report.runs import read_run
-from striate.report.scorecard import as_table, make_scorecard
+from striate.report.scorecard.card import as_table, make_scorecard
+from striate.report.scorecard.runs import read_run
 from tests.report.browser import CHROMIUM, Browser
 from tests.report.scored_runs import NET, OTHER, TWIN, behaved, predicted, run_folder
 

@@ -12,9 +12,9 @@ from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.units.properties import PROPERTIES, of
 from striate.evaluate.units.published_histograms import Histogram, read_histograms
-from striate.report import probe_figures as draw
-from striate.report.figures import png
-from striate.report.page import (
+from striate.report.figures import units as draw
+from striate.report.figures.common import png
+from striate.report.html.page import (
     Raw,
     bullets,
     folded,
@@ -27,7 +27,7 @@ from striate.report.page import (
     table,
     text,
 )
-from striate.report.run_page import assert_finished, provenance_section
+from striate.report.html.run import assert_finished, provenance_section
 
 ALPHA = 0.05
 TABLES = (

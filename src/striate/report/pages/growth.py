@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from striate.core.config import read_yaml
 from striate.core.files import read_json, read_json_lines, read_table, write_text
-from striate.report import filter_figures as draw
-from striate.report.figures import png
-from striate.report.page import (
+from striate.report.figures import filters as draw
+from striate.report.figures.common import png
+from striate.report.html.page import (
     Raw,
     bullets,
     frame,
@@ -23,7 +23,7 @@ from striate.report.page import (
     section,
     text,
 )
-from striate.report.run_page import assert_finished, provenance_section
+from striate.report.html.run import assert_finished, provenance_section
 
 QUANTITIES = {
     "loss": "loss",

@@ -11,8 +11,18 @@ import pandas as pd
 from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.common.model_records import FILE as MODELS
-from striate.report.page import SHARES, Raw, bullets, folded, frame, page, paragraph, section, table
-from striate.report.run_page import assert_finished, provenance_section, unrelated_notice
+from striate.report.html.page import (
+    SHARES,
+    Raw,
+    bullets,
+    folded,
+    frame,
+    page,
+    paragraph,
+    section,
+    table,
+)
+from striate.report.html.run import assert_finished, provenance_section, unrelated_notice
 
 SHOWN = 3
 """Digits of an interval."""

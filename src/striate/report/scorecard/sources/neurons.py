@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.evaluate.common.measurement import NAN, Measurement
-from striate.report.contributions.tables import (
+from striate.report.scorecard.sources.common import (
     AREAS,
     SHUFFLED,
     TWIN,

@@ -1,0 +1,1 @@
+"""Figures, each from tables that were computed elsewhere."""

@@ -1,0 +1,1 @@
+"""Models of many runs side by side."""
