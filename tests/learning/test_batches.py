@@ -8,7 +8,7 @@ import torch
 
 from striate.learning.augment import augment
 from striate.learning.batches import epoch_batches, shard_sizes, split_rows
-from striate.learning.config import AugmentConfig
+from striate.learning.common.config import AugmentConfig
 
 SIZES = [10, 5, 9]
 

@@ -1,6 +1,7 @@
 """Tuning networks to brain responses, growing them from photographs, training them with labels."""
 
-from striate.learning.config import AugmentConfig, TuneConfig
+from striate.learning.common.config import AugmentConfig
+from striate.learning.config import TuneConfig
 from striate.learning.grow import grow
 from striate.learning.grow_config import GrowConfig
 from striate.learning.targets import TuneData

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from striate.learning.config import AugmentConfig
+from striate.learning.common.config import AugmentConfig
 
 
 def augment(

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.data.patches import PatchConfig
-from striate.learning.config import Precision
+from striate.learning.common.config import Precision
 from striate.models.networks.lcl import LclConfig
 
 FREE_TO_CHANGE = ("checkpoint_every", "keep_checkpoints", "tensorboard")

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.learning.config import AugmentConfig, Precision
+from striate.learning.common.config import AugmentConfig, Precision
 
 FREE_TO_CHANGE = ("checkpoint_every", "keep_checkpoints", "tensorboard")
 """Settings that do not change the result: a stopped run may go on with others."""

@@ -25,8 +25,7 @@ from striate.evaluate import (
 )
 from striate.models import load
 from striate.report.scorecard.card import as_table, make_scorecard
-
-from .conftest import TUNING, settings, write_world
+from tests.evaluate.conftest import TUNING, settings, write_world
 
 SHARES = {"tune": 0.4, "fit": 0.2, "select": 0.2, "test": 0.2}
 COLUMNS = [

@@ -11,7 +11,7 @@ from striate.data import SplitConfig
 from striate.encoding import EncodeConfig
 from striate.evaluate.common.choices import DataConfig, ModelConfig
 from striate.learning import TuneConfig
-from striate.learning.config import Precision
+from striate.learning.common.config import Precision
 
 Method = Literal[
     "untuned", "random", "contrastive", "regression", "pooled_contrastive", "pooled_regression"

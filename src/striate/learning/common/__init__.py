@@ -1,0 +1,1 @@
+"""One loop of all learning, and what it stands on."""
