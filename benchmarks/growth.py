@@ -30,7 +30,7 @@ from torch import nn
 from striate.core.allocator import keep_freed_memory
 from striate.data.photographs import Photographs
 from striate.learning import GrowConfig
-from striate.learning.distributed import make_fabric
+from striate.learning.common.distributed import make_fabric
 from striate.learning.grow import make_learner, make_sources
 from striate.learning.grow_loop import GrowLoop
 from striate.learning.padding import without_padding

@@ -26,9 +26,9 @@ from torch.nn import functional as F
 
 from striate.core.allocator import keep_freed_memory
 from striate.learning import TuneConfig, TuneData
-from striate.learning.distributed import make_fabric
-from striate.learning.loop import Bar, TerminationRequest
-from striate.learning.metrics import MetricsLog
+from striate.learning.common.distributed import make_fabric
+from striate.learning.common.loop import Bar, TerminationRequest
+from striate.learning.common.metrics import MetricsLog
 from striate.learning.targets import prepare
 from striate.learning.tune_loop import TuneLoop
 from striate.learning.tuner import Tuner

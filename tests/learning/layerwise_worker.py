@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from striate.core.draws import share_of
-from striate.learning.batchnorm import share_statistics
-from striate.learning.distributed import make_fabric
+from striate.learning.common.batchnorm import share_statistics
+from striate.learning.common.distributed import make_fabric
 from striate.learning.layerwise import Layerwise
 
 BATCH = 12

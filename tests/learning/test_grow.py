@@ -18,7 +18,7 @@ from striate.data.photographs import Photographs
 from striate.learning import GrowConfig, grow
 from striate.learning.grow_loop import GrowLoop
 from striate.models import load
-from tests.learning.test_resume import GROW
+from tests.learning.common.test_resume import GROW
 from tests.learning.tiny import tiny_photographs
 from tests.learning.torchrun import in_two_processes
 

@@ -105,7 +105,7 @@ def test_when_features_are_kept() -> None:
 
 
 def test_an_epoch_takes_every_image_once(tmp_path: Path) -> None:
-    from striate.learning.distributed import make_fabric
+    from striate.learning.common.distributed import make_fabric
 
     images, labels, _ = tiny_labelled()
     config = settings(batch_size=10)

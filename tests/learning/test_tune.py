@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from striate import models
 from striate.core.errors import DivergedError, InputError, StriateError
 from striate.learning import TuneConfig, tune
-from striate.learning.loop import draw_seed
+from striate.learning.common.loop import draw_seed
 from striate.learning.tune_loop import TuneLoop, learning_rate_factor
 from striate.models import Model
 from striate.models.registry import _ENTRIES, Entry

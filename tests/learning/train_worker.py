@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from striate.learning import TrainConfig
-from striate.learning.distributed import make_fabric
+from striate.learning.common.distributed import make_fabric
 from striate.learning.recogniser import Recogniser
 from striate.learning.train_loop import TrainLoop
 from tests.learning.tiny import tiny_labelled, tiny_recogniser

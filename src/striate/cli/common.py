@@ -58,7 +58,7 @@ def options(
     import torch
 
     from striate.evaluate import Options
-    from striate.learning.distributed import is_first_process, n_processes
+    from striate.learning.common.distributed import is_first_process, n_processes
 
     if n_processes() > 1 and not shared:
         # each would wait for the lock of the run folder that the first one holds

@@ -34,7 +34,7 @@ def run(
     For example: striate grow photographs=[BSDS500,MORE] steps=4000 --out runs/lcl
     """
     from striate.evaluate import GrowRunConfig, grow_model
-    from striate.learning.distributed import is_first_process
+    from striate.learning.common.distributed import is_first_process
     from striate.report import build
 
     how = options(as_json, quiet, overwrite, shared=True)

@@ -33,7 +33,7 @@ def run(
     """
     from striate.evaluate import TrainRunConfig, train_model
     from striate.evaluate.recognition.tables import read_results
-    from striate.learning.distributed import is_first_process
+    from striate.learning.common.distributed import is_first_process
     from striate.report import build
 
     how = options(as_json, quiet, overwrite, shared=True)

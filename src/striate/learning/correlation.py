@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import InputError
-from striate.learning.distributed import all_sum
+from striate.learning.common.distributed import all_sum
 
 EPSILON = 1e-5
 """Added to variances, as in batch norm."""

@@ -15,9 +15,9 @@ from striate.core.files import read_json_lines, write_arrays
 from striate.core.hashing import hash_json
 from striate.data.patches import PatchSource
 from striate.data.photographs import Photographs
-from striate.learning.batchnorm import calibrate, unshare_statistics
-from striate.learning.distributed import make_fabric
-from striate.learning.folder import check_claim, claim, finished_model, folder_lock, identify
+from striate.learning.common.batchnorm import calibrate, unshare_statistics
+from striate.learning.common.distributed import make_fabric
+from striate.learning.common.folder import check_claim, claim, finished_model, folder_lock, identify
 from striate.learning.grow_config import GrowConfig
 from striate.learning.grow_loop import GrowLoop
 from striate.learning.layerwise import Layerwise

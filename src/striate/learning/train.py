@@ -11,9 +11,9 @@ import numpy as np
 from striate.core.errors import InputError
 from striate.core.files import read_json_lines
 from striate.core.hashing import hash_json
-from striate.learning.batchnorm import unshare_statistics
-from striate.learning.distributed import make_fabric
-from striate.learning.folder import check_claim, claim, finished_model, folder_lock, identify
+from striate.learning.common.batchnorm import unshare_statistics
+from striate.learning.common.distributed import make_fabric
+from striate.learning.common.folder import check_claim, claim, finished_model, folder_lock, identify
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train_config import TrainConfig
 from striate.learning.train_loop import TrainLoop

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from striate.core.draws import share_of
 from striate.core.errors import InputError
-from striate.learning.augment import augment, drawn
-from striate.learning.batchnorm import share_statistics
-from striate.learning.distributed import all_sum
-from striate.learning.loop import Loop, draw_seed, prefetched, rate_factor
+from striate.learning.common.augment import augment, drawn
+from striate.learning.common.batchnorm import share_statistics
+from striate.learning.common.distributed import all_sum
+from striate.learning.common.loop import Loop, draw_seed, prefetched, rate_factor
 from striate.learning.recogniser import Kind, Recogniser, cacheable, take_features
 from striate.learning.train_config import TrainConfig
 

@@ -14,10 +14,10 @@ from striate.core.errors import InputError
 from striate.core.files import atomic_path
 from striate.data.unit_identity import record_units
 from striate.learning import targets as _targets
-from striate.learning.checkpoint import Standing
+from striate.learning.common.checkpoint import Standing
+from striate.learning.common.distributed import make_fabric
+from striate.learning.common.folder import claim, finished_model, folder_lock, identify
 from striate.learning.config import TuneConfig
-from striate.learning.distributed import make_fabric
-from striate.learning.folder import claim, finished_model, folder_lock, identify
 from striate.learning.heads import ContrastiveHeads
 from striate.learning.targets import TuneData, TuneTarget
 from striate.learning.tune_loop import TuneLoop

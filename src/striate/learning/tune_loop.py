@@ -13,12 +13,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from striate.learning.augment import augment
-from striate.learning.batches import Batch, epoch_batches, shard_sizes
-from striate.learning.checkpoint import Standing, read, write
+from striate.learning.common.augment import augment
+from striate.learning.common.batches import Batch, epoch_batches, shard_sizes
+from striate.learning.common.checkpoint import Standing, read, write
+from striate.learning.common.loop import Loop, draw_seed, prefetched, rate_factor
 from striate.learning.config import TuneConfig
 from striate.learning.heads import ContrastiveHeads
-from striate.learning.loop import Loop, draw_seed, prefetched, rate_factor
 from striate.learning.targets import TuneTarget
 from striate.learning.tuner import Tuner
 from striate.models import evaluating

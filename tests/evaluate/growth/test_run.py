@@ -18,7 +18,7 @@ from striate.evaluate import GrowRunConfig, Options, grow_model
 from striate.models import load
 from striate.report import build
 from striate.report.pages.growth import _collapsed_at_end
-from tests.learning.test_resume import GROW
+from tests.learning.common.test_resume import GROW
 from tests.learning.tiny import tiny_photographs
 from tests.learning.torchrun import in_two_processes
 

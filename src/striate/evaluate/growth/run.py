@@ -23,7 +23,7 @@ from striate.evaluate.units.gabor_fits import MIN_SIDE, fit_gabors, share_of_gab
 from striate.evaluate.units.grating_tuning import physiology
 from striate.evaluate.units.stage2_weights import pooling_maps
 from striate.learning import GrowConfig, grow
-from striate.learning.distributed import is_first_process
+from striate.learning.common.distributed import is_first_process
 from striate.learning.grow import check_growth, make_learner, stage_fields
 from striate.learning.padding import without_padding
 from striate.models import Model, is_model_folder, load

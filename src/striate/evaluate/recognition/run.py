@@ -21,7 +21,7 @@ from striate.evaluate.recognition.config import TrainRunConfig
 from striate.evaluate.recognition.measure import score_conditions
 from striate.evaluate.recognition.tables import DONE, folder_name, write_results
 from striate.learning import TrainConfig, train
-from striate.learning.distributed import is_first_process
+from striate.learning.common.distributed import is_first_process
 from striate.learning.recogniser import Recogniser, cacheable
 from striate.learning.train import check_training
 from striate.learning.train_loop import check_batch

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from striate.core.files import read_json
 from striate.learning import tune
-from striate.learning.distributed import gather
-from tests.learning.ddp_worker import BATCHES, CONFIGS, gradients
+from striate.learning.common.distributed import gather
+from tests.learning.common.ddp_worker import BATCHES, CONFIGS, gradients
 from tests.learning.tiny import tiny_data, tiny_model
 from tests.learning.torchrun import in_two_processes
 

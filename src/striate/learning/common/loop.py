@@ -21,8 +21,8 @@ from torch import nn
 
 from striate.core.errors import DivergedError
 from striate.core.hashing import hash_json
-from striate.learning.checkpoint import Checkpoints, Standing
-from striate.learning.metrics import MetricsLog
+from striate.learning.common.checkpoint import Checkpoints, Standing
+from striate.learning.common.metrics import MetricsLog
 
 A = TypeVar("A")
 B = TypeVar("B")

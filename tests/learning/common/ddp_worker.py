@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from striate.learning import TuneConfig, tune
-from striate.learning.batches import shard_sizes
-from striate.learning.distributed import make_fabric
+from striate.learning.common.batches import shard_sizes
+from striate.learning.common.distributed import make_fabric
 from striate.learning.tune_loop import make_optimizer
 from striate.learning.tuner import Tuner
 from tests.learning.tiny import tiny_data, tiny_model

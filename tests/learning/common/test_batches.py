@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from striate.learning.augment import augment
-from striate.learning.batches import epoch_batches, shard_sizes, split_rows
+from striate.learning.common.augment import augment
+from striate.learning.common.batches import epoch_batches, shard_sizes, split_rows
 from striate.learning.common.config import AugmentConfig
 
 SIZES = [10, 5, 9]

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.core.draws import generator_at
 from striate.data.photographs import Photographs
-from striate.learning.distributed import all_sum
+from striate.learning.common.distributed import all_sum
 from striate.models import Model
 
 CROPS, SIDE, BATCH = 512, 224, 32
