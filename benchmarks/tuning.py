@@ -29,9 +29,9 @@ from striate.learning import TuneConfig, TuneData
 from striate.learning.common.distributed import make_fabric
 from striate.learning.common.loop import Bar, TerminationRequest
 from striate.learning.common.metrics import MetricsLog
-from striate.learning.targets import prepare
-from striate.learning.tune_loop import TuneLoop
-from striate.learning.tuner import Tuner
+from striate.learning.tuning.loop import TuneLoop
+from striate.learning.tuning.module import Tuner
+from striate.learning.tuning.targets import prepare
 from striate.models import load
 
 TARGET = 0.9

@@ -21,7 +21,7 @@ import torch
 from striate.learning import GrowConfig, TrainConfig, TuneConfig, grow, train, tune
 from striate.learning.grow_loop import GrowLoop
 from striate.learning.train_loop import TrainLoop
-from striate.learning.tune_loop import TuneLoop
+from striate.learning.tuning.loop import TuneLoop
 from tests.learning.tiny import (
     tiny_data,
     tiny_labelled,

@@ -1,13 +1,13 @@
 """Tuning networks to brain responses, growing them from photographs, training them with labels."""
 
 from striate.learning.common.config import AugmentConfig
-from striate.learning.config import TuneConfig
 from striate.learning.grow import grow
 from striate.learning.grow_config import GrowConfig
-from striate.learning.targets import TuneData
 from striate.learning.train import train
 from striate.learning.train_config import AttackConfig, TrainConfig
-from striate.learning.tune import tune
+from striate.learning.tuning.config import TuneConfig
+from striate.learning.tuning.run import tune
+from striate.learning.tuning.targets import TuneData
 
 __all__ = [
     "AttackConfig",

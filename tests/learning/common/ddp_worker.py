@@ -10,8 +10,8 @@ import torch
 from striate.learning import TuneConfig, tune
 from striate.learning.common.batches import shard_sizes
 from striate.learning.common.distributed import make_fabric
-from striate.learning.tune_loop import make_optimizer
-from striate.learning.tuner import Tuner
+from striate.learning.tuning.loop import make_optimizer
+from striate.learning.tuning.module import Tuner
 from tests.learning.tiny import tiny_data, tiny_model
 
 BATCHES = (8, 7, 2, 1)

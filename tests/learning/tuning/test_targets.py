@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError, LeakError
-from striate.learning.targets import fingerprint, prepare
+from striate.learning.tuning.targets import fingerprint, prepare
 from tests.learning.tiny import SIZE, tiny_data
 
 

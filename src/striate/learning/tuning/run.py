@@ -13,15 +13,15 @@ from safetensors.torch import save_file
 from striate.core.errors import InputError
 from striate.core.files import atomic_path
 from striate.data.unit_identity import record_units
-from striate.learning import targets as _targets
 from striate.learning.common.checkpoint import Standing
 from striate.learning.common.distributed import make_fabric
 from striate.learning.common.folder import claim, finished_model, folder_lock, identify
-from striate.learning.config import TuneConfig
-from striate.learning.heads import ContrastiveHeads
-from striate.learning.targets import TuneData, TuneTarget
-from striate.learning.tune_loop import TuneLoop
-from striate.learning.tuner import Tuner
+from striate.learning.tuning import targets as _targets
+from striate.learning.tuning.config import TuneConfig
+from striate.learning.tuning.heads import ContrastiveHeads
+from striate.learning.tuning.loop import TuneLoop
+from striate.learning.tuning.module import Tuner
+from striate.learning.tuning.targets import TuneData, TuneTarget
 from striate.models import Model, is_model_folder, save
 from striate.models.lineage import record_start
 

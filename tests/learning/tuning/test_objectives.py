@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.core.errors import InputError
-from striate.learning.objectives import info_nce, mean_r, mse, retrieval_top1
+from striate.learning.tuning.objectives import info_nce, mean_r, mse, retrieval_top1
 
 
 def written_out(image: np.ndarray, brain: np.ndarray, t: float) -> float:

@@ -17,7 +17,7 @@ from striate import models
 from striate.core.errors import DivergedError, InputError, StriateError
 from striate.learning import TuneConfig, tune
 from striate.learning.common.loop import draw_seed
-from striate.learning.tune_loop import TuneLoop, learning_rate_factor
+from striate.learning.tuning.loop import TuneLoop, learning_rate_factor
 from striate.models import Model
 from striate.models.registry import _ENTRIES, Entry
 from tests.learning.tiny import SIZE, TinyNet, tiny_data, tiny_model

@@ -12,7 +12,7 @@ from torch import nn
 
 from striate.core.errors import InputError
 from striate.learning import TuneConfig
-from striate.learning.heads import ContrastiveHeads, RegressionHeads, build_heads, widths
+from striate.learning.tuning.heads import ContrastiveHeads, RegressionHeads, build_heads, widths
 
 
 @pytest.mark.parametrize(

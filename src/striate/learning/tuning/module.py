@@ -12,9 +12,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.core.errors import InputError
 from striate.learning.common.distributed import gather
-from striate.learning.config import TuneConfig
-from striate.learning.heads import ContrastiveHeads, build_heads
-from striate.learning.objectives import at_least_float32, info_nce, mean_r, mse, retrieval_top1
+from striate.learning.tuning.config import TuneConfig
+from striate.learning.tuning.heads import ContrastiveHeads, build_heads
+from striate.learning.tuning.objectives import (
+    at_least_float32,
+    info_nce,
+    mean_r,
+    mse,
+    retrieval_top1,
+)
 from striate.models import Model, evaluating, resolve_tap
 
 SCORE_ROWS = 1024

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import InputError
-from striate.learning.config import TEMPERATURES, TuneConfig, check_temperature
+from striate.learning.tuning.config import TEMPERATURES, TuneConfig, check_temperature
 
 SMALLEST = 2
 """Least width of the hidden layer and of the embedding (ours): the cosine of vectors of length one

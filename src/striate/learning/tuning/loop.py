@@ -17,10 +17,10 @@ from striate.learning.common.augment import augment
 from striate.learning.common.batches import Batch, epoch_batches, shard_sizes
 from striate.learning.common.checkpoint import Standing, read, write
 from striate.learning.common.loop import Loop, draw_seed, prefetched, rate_factor
-from striate.learning.config import TuneConfig
-from striate.learning.heads import ContrastiveHeads
-from striate.learning.targets import TuneTarget
-from striate.learning.tuner import Tuner
+from striate.learning.tuning.config import TuneConfig
+from striate.learning.tuning.heads import ContrastiveHeads
+from striate.learning.tuning.module import Tuner
+from striate.learning.tuning.targets import TuneTarget
 from striate.models import evaluating
 
 SELECT_IMAGES = 256
