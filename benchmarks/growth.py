@@ -31,9 +31,9 @@ from striate.core.allocator import keep_freed_memory
 from striate.data.photographs import Photographs
 from striate.learning import GrowConfig
 from striate.learning.common.distributed import make_fabric
-from striate.learning.grow import make_learner, make_sources
-from striate.learning.grow_loop import GrowLoop
-from striate.learning.padding import without_padding
+from striate.learning.growing.loop import GrowLoop
+from striate.learning.growing.padding import without_padding
+from striate.learning.growing.run import make_learner, make_sources
 from striate.models import load, receptive_field
 
 TARGET = 0.85

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from striate.learning import GrowConfig, TrainConfig, TuneConfig, grow, train, tune
-from striate.learning.grow_loop import GrowLoop
+from striate.learning.growing.loop import GrowLoop
 from striate.learning.train_loop import TrainLoop
 from striate.learning.tuning.loop import TuneLoop
 from tests.learning.tiny import (

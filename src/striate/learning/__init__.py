@@ -1,8 +1,8 @@
 """Tuning networks to brain responses, growing them from photographs, training them with labels."""
 
 from striate.learning.common.config import AugmentConfig
-from striate.learning.grow import grow
-from striate.learning.grow_config import GrowConfig
+from striate.learning.growing.config import GrowConfig
+from striate.learning.growing.run import grow
 from striate.learning.train import train
 from striate.learning.train_config import AttackConfig, TrainConfig
 from striate.learning.tuning.config import TuneConfig

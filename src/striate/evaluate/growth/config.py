@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from striate.learning.grow_config import GrowConfig
+from striate.learning.growing.config import GrowConfig
 
 
 class GrowRunConfig(GrowConfig):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from striate.core.errors import InputError
-from striate.learning.collapse import collapsed, dead_share, effective_rank
-from striate.learning.correlation import cross_correlation, decorrelated_similarity
+from striate.learning.growing.collapse import collapsed, dead_share, effective_rank
+from striate.learning.growing.objective import cross_correlation, decorrelated_similarity
 
 
 def pair(rows: int = 40, width: int = 6) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,8 +10,8 @@ from torch import nn
 
 from striate.core.errors import InputError
 from striate.learning.common.batchnorm import GlobalBatchNorm, share_statistics
-from striate.learning.layerwise import Layerwise
-from tests.learning.layerwise_worker import CASES, gradients, tiny_learner, tiny_views
+from striate.learning.growing.module import Layerwise
+from tests.learning.growing.layerwise_worker import CASES, gradients, tiny_learner, tiny_views
 from tests.learning.torchrun import in_two_processes
 
 

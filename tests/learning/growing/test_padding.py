@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.learning.padding import without_padding
+from striate.learning.growing.padding import without_padding
 from striate.models import load, receptive_field
 
 

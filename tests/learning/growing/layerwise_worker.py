@@ -11,7 +11,7 @@ from torch import nn
 from striate.core.draws import share_of
 from striate.learning.common.batchnorm import share_statistics
 from striate.learning.common.distributed import make_fabric
-from striate.learning.layerwise import Layerwise
+from striate.learning.growing.module import Layerwise
 
 BATCH = 12
 

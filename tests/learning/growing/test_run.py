@@ -16,7 +16,7 @@ import torch
 from striate.core.errors import DivergedError, InputError
 from striate.data.photographs import Photographs
 from striate.learning import GrowConfig, grow
-from striate.learning.grow_loop import GrowLoop
+from striate.learning.growing.loop import GrowLoop
 from striate.models import load
 from tests.learning.common.test_resume import GROW
 from tests.learning.tiny import tiny_photographs

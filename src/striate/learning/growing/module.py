@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import InputError
-from striate.learning.correlation import Correlation, decorrelated_similarity
+from striate.learning.growing.objective import Correlation, decorrelated_similarity
 from striate.models import evaluating
 
 Views = Mapping[int, Tensor]

@@ -18,10 +18,10 @@ from striate.data.photographs import Photographs
 from striate.learning.common.batchnorm import calibrate, unshare_statistics
 from striate.learning.common.distributed import make_fabric
 from striate.learning.common.folder import check_claim, claim, finished_model, folder_lock, identify
-from striate.learning.grow_config import GrowConfig
-from striate.learning.grow_loop import GrowLoop
-from striate.learning.layerwise import Layerwise
-from striate.learning.padding import without_padding
+from striate.learning.growing.config import GrowConfig
+from striate.learning.growing.loop import GrowLoop
+from striate.learning.growing.module import Layerwise
+from striate.learning.growing.padding import without_padding
 from striate.models import Model, is_model_folder, load, receptive_field, save
 from striate.models.lineage import record_start
 from striate.models.networks.lcl import Lcl

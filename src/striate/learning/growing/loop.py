@@ -14,13 +14,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from striate.data.patches import PatchSource
-from striate.learning.collapse import collapsed, dead_share, effective_rank
 from striate.learning.common.batches import shard_sizes
 from striate.learning.common.batchnorm import share_statistics
 from striate.learning.common.distributed import gather
 from striate.learning.common.loop import Loop, prefetched, rate_factor
-from striate.learning.grow_config import GrowConfig
-from striate.learning.layerwise import Layerwise, StageOutcome, Views
+from striate.learning.growing.collapse import collapsed, dead_share, effective_rank
+from striate.learning.growing.config import GrowConfig
+from striate.learning.growing.module import Layerwise, StageOutcome, Views
 from striate.models import evaluating
 
 

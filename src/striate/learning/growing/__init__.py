@@ -1,0 +1,1 @@
+"""Growing stages from photographs, layer by layer."""
