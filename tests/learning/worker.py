@@ -20,7 +20,7 @@ import torch
 
 from striate.learning import GrowConfig, TrainConfig, TuneConfig, grow, train, tune
 from striate.learning.growing.loop import GrowLoop
-from striate.learning.train_loop import TrainLoop
+from striate.learning.recognition.loop import TrainLoop
 from striate.learning.tuning.loop import TuneLoop
 from tests.learning.tiny import (
     tiny_data,

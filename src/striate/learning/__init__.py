@@ -3,8 +3,8 @@
 from striate.learning.common.config import AugmentConfig
 from striate.learning.growing.config import GrowConfig
 from striate.learning.growing.run import grow
-from striate.learning.train import train
-from striate.learning.train_config import AttackConfig, TrainConfig
+from striate.learning.recognition.config import AttackConfig, TrainConfig
+from striate.learning.recognition.run import train
 from striate.learning.tuning.config import TuneConfig
 from striate.learning.tuning.run import tune
 from striate.learning.tuning.targets import TuneData

@@ -22,9 +22,9 @@ from striate.evaluate.recognition.measure import score_conditions
 from striate.evaluate.recognition.tables import DONE, folder_name, write_results
 from striate.learning import TrainConfig, train
 from striate.learning.common.distributed import is_first_process
-from striate.learning.recogniser import Recogniser, cacheable
-from striate.learning.train import check_training
-from striate.learning.train_loop import check_batch
+from striate.learning.recognition.loop import check_batch
+from striate.learning.recognition.module import Recogniser, cacheable
+from striate.learning.recognition.run import check_training
 from striate.models import Model, is_model_folder, recognition_model
 
 FEW = 16
@@ -38,7 +38,7 @@ SPARE = 500 * 2**20
 def train_model(config: TrainRunConfig, out: str | Path, options: Options | None = None) -> Path:
     """Train a recognition model and test how it generalises; returns the run folder.
 
-    The folder gets `model/` (see `striate.learning.train`), `tables/conditions.parquet` (accuracy
+    The folder gets `model/` (see `striate.learning.recognition.run`), `tables/conditions.parquet` (accuracy
     in each), `tables/distortions.parquet` (means of each), `decisions.npz` (the class given to
     each test image in each condition) and, last, `training.json`. Under torchrun all processes
     train, and the first one tests and writes.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from striate.learning.train_config import AttackConfig
+from striate.learning.recognition.config import AttackConfig
 
 
 def attacked(images: Tensor, loss: Callable[[Tensor], Tensor], config: AttackConfig) -> Tensor:

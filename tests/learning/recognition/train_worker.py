@@ -10,8 +10,8 @@ from torch import Tensor
 
 from striate.learning import TrainConfig
 from striate.learning.common.distributed import make_fabric
-from striate.learning.recogniser import Recogniser
-from striate.learning.train_loop import TrainLoop
+from striate.learning.recognition.loop import TrainLoop
+from striate.learning.recognition.module import Recogniser
 from tests.learning.tiny import tiny_labelled, tiny_recogniser
 from tests.learning.worker import work_train
 

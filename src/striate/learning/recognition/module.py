@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.errors import InputError
-from striate.learning.attack import attacked
-from striate.learning.train_config import TrainConfig
+from striate.learning.recognition.attack import attacked
+from striate.learning.recognition.config import TrainConfig
 from striate.models import Model, evaluating
 from striate.models.networks.recognition import RecognitionNet
 

@@ -14,9 +14,9 @@ from striate.core.hashing import hash_json
 from striate.learning.common.batchnorm import unshare_statistics
 from striate.learning.common.distributed import make_fabric
 from striate.learning.common.folder import check_claim, claim, finished_model, folder_lock, identify
-from striate.learning.recogniser import Recogniser, cacheable
-from striate.learning.train_config import TrainConfig
-from striate.learning.train_loop import TrainLoop
+from striate.learning.recognition.config import TrainConfig
+from striate.learning.recognition.loop import TrainLoop
+from striate.learning.recognition.module import Recogniser, cacheable
 from striate.models import Model, is_model_folder, save
 from striate.models.lineage import record_start
 

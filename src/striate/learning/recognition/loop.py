@@ -20,8 +20,8 @@ from striate.learning.common.augment import augment, drawn
 from striate.learning.common.batchnorm import share_statistics
 from striate.learning.common.distributed import all_sum
 from striate.learning.common.loop import Loop, draw_seed, prefetched, rate_factor
-from striate.learning.recogniser import Kind, Recogniser, cacheable, take_features
-from striate.learning.train_config import TrainConfig
+from striate.learning.recognition.config import TrainConfig
+from striate.learning.recognition.module import Kind, Recogniser, cacheable, take_features
 
 
 class TrainLoop(Loop):

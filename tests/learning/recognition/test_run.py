@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from striate.core.errors import DivergedError, InputError
 from striate.learning import AttackConfig, TrainConfig, train
-from striate.learning.attack import attacked
-from striate.learning.recogniser import Recogniser, cacheable
-from striate.learning.train_loop import TrainLoop
+from striate.learning.recognition.attack import attacked
+from striate.learning.recognition.loop import TrainLoop
+from striate.learning.recognition.module import Recogniser, cacheable
 from striate.models import Model, load
+from tests.learning.recognition.train_worker import CASES, RUN, gradients
 from tests.learning.tiny import tiny_labelled, tiny_model, tiny_recogniser
 from tests.learning.torchrun import in_two_processes
-from tests.learning.train_worker import CASES, RUN, gradients
 from tests.learning.worker import work_train
 
 

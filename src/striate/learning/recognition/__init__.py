@@ -1,0 +1,1 @@
+"""Training a recognition network with labels."""
