@@ -64,7 +64,7 @@ def options(
         # each would wait for the lock of the run folder that the first one holds
         raise InputError(
             f"torchrun started {n_processes()} processes, and this verb runs in one. grow and "
-            "train share their batches, and striate.learning.tuning.run does in a script of yours. Call "
+            "train share their batches, and striate.learning.tune does in a script of yours. Call "
             "other verbs without torchrun."
         )
     quiet = quiet or not is_first_process()

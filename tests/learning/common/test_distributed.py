@@ -19,7 +19,7 @@ from tests.learning.torchrun import in_two_processes
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ddp")
-    in_two_processes("ddp_worker", str(out))
+    in_two_processes("common.ddp_worker", str(out))
     return out
 
 

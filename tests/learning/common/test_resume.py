@@ -15,7 +15,7 @@ import pytest
 from striate.core.hashing import hash_file
 from tests.limits import HANG
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = {
     "epochs": 5,
     "batch_size": 8,

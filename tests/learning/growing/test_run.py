@@ -169,7 +169,7 @@ def test_another_seed_is_another_model(grown: Path, tmp_path: Path) -> None:
 
 def test_two_processes_grow_what_one_does(grown: Path, tmp_path: Path) -> None:
     job = {"verb": "grow", "folder": str(tmp_path / "two"), "config": GROW}
-    in_two_processes("grow_worker", json.dumps(job))
+    in_two_processes("growing.grow_worker", json.dumps(job))
     assert lines(tmp_path / "two")[0]["loss"] == pytest.approx(lines(grown)[0]["loss"], rel=1e-5)
     for line, alone in zip(lines(tmp_path / "two"), lines(grown), strict=True):
         assert line["loss"] == pytest.approx(alone["loss"], rel=2e-2)  # Adam scales up rounding

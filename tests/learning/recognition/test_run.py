@@ -148,7 +148,7 @@ def test_attack_on_a_linear_loss_goes_straight() -> None:
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ddp")
-    in_two_processes("train_worker", str(out))
+    in_two_processes("recognition.train_worker", str(out))
     return out
 
 

@@ -41,7 +41,7 @@ SPARE = 600 * 2**20
 def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None = None) -> Path:
     """Grow a model and look at its units; returns the run folder.
 
-    The folder gets `model/` (see `striate.learning.growing.run`), `tables/gabors.parquet` (a fit to each
+    The folder gets `model/` (see `striate.learning.grow`), `tables/gabors.parquet` (a fit to each
     kernel of the first stage), `tables/tuning.parquet` (gratings, one row a unit of each stage)
     and `units.npz` (the kernels, and what the units of the second stage pool). Under torchrun all
     processes learn and the first one writes.

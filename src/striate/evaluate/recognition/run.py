@@ -38,7 +38,7 @@ SPARE = 500 * 2**20
 def train_model(config: TrainRunConfig, out: str | Path, options: Options | None = None) -> Path:
     """Train a recognition model and test how it generalises; returns the run folder.
 
-    The folder gets `model/` (see `striate.learning.recognition.run`), `tables/conditions.parquet` (accuracy
+    The folder gets `model/` (see `striate.learning.train`), `tables/conditions.parquet` (accuracy
     in each), `tables/distortions.parquet` (means of each), `decisions.npz` (the class given to
     each test image in each condition) and, last, `training.json`. Under torchrun all processes
     train, and the first one tests and writes.

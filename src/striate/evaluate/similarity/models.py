@@ -126,7 +126,7 @@ def shuffled_similarity(
         rdm: (N, N) of a model; data: (N, N) or (S, N, N).
         method: `striate.encoding.rdm_compare`.
         permutations, seed: how many, and of the draws.
-        groups: one label a stimulus, as for `striate.evaluate.similarity.measure`.
+        groups: one label a stimulus, as for `striate.evaluate.rsa`.
 
     Returns:
         (permutations,), or fewer where there are no more arrangements of the groups.
@@ -165,7 +165,7 @@ def rsa_table(
         models: (N, N) by name, such as `with_twins` returns.
         data: (N, N) or (S, N, N) of subjects.
         methods: `striate.encoding.rdm_compare`.
-        groups, samples, seed: as `striate.evaluate.similarity.measure`.
+        groups, samples, seed: as `striate.evaluate.rsa`.
         permutations: of the null.
 
     Returns:
