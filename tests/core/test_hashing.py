@@ -16,7 +16,7 @@ from striate.core.hashing import (
     hash_json,
     hash_tensors,
 )
-from striate.data.images import decode_image
+from striate.data.images.decode import decode_image
 
 
 def noise(seed=0, shape=(9, 7, 3)):

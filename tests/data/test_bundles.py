@@ -17,8 +17,8 @@ from striate.core.errors import InputError
 from striate.core.hashing import hash_fraction
 from striate.data import Dataset, Recording, Responses, SplitConfig, StimulusSet, make_split, read
 from striate.data.bundles import find_bundles
-from striate.data.images import decode_image
-from striate.data.lookalikes import ALIKE, SIDE, find_classes, near_duplicates, thumbnail
+from striate.data.images.decode import decode_image
+from striate.data.images.lookalikes import ALIKE, SIDE, find_classes, near_duplicates, thumbnail
 from striate.data.splits import PARTS, group_stimuli
 from striate.data.tidy import tidy
 
@@ -239,7 +239,7 @@ def test_v4_keeps_the_split_it_had_but_for_its_one_pair(shared_data):
 
 
 def test_copies_at_every_quality_are_found_in_photographs(shared_data):
-    """The rates that `data/lookalikes.py` states, on every fifth photograph of BSDS500."""
+    """The rates that `data/images/lookalikes.py` states, on every fifth photograph of BSDS500."""
     files = sorted((shared_data / "data" / "bsds500").rglob("*.jpg"))[::5]
     if not files:
         pytest.skip("BSDS500 is not here")

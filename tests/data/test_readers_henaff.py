@@ -10,7 +10,7 @@ import pytest
 from striate.core.errors import InputError, LeakError
 from striate.data import Split, SplitConfig, StimulusSet, diagnose, make_split, read
 from striate.data.ceilings import noise_ceiling, split_half
-from striate.data.lookalikes import near_duplicates
+from striate.data.images.lookalikes import near_duplicates
 from tests.data.layouts import write_henaff
 
 COUNTS = "v1_spike_counts.npz"

@@ -20,7 +20,7 @@ from striate.data import (
     assert_unseen_in,
     group_stimuli,
 )
-from striate.data.stimuli import same_pictures
+from striate.data.images.stimuli import same_pictures
 from tests.data.layouts import picture, png_bytes
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from striate.core.errors import InputError
-from striate.data.images import resize_image
-from striate.data.resizing import Resizing
+from striate.data.images.decode import resize_image
+from striate.data.images.resizing import Resizing
 from striate.models import Preprocessing, load, save, zoo
 
 

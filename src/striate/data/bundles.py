@@ -16,8 +16,8 @@ import numpy as np
 
 from striate.core.errors import InputError
 from striate.data.dataset import Dataset
-from striate.data.lookalikes import find_classes
-from striate.data.stimuli import StimulusSet
+from striate.data.images.lookalikes import find_classes
+from striate.data.images.stimuli import StimulusSet
 
 Lookalikes = Literal["group", "warn", "ignore"]
 

@@ -15,10 +15,10 @@ import xarray as xr
 
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
-from striate.data.lookalikes import near_duplicates, thumbnail
+from striate.data.images.lookalikes import near_duplicates, thumbnail
+from striate.data.images.stimuli import StimulusSet
 from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy
-from striate.data.stimuli import StimulusSet
 
 Level = Literal["ok", "warning", "error"]
 SHOWN = 20

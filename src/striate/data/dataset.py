@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.images import SUFFIXES
+from striate.data.images.decode import SUFFIXES
+from striate.data.images.stimuli import StimulusSet
 from striate.data.responses import Responses
-from striate.data.stimuli import StimulusSet
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from striate.data.checks import (
     some,
 )
 from striate.data.dataset import alike_ids
+from striate.data.images.stimuli import StimulusSet
 from striate.data.pairing import check_pairing
 from striate.data.readers import read
 from striate.data.readers.algonauts2023 import (
@@ -40,7 +41,6 @@ from striate.data.readers.folder import (
     response_files,
 )
 from striate.data.responses import Responses
-from striate.data.stimuli import StimulusSet
 from striate.data.twins import find_twins
 
 # Training images of subjects 1 to 8 as distributed (papers/contrastive-tuning 1.1).

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from striate.core.walk import files_below
 from striate.data.checks import Notes, check_copies, check_images, check_values
+from striate.data.images.stimuli import StimulusSet
 from striate.data.readers import read
 from striate.data.readers.freeman_ziemba_files import Texture
-from striate.data.stimuli import StimulusSet
 
 
 def is_freeman_ziemba(path: Path) -> bool:

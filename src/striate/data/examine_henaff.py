@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.checks import Look, Notes, check_copies, check_images, check_values, some
+from striate.data.images.stimuli import StimulusSet
 from striate.data.pairing import check_pairing
 from striate.data.readers import read
 from striate.data.readers.henaff_v1 import (
@@ -20,7 +21,6 @@ from striate.data.readers.henaff_v1 import (
     load_counts,
     session_names,
 )
-from striate.data.stimuli import StimulusSet
 
 
 def is_henaff(path: Path) -> bool:

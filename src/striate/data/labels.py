@@ -13,7 +13,7 @@ import xarray as xr
 
 from striate.core.errors import InputError, nearest
 from striate.core.names import check_names, clean_hemisphere, clean_name
-from striate.data.tables import MISSING
+from striate.core.tables import MISSING
 
 NAMES = ("unit_id", "subject", "session", "hemisphere")
 KNOWN = (*NAMES, "noise_ceiling")

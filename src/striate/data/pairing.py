@@ -18,7 +18,7 @@ from scipy.spatial.distance import pdist, squareform
 from striate.core.names import natural_key
 from striate.data.bundles import group_numbers
 from striate.data.checks import Look, Notes
-from striate.data.lookalikes import SIDE
+from striate.data.images.lookalikes import SIDE
 from striate.data.responses import Responses
 
 MOST_STIMULI = 400
@@ -152,7 +152,7 @@ def pair_by_pixels(
     responses' rows, groups of one size among themselves.
 
     Args:
-        thumbnails: uint8 (N, SIDE, SIDE, 3), as `data.lookalikes.thumbnail` gives them.
+        thumbnails: uint8 (N, SIDE, SIDE, 3), as `data.images.lookalikes.thumbnail` gives them.
         responses: N stimuli, in the order in which the rows lie in their file. Only those that are
             looked at are read; units that are not finite or never change are left out.
         groups: one label a stimulus (`StimulusSet.groups`), `` for one that stands alone.

@@ -19,8 +19,8 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_json
 from striate.core.hashing import hash_bytes, hash_file, hash_fraction, hash_image, hash_json
-from striate.data.images import decode_image, read_encoded
-from striate.data.stimuli import image_files
+from striate.data.images.decode import decode_image, read_encoded
+from striate.data.images.stimuli import image_files
 
 MAX_SIDE = 512
 """Longer side of a photograph as kept (ours): larger ones hold little at the scale of a receptive

@@ -13,9 +13,9 @@ from PIL import Image
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_bytes, hash_image
 from striate.core.names import clean_name
-from striate.data.images import decode_image, read_encoded
+from striate.data.images.decode import decode_image, read_encoded
+from striate.data.images.stimuli import image_files
 from striate.data.photometry import LUMA
-from striate.data.stimuli import image_files
 
 PACKAGED: dict[str, tuple[str, str]] = {
     "brick": ("skimage", "data/brick.png"),

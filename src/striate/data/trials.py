@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError, unknown_name
+from striate.core.tables import Table, read_table
 from striate.core.walk import check_links
 from striate.data.conditions import condition_label
-from striate.data.images import SUFFIXES
-from striate.data.tables import Table, read_table
+from striate.data.images.decode import SUFFIXES
 
 CATEGORIES = (
     "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",

@@ -9,8 +9,8 @@ import numpy as np
 
 from striate.core.errors import LeakError
 from striate.data.dataset import Dataset
+from striate.data.images.stimuli import StimulusSet
 from striate.data.splits import Split
-from striate.data.stimuli import StimulusSet
 
 
 class Experienced(Protocol):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import InputError
-from striate.data.resizing import Resizing
+from striate.data.images.resizing import Resizing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,7 +23,7 @@ class Preprocessing:
     Attributes:
         size: side of the square input in pixels.
         resize: `squash` (ignore the aspect ratio), `crop` (short side, then centre), or another
-            rule of `striate.data.resizing`, such as `center 256:224 bicubic`.
+            rule of `striate.data.images.resizing`, such as `center 256:224 bicubic`.
         channels: order the network takes, `rgb` or `bgr`; `mean` and `std` are in this order.
         scale: what pixel values are divided by first.
         mean: subtracted after scaling, per channel.

@@ -14,7 +14,7 @@ from PIL import Image
 from striate.core.errors import InputError
 from striate.core.files import read_json
 from striate.data import Split, SplitConfig
-from striate.data.images import decode_image
+from striate.data.images.decode import decode_image
 from striate.encoding import Encoding
 from striate.encoding.scores import score_r
 from striate.evaluate import CompareConfig, compare

@@ -22,10 +22,10 @@ from striate.core.files import read_json
 from striate.core.names import clean_hemisphere, clean_name
 from striate.core.walk import check_links
 from striate.data.dataset import Dataset, Recording
+from striate.data.images.stimuli import StimulusSet
 from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy, load_plain_dict
 from striate.data.responses import Responses
-from striate.data.stimuli import StimulusSet
 
 HEMISPHERES = ("lh", "rh")
 CLASSES = (

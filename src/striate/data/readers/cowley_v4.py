@@ -19,10 +19,10 @@ import numpy as np
 from striate.core.errors import InputError, unknown_name
 from striate.data.ceilings import noise_ceiling
 from striate.data.dataset import Dataset, Recording
+from striate.data.images.stimuli import StimulusSet
 from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy
 from striate.data.responses import Responses
-from striate.data.stimuli import StimulusSet
 
 SOURCE = "Cowley, Stan, Pillow & Smith 2023, github cowleygroup/V4_compact_models, GPL-3.0"
 

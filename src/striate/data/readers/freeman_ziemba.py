@@ -22,9 +22,11 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.names import clean_name
+from striate.core.tables import read_header, read_table
 from striate.core.walk import files_below
 from striate.data.ceilings import noise_ceiling
 from striate.data.dataset import Dataset, Recording
+from striate.data.images.stimuli import StimulusSet
 from striate.data.readers.freeman_ziemba_files import (
     CELLS,
     Assembly,
@@ -34,8 +36,6 @@ from striate.data.readers.freeman_ziemba_files import (
     read_netcdf,
 )
 from striate.data.responses import Responses
-from striate.data.stimuli import StimulusSet
-from striate.data.tables import read_header, read_table
 
 SOURCE = (
     "Freeman, Ziemba, Heeger, Simoncelli & Movshon 2013, Nature Neuroscience 16; Ziemba, Freeman, "

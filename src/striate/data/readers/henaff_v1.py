@@ -23,8 +23,8 @@ import numpy as np
 from striate.core.errors import InputError, unknown_name
 from striate.data.ceilings import noise_ceiling, split_half
 from striate.data.dataset import Dataset, Recording
+from striate.data.images.stimuli import StimulusSet
 from striate.data.responses import Responses
-from striate.data.stimuli import StimulusSet
 
 SOURCE = (
     "Hénaff, Bai, Charlton, Nauhaus, Simoncelli & Goris 2021; counts: github wongyoJung/"

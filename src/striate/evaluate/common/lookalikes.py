@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from striate.data import Split, SplitConfig
-from striate.data.lookalikes import ALIKE, SIDE
+from striate.data.images.lookalikes import ALIKE, SIDE
 
 HOW = f"{SIDE} x {SIDE} thumbnails differ by at most {ALIKE:g} of their contrast"
 

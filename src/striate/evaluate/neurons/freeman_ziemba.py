@@ -30,11 +30,11 @@ from striate.core.config import Config
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_json
 from striate.data import Dataset, Recording, Responses, StimulusSet, assert_unseen_by
-from striate.data.presentation import Aperture, shown
+from striate.data.images.resizing import Resizing
+from striate.data.images.stimuli import same_pictures
+from striate.data.images.visual_angle import Aperture, shown
 from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import Texture
-from striate.data.resizing import Resizing
-from striate.data.stimuli import same_pictures
 from striate.encoding import ProjectionConfig, extract, percentile_interval, permutation_p
 from striate.evaluate.neurons.brain_score import (
     SplitScores,

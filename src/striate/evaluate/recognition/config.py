@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.data.distortions import SEVERITIES
+from striate.data.images.distortions import SEVERITIES
 from striate.evaluate.common.choices import NetworkConfig
 from striate.learning import TrainConfig
 from striate.models.networks.recognition import BackConfig
@@ -45,7 +45,7 @@ class DistortionConfig(Config):
     """With which distortions generalisation is tested."""
 
     experiments: tuple[str, ...] = tuple(SEVERITIES)
-    """Of `striate.data.distortions.SEVERITIES`; none: clean images alone."""
+    """Of `striate.data.images.distortions.SEVERITIES`; none: clean images alone."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from torch import Tensor
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.hashing import hash_array
-from striate.data.distortions import VERSION, Condition, conditions, distort, mean_amplitude
+from striate.data.images.distortions import VERSION, Condition, conditions, distort, mean_amplitude
 from striate.evaluate.common.forward import each_batch
 from striate.models import Model
 
@@ -119,7 +119,7 @@ def score_conditions(
         model: whose output is (B, classes).
         images: uint8 (N, S, S, 3), at the model's size.
         labels: (N,).
-        experiments: keys of `striate.data.distortions.SEVERITIES`.
+        experiments: keys of `striate.data.images.distortions.SEVERITIES`.
         seed: of what is random in the distortions.
         cache: where distorted images are kept.
         batch_size: images a forward pass.

@@ -14,7 +14,7 @@ from striate.core.files import locked, read_json
 from striate.core.hashing import hash_json
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import assert_unseen_by
-from striate.data.labelled import Labelled, check_apart
+from striate.data.images.labelled import Labelled, check_apart
 from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.common.options import Options
 from striate.evaluate.recognition.config import TrainRunConfig

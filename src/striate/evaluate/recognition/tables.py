@@ -16,7 +16,7 @@ from striate.core.files import (
     write_table,
 )
 from striate.core.hashing import hash_json
-from striate.data.labelled import Labelled
+from striate.data.images.labelled import Labelled
 from striate.evaluate.common.measurement import FILE, NAN, Measurement, write_measurements
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.recognition.config import TrainRunConfig

@@ -14,7 +14,7 @@ from striate.core.errors import InputError
 from striate.core.files import read_json
 from striate.core.hashing import hash_image
 from striate.core.run import RunFolder
-from striate.data.images import resize_image
+from striate.data.images.decode import resize_image
 from striate.data.readers.algonauts2023 import HEMISPHERES
 from striate.data.simulate import (
     Planted,

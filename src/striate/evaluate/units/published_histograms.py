@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
-from striate.data.tables import read_table
+from striate.core.tables import read_table
 
 COLUMNS = ("property", "low", "high", "count")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from striate.data.distortions import UNITS
+from striate.data.images.distortions import UNITS
 from striate.report.figures.common import FURTHER, bare, label
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", FURTHER[0], "#6b6b6b", *FURTHER[1:])

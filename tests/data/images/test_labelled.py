@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import InputError, LeakError
-from striate.data.labelled import Labelled, check_apart
+from striate.data.images.labelled import Labelled, check_apart
 
 
 def pictures(n: int, seed: int = 0) -> list[np.ndarray]:

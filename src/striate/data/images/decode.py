@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.core.errors import InputError
-from striate.data.depth import Stated, check_reduced, grey_bytes, is_deep, read_stated
-from striate.data.resizing import Resizing
+from striate.data.images.depth import Stated, check_reduced, grey_bytes, is_deep, read_stated
+from striate.data.images.resizing import Resizing
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
@@ -64,7 +64,7 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     EXIF rotation is applied; grey and palette images become RGB; CMYK, YCbCr and CIELAB are
     converted; transparency is put on mid grey (128). Values of more than 8 bits are scaled by the
     range that the file states, or by 16 bits or [0, 1] where they use the upper half of that
-    (`striate.data.depth`); of 16 bits a colour the upper 8 are read. Colour profiles and gamma are
+    (`striate.data.images.depth`); of 16 bits a colour the upper 8 are read. Colour profiles and gamma are
     left as they are.
 
     Raises:
@@ -176,7 +176,7 @@ def _to_rgb(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
 
 
 def resize_image(rgb: np.ndarray, size: int, mode: str = "squash") -> np.ndarray:
-    """Resize uint8 RGB (H, W, 3) to (size, size, 3) by a rule of `striate.data.resizing`.
+    """Resize uint8 RGB (H, W, 3) to (size, size, 3) by a rule of `striate.data.images.resizing`.
 
     `squash` ignores the aspect ratio (papers/contrastive-tuning 2.1: `Resize((224, 224))`);
     `crop` scales the short side to `size` and takes the centre, both antialiased bilinear; others

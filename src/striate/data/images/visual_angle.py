@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from striate.core.errors import InputError
-from striate.data.images import resize_image
-from striate.data.stimuli import StimulusSet
+from striate.data.images.decode import resize_image
+from striate.data.images.stimuli import StimulusSet
 
 GREY = 128
 Aperture = Literal["auto", "add", "none"]
@@ -115,7 +115,7 @@ def shown(
         size: of the model's input, in pixels.
         degrees: of the stimuli; canvas_degrees: of the model's field of view.
         aperture: `add` fades every image, `none` none, `auto` those sets without an aperture.
-        resize: as `striate.data.images.resize_image`.
+        resize: as `striate.data.images.decode.resize_image`.
 
     Returns:
         uint8 (N, size, size, 3), and what was done about the aperture: `added`, `already there`

@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 from striate.core.draws import generator_at
 from striate.core.errors import InputError
 from striate.data import EXCLUDED
-from striate.data import distortions as d
-from striate.data.eidolons import disarray
+from striate.data.images import distortions as d
+from striate.data.images.eidolons import disarray
 
 
 @pytest.fixture(scope="module")

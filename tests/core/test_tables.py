@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from striate.core.errors import InputError
 from striate.core.names import clean_hemisphere, clean_name
+from striate.core.tables import read_table
 from striate.data import line_up, read, read_trials
-from striate.data.labelled import Labelled
+from striate.data.images.labelled import Labelled
 from striate.data.readers.folder import read_responses
-from striate.data.tables import read_table
 from striate.evaluate.units.published_histograms import read_histograms
+from tests.data.images.test_labelled import encoded, pictures
 from tests.data.layouts import write_freeman_ziemba, write_images
-from tests.data.test_labelled import encoded, pictures
 
 TRIALS = "observer,response,category,condition,image"
 

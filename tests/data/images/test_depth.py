@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, TiffImagePlugin
 
 from striate.core.errors import InputError
-from striate.data.images import decode_image, rgb_of
+from striate.data.images.decode import decode_image, rgb_of
 from tests.data.layouts import picture
 
 DEEP = ("I;16", "I", "F")

@@ -16,7 +16,7 @@ import numpy as np
 from striate.core.draws import generator_at
 from striate.core.errors import InputError, unknown_name
 from striate.data.conditions import EXCLUDED
-from striate.data.eidolons import GRAIN, disarray
+from striate.data.images.eidolons import GRAIN, disarray
 
 SIDE = 224
 """Side of the images that the published strengths are for, in pixels."""

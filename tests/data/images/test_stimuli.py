@@ -12,8 +12,9 @@ from PIL import Image
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.hashing import hash_bytes, hash_file, hash_image
-from striate.data import StimulusSet, stimuli
-from striate.data.lookalikes import thumbnail
+from striate.data import StimulusSet
+from striate.data.images import stimuli
+from striate.data.images.lookalikes import thumbnail
 from tests.data.layouts import picture, png_bytes, save_picture, write_images
 
 

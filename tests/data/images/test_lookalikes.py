@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from striate.core.hashing import hash_image
-from striate.data.images import decode_image
-from striate.data.lookalikes import SIDE, near_duplicates, thumbnail
+from striate.data.images.decode import decode_image
+from striate.data.images.lookalikes import SIDE, near_duplicates, thumbnail
 
 PHOTOS = ("astronaut", "camera", "cell", "chelsea", "coffee", "coins", "ihc", "moon")
 
@@ -65,7 +65,7 @@ def test_one_set_with_itself_gives_each_pair_once(photos):
 
 
 def test_a_large_set_goes_through_in_blocks(photos, monkeypatch):
-    monkeypatch.setattr("striate.data.lookalikes.BLOCK", 2)
+    monkeypatch.setattr("striate.data.images.lookalikes.BLOCK", 2)
     again = small([photos[0]] * 3 + photos)
     pairs = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
     assert near_duplicates(again).tolist() == pairs

@@ -20,7 +20,7 @@ from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_bytes, hash_image, hash_json
 from striate.core.names import check_names, clean_name
 from striate.core.walk import files_below
-from striate.data.images import (
+from striate.data.images.decode import (
     SUFFIXES,
     check_pixels,
     decode_image,
@@ -28,7 +28,7 @@ from striate.data.images import (
     read_encoded,
     resize_image,
 )
-from striate.data.lookalikes import SIDE, thumbnail
+from striate.data.images.lookalikes import SIDE, thumbnail
 
 T = TypeVar("T")
 _ARCHIVE = threading.Lock()
@@ -217,7 +217,7 @@ class StimulusSet:
         """Return all images as one read-only uint8 memory map of shape (N, size, size, 3).
 
         Decoded once: the map lies in the cache under the content hashes, the size, the rule of
-        resizing (`striate.data.resizing`) and the version of Pillow.
+        resizing (`striate.data.images.resizing`) and the version of Pillow.
         """
         key = {
             "images": hash_json(self.hashes),

@@ -15,10 +15,10 @@ from PIL import Image
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_file, hash_fraction, hash_image, hash_json
 from striate.core.names import check_names, clean_name
-from striate.data.images import rgb_of
-from striate.data.lookalikes import near_duplicates
-from striate.data.stimuli import Source, StimulusSet, image_files, same_pictures
-from striate.data.tables import read_table
+from striate.core.tables import read_table
+from striate.data.images.decode import rgb_of
+from striate.data.images.lookalikes import near_duplicates
+from striate.data.images.stimuli import Source, StimulusSet, image_files, same_pictures
 
 
 @dataclass(frozen=True, eq=False)

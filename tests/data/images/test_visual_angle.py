@@ -7,7 +7,7 @@ import pytest
 
 from striate.core.errors import InputError
 from striate.data import StimulusSet
-from striate.data.presentation import (
+from striate.data.images.visual_angle import (
     add_aperture,
     has_aperture,
     place_in_degrees,

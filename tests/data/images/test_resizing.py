@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.data import StimulusSet
-from striate.data.images import resize_image
-from striate.data.resizing import FILTERS, Resizing
+from striate.data.images.decode import resize_image
+from striate.data.images.resizing import FILTERS, Resizing
 
 
 def noise(height: int, width: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import InputError
-from striate.data.images import decode_image, resize_image
+from striate.data.images.decode import decode_image, resize_image
 from tests.data.layouts import picture, save_picture
 
 

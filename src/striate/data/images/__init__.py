@@ -1,0 +1,1 @@
+"""Pictures: decoded, resized, hashed, shown in degrees, labelled, distorted."""
