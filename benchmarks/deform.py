@@ -2,7 +2,7 @@
 
     python benchmarks/deform.py [--batch 256] [--photographs 200] [--device cpu]
 
-*Deformations*, for each stage: two views of every patch of a batch, as `striate.data.patches` makes
+*Deformations*, for each stage: two views of every patch of a batch, as `striate.data.patches.pairs` makes
 them before light and contrast are changed (draws, places, cutting from uint8 photographs,
 resampling), against kornia's `RandomAffine` with the same ranges and the same size and number of
 results. Kornia begins with the patches already cut and converted to float32, and its results have
@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.allocator import keep_freed_memory
-from striate.data.patches import PatchSource
-from striate.data.photographs import Photographs
+from striate.data.patches.pairs import PatchSource
+from striate.data.patches.photographs import Photographs
 
 STAGES = ((19, 35), (67, 99))
 """Receptive field and patch of each stage of LCL-V2, px."""

@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from striate.core.allocator import keep_freed_memory
-from striate.data.photographs import Photographs
+from striate.data.patches.photographs import Photographs
 from striate.learning import GrowConfig
 from striate.learning.common.distributed import make_fabric
 from striate.learning.growing.loop import GrowLoop

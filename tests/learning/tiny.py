@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from striate.data.photographs import Photographs
+from striate.data.patches.photographs import Photographs
 from striate.learning import TuneData
 from striate.models import Model, Preprocessing, load, recognition_model
 

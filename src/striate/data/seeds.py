@@ -15,7 +15,7 @@ from striate.core.hashing import hash_bytes, hash_image
 from striate.core.names import clean_name
 from striate.data.images.decode import decode_image, read_encoded
 from striate.data.images.stimuli import image_files
-from striate.data.photometry import LUMA
+from striate.data.patches.photometry import LUMA
 
 PACKAGED: dict[str, tuple[str, str]] = {
     "brick": ("skimage", "data/brick.png"),

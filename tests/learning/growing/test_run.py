@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from striate.core.errors import DivergedError, InputError
-from striate.data.photographs import Photographs
+from striate.data.patches.photographs import Photographs
 from striate.learning import GrowConfig, grow
 from striate.learning.growing.loop import GrowLoop
 from striate.models import load

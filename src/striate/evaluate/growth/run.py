@@ -15,7 +15,7 @@ from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_arrays, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder
-from striate.data.photographs import Photographs
+from striate.data.patches.photographs import Photographs
 from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.common.options import Options
 from striate.evaluate.growth.config import GrowRunConfig

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.core.draws import generator_at
-from striate.data.photographs import Photographs
+from striate.data.patches.photographs import Photographs
 from striate.learning.common.distributed import all_sum
 from striate.models import Model
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.data.patches import PatchConfig
+from striate.data.patches.pairs import PatchConfig
 from striate.learning.common.config import Precision
 from striate.models.networks.lcl import LclConfig
 

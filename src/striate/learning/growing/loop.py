@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from striate.data.patches import PatchSource
+from striate.data.patches.pairs import PatchSource
 from striate.learning.common.batches import shard_sizes
 from striate.learning.common.batchnorm import share_statistics
 from striate.learning.common.distributed import gather

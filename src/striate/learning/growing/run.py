@@ -13,8 +13,8 @@ import torch
 from striate.core.errors import InputError
 from striate.core.files import read_json_lines, write_arrays
 from striate.core.hashing import hash_json
-from striate.data.patches import PatchSource
-from striate.data.photographs import Photographs
+from striate.data.patches.pairs import PatchSource
+from striate.data.patches.photographs import Photographs
 from striate.learning.common.batchnorm import calibrate, unshare_statistics
 from striate.learning.common.distributed import make_fabric
 from striate.learning.common.folder import check_claim, claim, finished_model, folder_lock, identify
@@ -75,7 +75,7 @@ def grow(
         raise InputError(
             f"photographs: expected Photographs, found {type(photographs).__name__}. Make them "
             "with Photographs.from_folders(FOLDER) or Photographs.from_images([ARRAY, ...]) of "
-            "striate.data.photographs."
+            "striate.data.patches.photographs."
         )
     options = config.network.to_dict()
     model = load("lcl_v2@random", seed=config.seed, options=options)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from striate.core.errors import InputError
-from striate.data.deform import (
+from striate.data.patches.deformation import (
     DeformConfig,
     deformation,
     margin,

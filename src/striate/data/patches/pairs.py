@@ -16,9 +16,16 @@ from striate.core.cache import Cache
 from striate.core.config import Config
 from striate.core.draws import generator_at, share_of
 from striate.core.errors import InputError
-from striate.data.deform import DeformConfig, deformation, margin, resample
-from striate.data.photographs import HELD_OUT, MAX_SIDE, Photographs
-from striate.data.photometry import Light, PhotometryConfig, light, relight, standardize, to_grey
+from striate.data.patches.deformation import DeformConfig, deformation, margin, resample
+from striate.data.patches.photographs import HELD_OUT, MAX_SIDE, Photographs
+from striate.data.patches.photometry import (
+    Light,
+    PhotometryConfig,
+    light,
+    relight,
+    standardize,
+    to_grey,
+)
 
 PLACE = 5
 """Kind of draws (see `core.draws`); an epoch's order has its own, and a counter of its own."""

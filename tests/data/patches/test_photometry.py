@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data.photometry import Light, PhotometryConfig, light, relight, standardize, to_grey
+from striate.data.patches.photometry import (
+    Light,
+    PhotometryConfig,
+    light,
+    relight,
+    standardize,
+    to_grey,
+)
 
 PLAIN = PhotometryConfig(log_gain=0, offset=0, noise=0, center=False, contrast=False)
 

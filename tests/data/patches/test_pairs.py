@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from striate.core.errors import InputError
-from striate.data import patches
-from striate.data.deform import deformation
-from striate.data.patches import PatchConfig, PatchSource, read_photographs
-from striate.data.photographs import Photographs
+from striate.data.patches import pairs as patches
+from striate.data.patches.deformation import deformation
+from striate.data.patches.pairs import PatchConfig, PatchSource, read_photographs
+from striate.data.patches.photographs import Photographs
 from tests.data.layouts import picture
 
 PLAIN = {"log_gain": 0.0, "offset": 0.0, "noise": 0.0, "center": False, "contrast": False}

@@ -10,8 +10,8 @@ from PIL import Image
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.hashing import hash_file, hash_fraction, hash_image
-from striate.data import photographs
-from striate.data.photographs import Photographs, shrink
+from striate.data.patches import photographs
+from striate.data.patches.photographs import Photographs, shrink
 from tests.data.layouts import picture, save_picture
 
 

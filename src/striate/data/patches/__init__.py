@@ -1,0 +1,1 @@
+"""Pairs of deformed patches of photographs."""
