@@ -30,7 +30,7 @@ from scipy.ndimage import gaussian_filter
 from striate.core.files import write_json
 from striate.data.patches.photographs import Photographs
 from striate.data.patches.photometry import LUMA
-from striate.data.seeds import packaged
+from striate.data.textures.seed_images import packaged
 
 SIDE, STEP, BLOCKS = 160, 16, 4
 SCALES = (1.0, 2.0, 4.0)

@@ -13,9 +13,9 @@ import pytest
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
-from striate.data import texture_synthesis
-from striate.data.seeds import find_seeds
-from striate.data.synthesis import Synthesis
+from striate.data.textures import make as texture_synthesis
+from striate.data.textures.portilla_simoncelli import Synthesis
+from striate.data.textures.seed_images import find_seeds
 from striate.evaluate import Options, ProbeConfig, probe
 from striate.evaluate.units.grating_tuning import Protocol
 from striate.evaluate.units.gratings import Gratings, cycle, octaves, turns
@@ -23,7 +23,7 @@ from striate.models import load
 from striate.models.store import save
 from striate.report import build
 from striate.report.scorecard.card import as_table, make_scorecard
-from tests.data.test_textures import write_seeds
+from tests.data.textures.test_make import write_seeds
 
 STAGES = [
     {"channels": 4, "kernel": 5, "stride": 2, "padding": 2},

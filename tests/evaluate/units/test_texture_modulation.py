@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import InputError
-from striate.data.textures import Textures, spectrally_matched_noise
+from striate.data.textures.stimuli import Textures, spectrally_matched_noise
 from striate.evaluate.units.texture_indices import mean_of
 from striate.evaluate.units.texture_modulation import (
     compare_taps,

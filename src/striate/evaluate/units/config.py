@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from striate.core.config import Config
-from striate.data.textures import TextureConfig
+from striate.data.textures.stimuli import TextureConfig
 from striate.evaluate.common.choices import ModelConfig, NamedModels
 from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
 from striate.evaluate.units.properties import Stimuli

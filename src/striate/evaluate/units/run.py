@@ -17,8 +17,8 @@ from striate.core.errors import InputError
 from striate.core.files import locked, write_arrays, write_json, write_table
 from striate.core.run import Cells, RunFolder, check_run_folder
 from striate.data import assert_unseen
-from striate.data.texture_synthesis import check_textures, make_textures
-from striate.data.textures import TYPES, Textures
+from striate.data.textures.make import check_textures, make_textures
+from striate.data.textures.stimuli import TYPES, Textures
 from striate.evaluate.common.cost import duration
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError
-from striate.data.textures import Textures
+from striate.data.textures.stimuli import Textures
 from striate.encoding import Resampling, make_resampling, percentile_interval, sign_flip_p
 from striate.encoding.inference import bootstrap_counts
 from striate.evaluate.units.gratings import PIXELS_PER_DEGREE

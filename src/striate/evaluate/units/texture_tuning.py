@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from striate.core.errors import InputError
-from striate.data.textures import GREY, TYPES, Textures
+from striate.data.textures.stimuli import GREY, TYPES, Textures
 from striate.evaluate.units.firing_rates import RateScale, rate_scale
 from striate.evaluate.units.grating_tuning import record, window
 from striate.evaluate.units.gratings import PIXELS_PER_DEGREE

@@ -15,9 +15,14 @@ from striate.core.cache import Cache
 from striate.core.draws import generator_at
 from striate.core.files import read_json, write_json
 from striate.core.hashing import hash_array
-from striate.data.seeds import Seed, find_seeds
-from striate.data.synthesis import Statistics, require_plenoptic, scales, synthesize
-from striate.data.textures import (
+from striate.data.textures.portilla_simoncelli import (
+    Statistics,
+    require_plenoptic,
+    scales,
+    synthesize,
+)
+from striate.data.textures.seed_images import Seed, find_seeds
+from striate.data.textures.stimuli import (
     CONVERGED,
     TYPES,
     TextureConfig,

@@ -12,11 +12,16 @@ from PIL import Image
 
 from striate.core.cache import Cache
 from striate.core.errors import InputError
-from striate.data import texture_synthesis
-from striate.data.seeds import PACKAGED, find_seeds
-from striate.data.synthesis import Synthesis, require_plenoptic, scales, synthesize
-from striate.data.texture_synthesis import make_textures
-from striate.data.textures import (
+from striate.data.textures import make as texture_synthesis
+from striate.data.textures.make import make_textures
+from striate.data.textures.portilla_simoncelli import (
+    Synthesis,
+    require_plenoptic,
+    scales,
+    synthesize,
+)
+from striate.data.textures.seed_images import PACKAGED, find_seeds
+from striate.data.textures.stimuli import (
     GREY,
     TextureConfig,
     Textures,
@@ -134,7 +139,7 @@ def test_bad_seeds_are_named(seeds, tmp_path):
 
 
 def test_packaged_seeds_that_are_absent_are_named(monkeypatch):
-    monkeypatch.setattr("striate.data.seeds.find_spec", lambda name: None)
+    monkeypatch.setattr("striate.data.textures.seed_images.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"no seed textures .*striate\[textures\]"):
         find_seeds(32)
 

@@ -1,0 +1,1 @@
+"""Naturalistic textures and noise of their spectrum."""
