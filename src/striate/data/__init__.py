@@ -1,16 +1,16 @@
 """Stimuli, responses, splits, noise ceilings, readers and simulation."""
 
-from striate.data.conditions import EXCLUDED, exclude
+from striate.data.behavior.conditions import EXCLUDED, exclude
+from striate.data.behavior.observers import Observers, line_up
+from striate.data.behavior.trials import read_trials
 from striate.data.dataset import Dataset, Recording
 from striate.data.doctor import diagnose
 from striate.data.images.stimuli import StimulusSet
-from striate.data.observers import Observers, line_up
 from striate.data.rdms import Rdms, read_rdms_92images
 from striate.data.readers import READERS, read
 from striate.data.responses import Responses, Target
 from striate.data.splits import PARTS, Split, SplitConfig, group_stimuli, load_split, make_split
 from striate.data.tidy import tidy
-from striate.data.trials import read_trials
 from striate.data.unseen import assert_unseen, assert_unseen_by, assert_unseen_in
 
 __all__ = [

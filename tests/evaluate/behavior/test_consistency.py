@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.data.observers import Observers
+from striate.data.behavior.observers import Observers
 from striate.evaluate.behavior.consistency import (
     accuracy,
     accuracy_difference,

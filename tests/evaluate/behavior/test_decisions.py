@@ -12,7 +12,7 @@ import torch
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.data import StimulusSet
-from striate.data.trials import CATEGORIES
+from striate.data.behavior.trials import CATEGORIES
 from striate.evaluate.behavior.decisions import (
     Categories,
     category_probabilities,

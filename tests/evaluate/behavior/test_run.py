@@ -16,7 +16,7 @@ from PIL import Image
 from striate.cli.main import app
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
-from striate.data.trials import CATEGORIES
+from striate.data.behavior.trials import CATEGORIES
 from striate.evaluate import BehaveConfig, Options, behave
 from striate.evaluate.behavior.inputs import _other_start
 from striate.models import load, save

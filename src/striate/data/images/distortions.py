@@ -15,7 +15,7 @@ import numpy as np
 
 from striate.core.draws import generator_at
 from striate.core.errors import InputError, unknown_name
-from striate.data.conditions import EXCLUDED
+from striate.data.behavior.conditions import EXCLUDED
 from striate.data.images.eidolons import GRAIN, disarray
 
 SIDE = 224
@@ -70,7 +70,7 @@ class Condition:
         experiment: key of `SEVERITIES`.
         severity: one of its conditions.
         level: place in the order of severity, from 0.
-        excluded: whether the benchmark leaves it out of its means (see `data.conditions`).
+        excluded: whether the benchmark leaves it out of its means (see `data.behavior.conditions`).
     """
 
     experiment: str

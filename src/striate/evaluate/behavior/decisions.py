@@ -20,7 +20,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
 from striate.data import StimulusSet
-from striate.data.trials import CATEGORIES, COLUMNS
+from striate.data.behavior.trials import CATEGORIES, COLUMNS
 from striate.evaluate.common.forward import each_batch
 from striate.models import Model, evaluating
 
@@ -200,7 +200,7 @@ def decision_table(
     experiment: str, observer: str, stimuli: StimulusSet, probabilities: np.ndarray,
     categories: Categories, conditions: Sequence[str] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Decisions as tidy trials (`striate.data.trials.COLUMNS`) with the winner's `probability`.
+    """Decisions as tidy trials (`striate.data.behavior.trials.COLUMNS`) with the winner's `probability`.
 
     Args:
         experiment, observer: names.

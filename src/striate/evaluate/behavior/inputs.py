@@ -12,8 +12,8 @@ import torch
 
 from striate.core.errors import InputError, unknown_name
 from striate.data import StimulusSet, assert_unseen_by
-from striate.data.observers import Observers, line_up
-from striate.data.trials import read_trials
+from striate.data.behavior.observers import Observers, line_up
+from striate.data.behavior.trials import read_trials
 from striate.encoding import ProjectionConfig, predict_cost
 from striate.evaluate.behavior.config import BehaveConfig
 from striate.evaluate.behavior.decisions import no_classifier

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.core.hashing import hash_json
-from striate.data.observers import Observers
+from striate.data.behavior.observers import Observers
 from striate.encoding.inference import Interval, bootstrap_counts
 from striate.evaluate.behavior.consistency import MEASURES, accuracy, all_pairs, pair_measures
 from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories

@@ -14,9 +14,9 @@ from striate.core.errors import InputError
 from striate.core.files import locked, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder
 from striate.data import StimulusSet
-from striate.data.conditions import exclude
-from striate.data.observers import Observers, line_up
-from striate.data.trials import read_trials
+from striate.data.behavior.conditions import exclude
+from striate.data.behavior.observers import Observers, line_up
+from striate.data.behavior.trials import read_trials
 from striate.evaluate.behavior import tables
 from striate.evaluate.behavior.config import BehaveConfig
 from striate.evaluate.behavior.decisions import Categories, decision_table, kept_decisions

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.data.observers import Observers
+from striate.data.behavior.observers import Observers
 from striate.encoding.inference import bootstrap_p, mean_interval, sign_flip_p
 from striate.encoding.ties import merge_relative_ties
 from striate.evaluate.behavior.consistency import MEASURES, accuracy, all_pairs, pair_measures

@@ -10,7 +10,7 @@ import pytest
 
 from striate.core.errors import InputError
 from striate.data import EXCLUDED, exclude, line_up, read_trials
-from striate.data.trials import COLUMNS
+from striate.data.behavior.trials import COLUMNS
 
 HEAD = "subj,Session,trial,rt,object_response,category,condition,imagename"
 

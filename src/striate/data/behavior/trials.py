@@ -12,7 +12,7 @@ import pandas as pd
 from striate.core.errors import InputError, unknown_name
 from striate.core.tables import Table, read_table
 from striate.core.walk import check_links
-from striate.data.conditions import condition_label
+from striate.data.behavior.conditions import condition_label
 from striate.data.images.decode import SUFFIXES
 
 CATEGORIES = (

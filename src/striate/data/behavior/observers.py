@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError
-from striate.data.trials import CATEGORIES, NO_ANSWER
+from striate.data.behavior.trials import CATEGORIES, NO_ANSWER
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def line_up(
     """Put the observers of an experiment side by side, images in one order.
 
     Args:
-        trials: tidy trials (`striate.data.trials`).
+        trials: tidy trials (`striate.data.behavior.trials`).
         experiment: which.
         like: observers whose images, in their order, these observers must have judged; further
             images, such as those of excluded conditions, are left out.

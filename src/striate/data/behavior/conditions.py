@@ -51,7 +51,7 @@ def exclude(
     """Leave out the trials of conditions that do not count.
 
     Args:
-        trials: tidy trials (`striate.data.trials.read_trials`).
+        trials: tidy trials (`striate.data.behavior.trials.read_trials`).
         excluded: conditions by experiment; default `EXCLUDED`. An experiment that is not among
             the trials does not matter.
 

@@ -1,0 +1,1 @@
+"""Decisions of observers about images."""
