@@ -15,8 +15,8 @@ from scipy import stats
 
 from striate.core.errors import InputError
 from striate.data import Responses, StimulusSet, make_split, read, tidy
-from striate.data.ceilings import ceiling_from_ncsnr, noise_ceiling, split_half
-from striate.data.dataset import Dataset, Recording
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.noise_ceilings import ceiling_from_ncsnr, noise_ceiling, split_half
 from striate.encoding import (
     compare_rdms,
     explained_variance,
@@ -190,7 +190,7 @@ def joined_ceiling() -> str:
 
 def weak_units() -> str:
     """A perfect model of units of reliability .153: mean r over ceiling, and the pooled share."""
-    from striate.data.ceilings import reliability
+    from striate.data.responses.noise_ceilings import reliability
     from striate.encoding import ceiling_normalized
 
     rng = np.random.default_rng(0)

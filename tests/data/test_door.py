@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from striate.core.errors import InputError
 from striate.data import Responses, diagnose, read, tidy
-from striate.data.ceilings import noise_ceiling
 from striate.data.readers.folder import read_responses
+from striate.data.responses.noise_ceilings import noise_ceiling
 from tests.data.layouts import save_picture, write_images
 
 FORMATS = ("npy", "csv", "parquet", "nc")
@@ -172,7 +172,7 @@ def test_trials_on_disk_are_averaged_in_blocks(tmp_path: Path, monkeypatch) -> N
     whole = read_responses(tmp_path / "responses.npy", "ann")
     wanted = whole.mean()
     np.testing.assert_array_equal(wanted, trials.mean(axis=1))
-    monkeypatch.setattr("striate.data.responses.BLOCK_BYTES", 3000)
+    monkeypatch.setattr("striate.data.responses.responses.BLOCK_BYTES", 3000)
     again = read_responses(tmp_path / "responses.npy", "ann")
     np.testing.assert_array_equal(again.mean(), wanted)
     np.testing.assert_array_equal(again.noise_ceiling, noise_ceiling(trials.astype(float)))

@@ -11,8 +11,8 @@ import xarray as xr
 
 from striate.core.errors import InputError
 from striate.data import diagnose
-from striate.data.ceilings import noise_ceiling
 from striate.data.readers.folder import read_responses
+from striate.data.responses.noise_ceilings import noise_ceiling
 from tests.data.test_door import with_images
 
 

@@ -6,7 +6,7 @@ import pytest
 from striate.data import pairing, read
 from striate.data.checks import Look, Notes
 from striate.data.pairing import check_pairing, describe_pixels, pair_by_pixels
-from striate.data.responses import Responses
+from striate.data.responses.responses import Responses
 
 
 def pictures(n, seed=0):

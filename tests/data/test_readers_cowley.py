@@ -11,7 +11,7 @@ import pytest
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data import SplitConfig, diagnose, make_split, read
-from striate.data.ceilings import noise_ceiling, split_half
+from striate.data.responses.noise_ceilings import noise_ceiling, split_half
 from tests.data.layouts import picture, write_cowley
 
 

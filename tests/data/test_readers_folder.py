@@ -10,8 +10,8 @@ import xarray as xr
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data import Responses, read
-from striate.data.ceilings import noise_ceiling
-from striate.data.dataset import alike_ids
+from striate.data.responses.dataset import alike_ids
+from striate.data.responses.noise_ceilings import noise_ceiling
 from tests.data.layouts import picture, save_picture, write_images
 
 SEEDS = list(range(6))

@@ -9,8 +9,8 @@ import pytest
 
 from striate.core.errors import InputError, LeakError
 from striate.data import Split, SplitConfig, StimulusSet, diagnose, make_split, read
-from striate.data.ceilings import noise_ceiling, split_half
 from striate.data.images.lookalikes import near_duplicates
+from striate.data.responses.noise_ceilings import noise_ceiling, split_half
 from tests.data.layouts import write_henaff
 
 COUNTS = "v1_spike_counts.npz"

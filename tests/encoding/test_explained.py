@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import hyp2f1
 from scipy.stats import t
 
-from striate.data.ceilings import reliability
+from striate.data.responses.noise_ceilings import reliability
 from striate.encoding import (
     explained_variance,
     mean_interval,

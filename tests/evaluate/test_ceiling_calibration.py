@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from striate.data import Dataset, Recording, Responses, StimulusSet, Target, tidy
-from striate.data.ceilings import scored_ceilings
+from striate.data.responses.noise_ceilings import scored_ceilings
 from striate.encoding import EncodeConfig, encode, make_resampling, score_r
 from striate.evaluate.neurons.predictivity import (
     ReadoutConfig,

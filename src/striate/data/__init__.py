@@ -3,15 +3,22 @@
 from striate.data.behavior.conditions import EXCLUDED, exclude
 from striate.data.behavior.observers import Observers, line_up
 from striate.data.behavior.trials import read_trials
-from striate.data.dataset import Dataset, Recording
 from striate.data.doctor import diagnose
 from striate.data.images.stimuli import StimulusSet
-from striate.data.rdms import Rdms, read_rdms_92images
 from striate.data.readers import READERS, read
-from striate.data.responses import Responses, Target
-from striate.data.splits import PARTS, Split, SplitConfig, group_stimuli, load_split, make_split
-from striate.data.tidy import tidy
-from striate.data.unseen import assert_unseen, assert_unseen_by, assert_unseen_in
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.rdms_92images import Rdms, read_rdms_92images
+from striate.data.responses.responses import Responses, Target
+from striate.data.responses.splits import (
+    PARTS,
+    Split,
+    SplitConfig,
+    group_stimuli,
+    load_split,
+    make_split,
+)
+from striate.data.responses.tidy import tidy
+from striate.data.responses.unseen import assert_unseen, assert_unseen_by, assert_unseen_in
 
 __all__ = [
     "EXCLUDED",

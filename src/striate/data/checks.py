@@ -17,8 +17,8 @@ from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data.images.lookalikes import near_duplicates, thumbnail
 from striate.data.images.stimuli import StimulusSet
-from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy
+from striate.data.responses.numbers import counted_dtype
 
 Level = Literal["ok", "warning", "error"]
 SHOWN = 20
@@ -129,7 +129,7 @@ def check_values(
     """Look for values that are not finite and for units that never change.
 
     Reads block by block, so an array larger than the memory may stay on disk, and looks at numbers
-    as they count (`striate.data.numbers`). In single trials NaN says that there was no trial; only
+    as they count (`striate.data.responses.numbers`). In single trials NaN says that there was no trial; only
     a stimulus without any trial counts as missing there.
 
     Args:

@@ -22,7 +22,6 @@ from striate.data.checks import (
     open_array,
     some,
 )
-from striate.data.dataset import alike_ids
 from striate.data.images.stimuli import StimulusSet
 from striate.data.pairing import check_pairing
 from striate.data.readers import read
@@ -40,8 +39,9 @@ from striate.data.readers.folder import (
     read_responses,
     response_files,
 )
-from striate.data.responses import Responses
-from striate.data.twins import find_twins
+from striate.data.responses.dataset import alike_ids
+from striate.data.responses.responses import Responses
+from striate.data.responses.twins import find_twins
 
 # Training images of subjects 1 to 8 as distributed (papers/contrastive-tuning 1.1).
 PUBLISHED_IMAGES = (9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779)

@@ -16,10 +16,10 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from striate.core.names import natural_key
-from striate.data.bundles import group_numbers
 from striate.data.checks import Look, Notes
 from striate.data.images.lookalikes import SIDE
-from striate.data.responses import Responses
+from striate.data.responses.bundles import group_numbers
+from striate.data.responses.responses import Responses
 
 MOST_STIMULI = 400
 """Stimuli looked at (ours); the work grows with their third power."""

@@ -82,7 +82,7 @@ def explained_variance(r: np.ndarray, reliability: np.ndarray, freedom: float) -
 
     Args:
         r: (n_units,) correlations with averaged responses.
-        reliability: (n_units,) not clipped (`data.ceilings.Ceilings`).
+        reliability: (n_units,) not clipped (`data.responses.noise_ceilings.Ceilings`).
         freedom: of r (`squared_correlation`).
 
     Returns:

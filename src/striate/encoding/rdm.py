@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from striate.core.errors import InputError
-from striate.data.rdm_checks import unmask
+from striate.data.responses.rdm_checks import unmask
 from striate.encoding.scores import standardize
 from striate.encoding.ties import merge_ties, precision
 

@@ -10,7 +10,7 @@ The entries above the diagonal are compared, one for each pair of stimuli, by
 - `cosine`: of the dissimilarities themselves, whose zero must mean something (crossnobis).
 
 Dissimilarities that differ by no more than rounding tie (`striate.encoding.ties`): ranks are of
-what was measured, not of the last bit. What is no RDM is refused (`striate.data.rdm_checks`).
+what was measured, not of the last bit. What is no RDM is refused (`striate.data.responses.rdm_checks`).
 
 A bootstrap over stimuli draws stimulus i c_i times. Pairs of a stimulus with itself say nothing
 and are excluded (Nili et al. 2014), so the pair (i, j) simply counts c_i c_j times: weights.
@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.rdm_checks import check_rdms
+from striate.data.responses.rdm_checks import check_rdms
 from striate.encoding.ties import merge_relative_ties, merge_ties, precision
 
 METHODS = ("rho_a", "spearman", "cosine")
@@ -39,7 +39,7 @@ def checked_pairs(rdms: np.ndarray, what: str = "RDM") -> np.ndarray:
     """Dissimilarities of pairs, ready to be ranked: (..., n, n) to (..., n (n - 1) / 2).
 
     Raises:
-        InputError: what is no RDM (`striate.data.rdm_checks`), named `what`.
+        InputError: what is no RDM (`striate.data.responses.rdm_checks`), named `what`.
     """
     values = pair_values(check_rdms(rdms, what))
     eps = precision(np.asarray(rdms))

@@ -12,7 +12,7 @@ from striate.core.errors import InputError, LeakError
 from striate.data import Recording, StimulusSet, read
 from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import all_textures
-from striate.data.responses import Responses
+from striate.data.responses.responses import Responses
 from striate.encoding import percentile_interval, permutation_p
 from striate.evaluate.neurons import (
     FreemanZiembaConfig,

@@ -15,7 +15,7 @@ from PIL import Image
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Split, StimulusSet, read
-from striate.data.responses import Responses
+from striate.data.responses.responses import Responses
 from striate.encoding import PLSRegression, ProjectionConfig, extract, pearson_r
 from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
 from striate.evaluate.neurons.null import null_means

@@ -15,7 +15,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.core.files import read_json
 from striate.data import Split, StimulusSet
-from striate.data.rdms import Rdms
+from striate.data.responses.rdms_92images import Rdms
 from striate.evaluate import PredictRunConfig, predict_neurons
 from striate.evaluate.neurons.run import _it_table
 from striate.models import load

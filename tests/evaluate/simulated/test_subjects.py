@@ -10,7 +10,7 @@ from PIL import Image
 
 from striate.core.errors import InputError
 from striate.data import read
-from striate.data.simulate import cut, packaged_photographs, plant
+from striate.data.responses.simulated import cut, packaged_photographs, plant
 from striate.encoding import pearson_r
 from striate.evaluate.simulated.demo import demo
 from striate.evaluate.simulated.subjects import SimulateConfig, simulate, truth_of

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from striate.data import Recording, Responses, StimulusSet, Target
-from striate.data.unit_identity import record_units
+from striate.data.responses.unit_identity import record_units
 from striate.evaluate import EncodeRunConfig
 from striate.evaluate.tuned.run import score_models
 from striate.evaluate.tuned.subjects import Generalization

@@ -1,6 +1,6 @@
 """Near-duplicates: re-encoded or resized copies of a picture, which a hash of pixels cannot see.
 
-A split keeps them in one part, as it keeps exact copies (`striate.data.bundles`).
+A split keeps them in one part, as it keeps exact copies (`striate.data.responses.bundles`).
 """
 
 from __future__ import annotations

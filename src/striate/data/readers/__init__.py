@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.dataset import Dataset
 from striate.data.readers.algonauts2023 import read_algonauts2023
 from striate.data.readers.cowley_v4 import read_cowley_v4
 from striate.data.readers.folder import read_folder
 from striate.data.readers.freeman_ziemba import read_freeman_ziemba
 from striate.data.readers.henaff_v1 import read_henaff_v1
+from striate.data.responses.dataset import Dataset
 
 READERS: dict[str, Callable[..., Dataset]] = {
     "algonauts2023": read_algonauts2023,

@@ -21,11 +21,11 @@ from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
 from striate.core.names import clean_hemisphere, clean_name
 from striate.core.walk import check_links
-from striate.data.dataset import Dataset, Recording
 from striate.data.images.stimuli import StimulusSet
-from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy, load_plain_dict
-from striate.data.responses import Responses
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.numbers import counted_dtype
+from striate.data.responses.responses import Responses
 
 HEMISPHERES = ("lh", "rh")
 CLASSES = (
@@ -127,7 +127,9 @@ def _subject(
         rois=_joined(masks, counts),
         noise_ceiling=np.concatenate(ceilings),
         simulated=truth is not None,
-        attrs={"source": SOURCE if truth is None else "simulated by striate.data.simulate"},
+        attrs={
+            "source": SOURCE if truth is None else "simulated by striate.data.responses.simulated"
+        },
     )
     return Recording(subject, stimuli, responses)
 

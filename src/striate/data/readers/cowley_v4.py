@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.ceilings import noise_ceiling
-from striate.data.dataset import Dataset, Recording
 from striate.data.images.stimuli import StimulusSet
-from striate.data.numbers import counted_dtype
 from striate.data.readers.arrays import load_npy
-from striate.data.responses import Responses
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.noise_ceilings import noise_ceiling
+from striate.data.responses.numbers import counted_dtype
+from striate.data.responses.responses import Responses
 
 SOURCE = "Cowley, Stan, Pillow & Smith 2023, github cowleygroup/V4_compact_models, GPL-3.0"
 

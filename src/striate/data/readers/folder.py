@@ -27,10 +27,10 @@ from striate.core.errors import InputError, unknown_name
 from striate.core.names import check_names, clean_name
 from striate.core.tables import read_lines, read_table
 from striate.core.walk import check_links
-from striate.data.ceilings import noise_ceiling
-from striate.data.dataset import Dataset, Recording
 from striate.data.images.stimuli import StimulusSet
-from striate.data.labels import (
+from striate.data.readers.arrays import load_npy
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.labels import (
     Place,
     UnitLabels,
     describe_unknown,
@@ -39,9 +39,9 @@ from striate.data.labels import (
     read_labels,
     refuse_descriptive,
 )
-from striate.data.numbers import as_counted
-from striate.data.readers.arrays import load_npy
-from striate.data.responses import Responses, check_dims, is_label, unit_names
+from striate.data.responses.noise_ceilings import noise_ceiling
+from striate.data.responses.numbers import as_counted
+from striate.data.responses.responses import Responses, check_dims, is_label, unit_names
 
 SUFFIXES = (".npy", ".csv", ".parquet", ".nc")
 COPIES = "Average the rows of a stimulus, or put them into the dim `repeat` (.npy, .nc)."

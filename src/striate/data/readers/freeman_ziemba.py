@@ -24,8 +24,6 @@ from striate.core.errors import InputError, unknown_name
 from striate.core.names import clean_name
 from striate.core.tables import read_header, read_table
 from striate.core.walk import files_below
-from striate.data.ceilings import noise_ceiling
-from striate.data.dataset import Dataset, Recording
 from striate.data.images.stimuli import StimulusSet
 from striate.data.readers.freeman_ziemba_files import (
     CELLS,
@@ -35,7 +33,9 @@ from striate.data.readers.freeman_ziemba_files import (
     read_mat,
     read_netcdf,
 )
-from striate.data.responses import Responses
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.noise_ceilings import noise_ceiling
+from striate.data.responses.responses import Responses
 
 SOURCE = (
     "Freeman, Ziemba, Heeger, Simoncelli & Movshon 2013, Nature Neuroscience 16; Ziemba, Freeman, "

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.ceilings import noise_ceiling, split_half
-from striate.data.dataset import Dataset, Recording
 from striate.data.images.stimuli import StimulusSet
-from striate.data.responses import Responses
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.noise_ceilings import noise_ceiling, split_half
+from striate.data.responses.responses import Responses
 
 SOURCE = (
     "Hénaff, Bai, Charlton, Nauhaus, Simoncelli & Goris 2021; counts: github wongyoJung/"
@@ -55,7 +55,7 @@ def read_henaff_v1(
         zooms: 1, 2 or both.
         movies: of 1 to 10.
         repeats: return single trials (dims stimulus, repeat, unit), or else their averages.
-        min_reliability: keep units whose split-half reliability (`data.ceilings.split_half`, over
+        min_reliability: keep units whose split-half reliability (`data.responses.noise_ceilings.split_half`, over
             the stimuli read) is at least this; default all units.
 
     Returns:

@@ -18,7 +18,7 @@ import torch
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 from striate.core.errors import InputError
-from striate.data.bundles import group_numbers
+from striate.data.responses.bundles import group_numbers
 from striate.encoding import Interval, PLSRegression, pearson_r, percentile_interval
 from striate.encoding.inference import bootstrap_counts, resampled_r
 from striate.encoding.projection import row_blocks
@@ -164,11 +164,11 @@ def half_consistency(trials: np.ndarray, splits: int = 10, seed: int = 1) -> np.
     The same repetitions make a half for all stimuli; Pearson r over stimuli; 2r / (1 + r)
     (Spearman 1910, Brown 1910). It estimates the correlation of the averages with a second
     measurement like it, which is the square of what a perfect model reaches
-    (`striate.data.ceilings.noise_ceiling`); Brain-Score takes it as the ceiling itself.
+    (`striate.data.responses.noise_ceilings.noise_ceiling`); Brain-Score takes it as the ceiling itself.
 
     The protocol's own formula, kept as it is: for halves of one size, and without a lower bound for
     a neuron whose halves correlate negatively by chance. The median over neurons, which is what is
-    reported, stands that; `striate.data.ceilings.split_half` is for single neurons.
+    reported, stands that; `striate.data.responses.noise_ceilings.split_half` is for single neurons.
 
     Args:
         trials: (N, repetitions, V), NaN = no trial.

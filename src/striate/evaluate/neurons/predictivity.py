@@ -30,7 +30,7 @@ from pydantic import Field
 from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
 from striate.data import Responses
-from striate.data.ceilings import NONE, Ceilings, scored_ceilings
+from striate.data.responses.noise_ceilings import NONE, Ceilings, scored_ceilings
 from striate.encoding.groups import centred, count_groups
 from striate.encoding.job import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.pls import components_of
@@ -249,7 +249,7 @@ def check_components(rounds: Sequence[Round], config: ReadoutConfig, where: str 
 
 
 def ceilings(responses: Responses, predicted: Predicted) -> Ceilings:
-    """Noise ceilings of what is scored (`data.ceilings.scored_ceilings`).
+    """Noise ceilings of what is scored (`data.responses.noise_ceilings.scored_ceilings`).
 
     Where scores are of responses less their means within rounds, so is the ceiling: differences
     between rounds are signal that no prediction is asked for.

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.data.ceilings import sources
+from striate.data.responses.noise_ceilings import sources
 from striate.encoding import explained_variance, fdr, mean_interval, pooled_share, sign_flip_p
 from striate.evaluate.neurons.resampled import (
     BEST,

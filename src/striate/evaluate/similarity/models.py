@@ -11,7 +11,7 @@ import pandas as pd
 from striate.core.cache import Cache
 from striate.core.errors import InputError, unknown_name
 from striate.data import StimulusSet
-from striate.data.rdm_checks import check_rdms, unmask
+from striate.data.responses.rdm_checks import check_rdms, unmask
 from striate.encoding import (
     ProjectionConfig,
     compare_rdms,

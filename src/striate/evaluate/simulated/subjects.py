@@ -16,7 +16,7 @@ from striate.core.hashing import hash_image
 from striate.core.run import RunFolder
 from striate.data.images.decode import resize_image
 from striate.data.readers.algonauts2023 import HEMISPHERES
-from striate.data.simulate import (
+from striate.data.responses.simulated import (
     Planted,
     Side,
     cut,

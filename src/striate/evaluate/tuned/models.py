@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from striate.core.errors import InputError
 from striate.data import Target
-from striate.data.responses import file_name
+from striate.data.responses.responses import file_name
 from striate.evaluate.tuned.config import (
     CONTROLS,
     CompareConfig,

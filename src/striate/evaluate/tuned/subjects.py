@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate.data import Recording, Target
-from striate.data.unit_identity import FEWEST_IMAGES, Match, match_units
+from striate.data.responses.unit_identity import FEWEST_IMAGES, Match, match_units
 from striate.evaluate.tuned.models import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS
 from striate.models import Model
 

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from striate.data import Recording, Target
-from striate.data.ceilings import Ceilings, scored_ceilings, sources
+from striate.data.responses.noise_ceilings import Ceilings, scored_ceilings, sources
 from striate.encoding import (
     Encoding,
     Interval,
@@ -85,7 +85,7 @@ def unit_table(
 ) -> pd.DataFrame:
     """One row a unit x model: the columns of `scores.parquet`.
 
-    `ceiling` and `reliability` are of the stimuli that were scored (`data.ceilings`), and
+    `ceiling` and `reliability` are of the stimuli that were scored (`data.responses.noise_ceilings`), and
     `ceiling_source` says where they are from; `r_normalized` is r over the ceiling, NaN where that
     is unknown or low.
 

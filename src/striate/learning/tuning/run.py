@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from striate.core.errors import InputError
 from striate.core.files import atomic_path
-from striate.data.unit_identity import record_units
+from striate.data.responses.unit_identity import record_units
 from striate.learning.common.checkpoint import Standing
 from striate.learning.common.distributed import make_fabric
 from striate.learning.common.folder import claim, finished_model, folder_lock, identify

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from striate.data import Responses
-from striate.data.ceilings import (
+from striate.data.responses.noise_ceilings import (
     ceiling_after_averaging,
     ceiling_from_ncsnr,
     ncsnr,
@@ -298,7 +298,7 @@ def test_many_units_are_read_some_at_a_time(rng, monkeypatch):
     trials = of_reliability(rng, 20, 2, 0.5, 11)
     responses = Responses.build(trials, [f"s{i}" for i in range(20)], subject="ann")
     whole = scored_ceilings(responses, np.arange(5, 20))
-    monkeypatch.setattr("striate.data.ceilings.BLOCK", 4)
+    monkeypatch.setattr("striate.data.responses.noise_ceilings.BLOCK", 4)
     parts = scored_ceilings(responses, np.arange(5, 20))
     np.testing.assert_array_equal(whole.reliability, parts.reliability)
     np.testing.assert_array_equal(whole.ceiling, parts.ceiling)

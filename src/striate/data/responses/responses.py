@@ -13,8 +13,8 @@ import xarray as xr
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_json
 from striate.core.names import check_names, clean_hemisphere, clean_name
-from striate.data.labels import NAMES, label_name, plain, read_labels
-from striate.data.numbers import as_counted, converted, counted_dtype
+from striate.data.responses.labels import NAMES, label_name, plain, read_labels
+from striate.data.responses.numbers import as_counted, converted, counted_dtype
 
 BLOCK_BYTES = 2**26
 """Memory for the trials that are averaged at once."""
@@ -73,9 +73,9 @@ class Responses:
     `attrs["simulated"]` says whether the numbers are simulated. NaN in `repeat` means no trial.
 
     This is the one door for all formats: numbers are float32 or wider in the machine's byte order
-    (`striate.data.numbers`; what lies on disk is converted when it is taken), names are cleaned
+    (`striate.data.responses.numbers`; what lies on disk is converted when it is taken), names are cleaned
     (`striate.core.names`), ids are unique and not empty, labels hold what they should
-    (`striate.data.labels`).
+    (`striate.data.responses.labels`).
 
     Build one with `Responses.build`.
 

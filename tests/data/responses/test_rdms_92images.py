@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from striate.core.errors import InputError
 from striate.data import read_rdms_92images
-from striate.data.rdms import FIGURE, SESSIONS
+from striate.data.responses.rdms_92images import FIGURE, SESSIONS
 
 
 def write(root: Path, *, images: int = 92, pairs: int = 4186, change=None) -> None:

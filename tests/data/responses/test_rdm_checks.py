@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from striate.core.errors import InputError
 from striate.data import Rdms, StimulusSet
-from striate.data.rdm_checks import check_rdms
+from striate.data.responses.rdm_checks import check_rdms
 from striate.encoding import compare_rdms, noise_ceiling_rdms, rdm_correlation, rdm_crossnobis
 from striate.evaluate.neurons.rsa_tables import _check_model
 from striate.evaluate.similarity.measure import rsa

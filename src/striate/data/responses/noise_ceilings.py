@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from striate.data.responses import Responses
+from striate.data.responses.responses import Responses
 
 REPEATS, GIVEN, NONE = "repeats", "given", "none"
 """Where a ceiling is from: the repeats of what is scored, the data set's own statement, nowhere."""

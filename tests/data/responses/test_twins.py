@@ -8,7 +8,7 @@ import pytest
 
 from striate.data import read
 from striate.data.doctor import diagnose
-from striate.data.tidy import tidy
+from striate.data.responses.tidy import tidy
 from tests.data.layouts import save_picture
 
 IDS = [f"im{i:02d}" for i in range(12)]

@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from striate.core.errors import LeakError
-from striate.data.dataset import Dataset
 from striate.data.images.stimuli import StimulusSet
-from striate.data.splits import Split
+from striate.data.responses.dataset import Dataset
+from striate.data.responses.splits import Split
 
 
 class Experienced(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.data import Dataset, Recording, Responses, StimulusSet, tidy
-from striate.data.ceilings import noise_ceiling
+from striate.data.responses.noise_ceilings import noise_ceiling
 
 
 def dataset(values, pictures):

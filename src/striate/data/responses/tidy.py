@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from striate.core.names import natural_key
-from striate.data.ceilings import ceiling_after_averaging, noise_ceiling
-from striate.data.dataset import Dataset, Recording
-from striate.data.responses import Responses
-from striate.data.twins import find_twins
+from striate.data.responses.dataset import Dataset, Recording
+from striate.data.responses.noise_ceilings import ceiling_after_averaging, noise_ceiling
+from striate.data.responses.responses import Responses
+from striate.data.responses.twins import find_twins
 
 
 def tidy(dataset: Dataset) -> tuple[Dataset, list[str]]:

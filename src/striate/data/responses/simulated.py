@@ -18,9 +18,9 @@ from PIL import Image
 
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, write_json
-from striate.data.ceilings import ceiling_from_ncsnr
 from striate.data.images.decode import SUFFIXES, decode_image
 from striate.data.readers.algonauts2023 import CLASSES, HEMISPHERES, LABELS, fmri_path
+from striate.data.responses.noise_ceilings import ceiling_from_ncsnr
 
 FSAVERAGE_VERTICES = 163_842
 """Vertices of a hemisphere of fsaverage."""

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from striate.data.responses import Responses
+from striate.data.responses.responses import Responses
 
 LOOKED_AT = 20
 """Shared pictures whose responses are compared (ours)."""

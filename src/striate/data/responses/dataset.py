@@ -12,7 +12,7 @@ import numpy as np
 from striate.core.errors import InputError, unknown_name
 from striate.data.images.decode import SUFFIXES
 from striate.data.images.stimuli import StimulusSet
-from striate.data.responses import Responses
+from striate.data.responses.responses import Responses
 
 
 @dataclass(frozen=True)

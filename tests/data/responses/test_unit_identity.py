@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data.unit_identity import SAMPLE, match_units, record_units
+from striate.data.responses.unit_identity import SAMPLE, match_units, record_units
 
 HASHES = [f"{i:03d}" for i in np.random.default_rng(1).permutation(60)]
 IDS = [f"u{i}" for i in range(12)]

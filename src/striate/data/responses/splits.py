@@ -15,8 +15,8 @@ from striate.core.config import Config
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.files import write_table
 from striate.core.hashing import hash_fraction
-from striate.data.bundles import Bundles, Lookalikes, find_bundles
-from striate.data.dataset import Dataset
+from striate.data.responses.bundles import Bundles, Lookalikes, find_bundles
+from striate.data.responses.dataset import Dataset
 
 Part = Literal["tune", "fit", "select", "test"]
 SPLIT_FILE = "splits.parquet"
@@ -74,7 +74,7 @@ class Split:
     def groups(self, subject: str, rows: Sequence[int] | np.ndarray | None = None) -> list[str]:
         """One label a stimulus of a subject: what folds, resamples and nulls keep together.
 
-        It joins groups that the data state, such as movies, and look-alikes (`data.bundles`); ``
+        It joins groups that the data state, such as movies, and look-alikes (`data.responses.bundles`); ``
         for a stimulus that stands alone.
 
         Args:

@@ -17,7 +17,7 @@ from scipy.spatial.distance import squareform
 
 from striate.core.errors import InputError, unknown_name
 from striate.data.images.stimuli import StimulusSet
-from striate.data.rdm_checks import check_rdms
+from striate.data.responses.rdm_checks import check_rdms
 
 SOURCE = "Kriegeskorte et al. 2008, Neuron 60; github rsagroup/rsatoolbox (demos), MIT"
 FIGURE = "Kriegeskorte_Neuron2008_supplementalData.mat"

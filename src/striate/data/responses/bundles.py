@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from striate.core.errors import InputError
-from striate.data.dataset import Dataset
 from striate.data.images.lookalikes import find_classes
 from striate.data.images.stimuli import StimulusSet
+from striate.data.responses.dataset import Dataset
 
 Lookalikes = Literal["group", "warn", "ignore"]
 

@@ -1,0 +1,1 @@
+"""Responses of units to stimuli: labels, ceilings, splits, copies, simulation."""
