@@ -3,7 +3,7 @@
 from striate.data.behavior.conditions import EXCLUDED, exclude
 from striate.data.behavior.observers import Observers, line_up
 from striate.data.behavior.trials import read_trials
-from striate.data.doctor import diagnose
+from striate.data.doctor.diagnose import diagnose
 from striate.data.images.stimuli import StimulusSet
 from striate.data.readers import READERS, read
 from striate.data.responses.dataset import Dataset, Recording

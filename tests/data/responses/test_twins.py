@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from striate.data import read
-from striate.data.doctor import diagnose
+from striate.data.doctor.diagnose import diagnose
 from striate.data.responses.tidy import tidy
 from tests.data.layouts import save_picture
 

@@ -1,4 +1,4 @@
-"""Examination of the macaque V1 layout; see `striate.data.examine`."""
+"""Examination of the macaque V1 layout; see `striate.data.doctor.layouts`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.data.checks import Look, Notes, check_copies, check_images, check_values, some
+from striate.data.doctor.findings import Look, Notes, check_copies, check_images, check_values, some
+from striate.data.doctor.pairing import check_pairing
 from striate.data.images.stimuli import StimulusSet
-from striate.data.pairing import check_pairing
 from striate.data.readers import read
 from striate.data.readers.henaff_v1 import (
     COUNTS,

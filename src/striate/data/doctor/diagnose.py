@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import InputError
-from striate.data.checks import Finding, Notes, some
-from striate.data.examine import (
+from striate.data.doctor.findings import Finding, Notes, some
+from striate.data.doctor.freeman_ziemba import examine_freeman_ziemba, is_freeman_ziemba
+from striate.data.doctor.henaff import examine_henaff, is_henaff
+from striate.data.doctor.layouts import (
     examine_algonauts,
     examine_cowley,
     examine_folder,
     is_algonauts,
 )
-from striate.data.examine_freeman_ziemba import examine_freeman_ziemba, is_freeman_ziemba
-from striate.data.examine_henaff import examine_henaff, is_henaff
 from striate.data.readers.folder import response_files
 
 LAYOUTS = (

@@ -1,6 +1,6 @@
 """One examination a layout: goes through all subjects and files and notes what is there.
 
-The functions here note findings (`striate.data.checks`) and never stop at the first problem.
+The functions here note findings (`striate.data.doctor.findings`) and never stop at the first problem.
 Where nothing wrong was seen, the reader itself is tried: what it refuses is an error too.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.names import clean_name
-from striate.data.checks import (
+from striate.data.doctor.findings import (
     Look,
     Notes,
     check_copies,
@@ -22,8 +22,8 @@ from striate.data.checks import (
     open_array,
     some,
 )
+from striate.data.doctor.pairing import check_pairing
 from striate.data.images.stimuli import StimulusSet
-from striate.data.pairing import check_pairing
 from striate.data.readers import read
 from striate.data.readers.algonauts2023 import (
     CLASSES,

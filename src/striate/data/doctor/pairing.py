@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from striate.core.names import natural_key
-from striate.data.checks import Look, Notes
+from striate.data.doctor.findings import Look, Notes
 from striate.data.images.lookalikes import SIDE
 from striate.data.responses.bundles import group_numbers
 from striate.data.responses.responses import Responses
@@ -84,7 +84,7 @@ def check_pairing(
     Args:
         notes: takes the finding.
         responses: in the order of their file.
-        looks: of each stimulus, by id (`data.checks.check_images`). Nothing is said where some
+        looks: of each stimulus, by id (`data.doctor.findings.check_images`). Nothing is said where some
             are missing: their images were not decoded, or are broken.
         place: for the finding.
     """

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import InputError
-from striate.data import checks, diagnose
-from striate.data.doctor import Diagnosis
+from striate.data import diagnose
+from striate.data.doctor import findings as checks
+from striate.data.doctor.diagnose import Diagnosis
 from tests.data.layouts import (
     mark_simulated,
     picture,
@@ -387,7 +388,7 @@ def test_what_the_reader_refuses_is_never_called_good(request, monkeypatch, layo
     def refuse(*_: object, **__: object) -> None:
         raise InputError("the reader knows better")
 
-    monkeypatch.setattr("striate.data.examine.read", refuse)
+    monkeypatch.setattr("striate.data.doctor.layouts.read", refuse)
     found = diagnose(request.getfixturevalue(layout))
     assert has(found, "error", "", "the reader knows better")
 
@@ -557,7 +558,7 @@ def test_what_a_check_raises_becomes_a_finding(algonauts, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("striate.data.examine.check_values", broken)
+    monkeypatch.setattr("striate.data.doctor.layouts.check_values", broken)
     found = diagnose(algonauts)
     assert has(found, "error", "subj01 lh", r"cannot be examined: ZeroDivisionError\('oh'\)")
     assert has(found, "ok", "subj08/training_images", "decoded")

@@ -1,11 +1,11 @@
-"""Examination of the FreemanZiemba2013 layout; see `striate.data.examine`."""
+"""Examination of the FreemanZiemba2013 layout; see `striate.data.doctor.layouts`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from striate.core.walk import files_below
-from striate.data.checks import Notes, check_copies, check_images, check_values
+from striate.data.doctor.findings import Notes, check_copies, check_images, check_values
 from striate.data.images.stimuli import StimulusSet
 from striate.data.readers import read
 from striate.data.readers.freeman_ziemba_files import Texture

@@ -1,4 +1,4 @@
-"""What `striate.data.doctor` looks for: arrays, values, images; nothing here stops at a problem."""
+"""What `striate.data.doctor.diagnose` looks for: arrays, values, images; nothing here stops at a problem."""
 
 from __future__ import annotations
 

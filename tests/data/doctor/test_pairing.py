@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from striate.data import pairing, read
-from striate.data.checks import Look, Notes
-from striate.data.pairing import check_pairing, describe_pixels, pair_by_pixels
+from striate.data import read
+from striate.data.doctor import pairing
+from striate.data.doctor.findings import Look, Notes
+from striate.data.doctor.pairing import check_pairing, describe_pixels, pair_by_pixels
 from striate.data.responses.responses import Responses
 
 

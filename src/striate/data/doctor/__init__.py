@@ -1,0 +1,1 @@
+"""`diagnose`: what a data folder is, and all that is wrong with it."""
