@@ -2,8 +2,8 @@
 
     python benchmarks/deform.py [--batch 256] [--photographs 200] [--device cpu]
 
-*Deformations*, for each stage: two views of every patch of a batch, as `striate.data.patches.pairs` makes
-them before light and contrast are changed (draws, places, cutting from uint8 photographs,
+*Deformations*, for each stage: two views of every patch of a batch, as `striate.data.patches.pairs`
+makes them before light and contrast are changed (draws, places, cutting from uint8 photographs,
 resampling), against kornia's `RandomAffine` with the same ranges and the same size and number of
 results. Kornia begins with the patches already cut and converted to float32, and its results have
 borders; *without borders* it gets the same larger windows as ours, and its results are cropped.

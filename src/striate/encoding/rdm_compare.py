@@ -10,7 +10,8 @@ The entries above the diagonal are compared, one for each pair of stimuli, by
 - `cosine`: of the dissimilarities themselves, whose zero must mean something (crossnobis).
 
 Dissimilarities that differ by no more than rounding tie (`striate.encoding.ties`): ranks are of
-what was measured, not of the last bit. What is no RDM is refused (`striate.data.responses.rdm_checks`).
+what was measured, not of the last bit. What is no RDM is refused
+(`striate.data.responses.rdm_checks`).
 
 A bootstrap over stimuli draws stimulus i c_i times. Pairs of a stimulus with itself say nothing
 and are excluded (Nili et al. 2014), so the pair (i, j) simply counts c_i c_j times: weights.

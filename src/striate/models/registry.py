@@ -243,8 +243,8 @@ def load(
             with a model folder, `…@random` or a fixed network, which have their own.
         image_size: side of the input in pixels, instead of the model's own.
         resize: how a picture becomes a square, instead of the model's own way; a rule of
-            `striate.data.images.resizing`. Networks of timm and torchvision have the preparation that
-            they were published with, most of them with the margin cut off
+            `striate.data.images.resizing`. Networks of timm and torchvision have the preparation
+            that they were published with, most of them with the margin cut off
             (`center 256:224 bicubic`); `squash` shows them the whole picture, as the networks
             registered here are shown it.
         seed: of the random weights of `…@random`.

@@ -1,4 +1,4 @@
-"""What `striate.data.doctor.diagnose` looks for: arrays, values, images; nothing here stops at a problem."""
+"""What `diagnose` looks for: arrays, values, images; nothing here stops at a problem."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def check_values(
     """Look for values that are not finite and for units that never change.
 
     Reads block by block, so an array larger than the memory may stay on disk, and looks at numbers
-    as they count (`striate.data.responses.numbers`). In single trials NaN says that there was no trial; only
-    a stimulus without any trial counts as missing there.
+    as they count (`striate.data.responses.numbers`). In single trials NaN says that there was no
+    trial; only a stimulus without any trial counts as missing there.
 
     Args:
         notes: takes the findings.

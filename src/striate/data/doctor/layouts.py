@@ -1,7 +1,7 @@
 """One examination a layout: goes through all subjects and files and notes what is there.
 
-The functions here note findings (`striate.data.doctor.findings`) and never stop at the first problem.
-Where nothing wrong was seen, the reader itself is tried: what it refuses is an error too.
+The functions here note findings (`striate.data.doctor.findings`) and never stop at the first
+problem. Where nothing wrong was seen, the reader itself is tried: what it refuses is an error too.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def check_pairing(
     Args:
         notes: takes the finding.
         responses: in the order of their file.
-        looks: of each stimulus, by id (`data.doctor.findings.check_images`). Nothing is said where some
-            are missing: their images were not decoded, or are broken.
+        looks: of each stimulus, by id (`data.doctor.findings.check_images`). Nothing is said where
+            some are missing: their images were not decoded, or are broken.
         place: for the finding.
     """
     ids = responses.stimulus_ids

@@ -64,8 +64,8 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     EXIF rotation is applied; grey and palette images become RGB; CMYK, YCbCr and CIELAB are
     converted; transparency is put on mid grey (128). Values of more than 8 bits are scaled by the
     range that the file states, or by 16 bits or [0, 1] where they use the upper half of that
-    (`striate.data.images.depth`); of 16 bits a colour the upper 8 are read. Colour profiles and gamma are
-    left as they are.
+    (`striate.data.images.depth`); of 16 bits a colour the upper 8 are read. Colour profiles and
+    gamma are left as they are.
 
     Raises:
         InputError: naming the file when it is missing, empty, truncated or no image; when it has

@@ -55,8 +55,9 @@ def read_henaff_v1(
         zooms: 1, 2 or both.
         movies: of 1 to 10.
         repeats: return single trials (dims stimulus, repeat, unit), or else their averages.
-        min_reliability: keep units whose split-half reliability (`data.responses.noise_ceilings.split_half`, over
-            the stimuli read) is at least this; default all units.
+        min_reliability: keep units whose split-half reliability
+            (`data.responses.noise_ceilings.split_half`, over the stimuli read) is at least this;
+            default all units.
 
     Returns:
         One recording a session, ROI `V1`, spike counts as float64, NaN = no trial.

@@ -73,8 +73,8 @@ class Responses:
     `attrs["simulated"]` says whether the numbers are simulated. NaN in `repeat` means no trial.
 
     This is the one door for all formats: numbers are float32 or wider in the machine's byte order
-    (`striate.data.responses.numbers`; what lies on disk is converted when it is taken), names are cleaned
-    (`striate.core.names`), ids are unique and not empty, labels hold what they should
+    (`striate.data.responses.numbers`; what lies on disk is converted when it is taken), names are
+    cleaned (`striate.core.names`), ids are unique and not empty, labels hold what they should
     (`striate.data.responses.labels`).
 
     Build one with `Responses.build`.

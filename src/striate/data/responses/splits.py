@@ -74,8 +74,8 @@ class Split:
     def groups(self, subject: str, rows: Sequence[int] | np.ndarray | None = None) -> list[str]:
         """One label a stimulus of a subject: what folds, resamples and nulls keep together.
 
-        It joins groups that the data state, such as movies, and look-alikes (`data.responses.bundles`); ``
-        for a stimulus that stands alone.
+        It joins groups that the data state, such as movies, and look-alikes
+        (`data.responses.bundles`); `` for a stimulus that stands alone.
 
         Args:
             subject: whose stimuli.

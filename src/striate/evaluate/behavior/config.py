@@ -37,7 +37,7 @@ class BehaveConfig(Config):
     categories: str | None = None
     """JSON file with the ImageNet classes of each category; needed for `models`."""
     exclude: dict[str, tuple[str | int | float | bool, ...]] | None = None
-    """Conditions that do not count, by experiment; default `striate.data.behavior.conditions.EXCLUDED`."""
+    """Conditions that do not count, by experiment; default `data.behavior.conditions.EXCLUDED`."""
     image_size: int = Field(224, gt=0)
     """Side in pixels at which every model sees the images, whatever size it was tuned at."""
     bootstrap: int = Field(1000, ge=2)

@@ -200,7 +200,7 @@ def decision_table(
     experiment: str, observer: str, stimuli: StimulusSet, probabilities: np.ndarray,
     categories: Categories, conditions: Sequence[str] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Decisions as tidy trials (`striate.data.behavior.trials.COLUMNS`) with the winner's `probability`.
+    """Decisions as tidy trials (`data.behavior.trials.COLUMNS`) with the winner's `probability`.
 
     Args:
         experiment, observer: names.

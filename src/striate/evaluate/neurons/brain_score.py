@@ -164,7 +164,8 @@ def half_consistency(trials: np.ndarray, splits: int = 10, seed: int = 1) -> np.
     The same repetitions make a half for all stimuli; Pearson r over stimuli; 2r / (1 + r)
     (Spearman 1910, Brown 1910). It estimates the correlation of the averages with a second
     measurement like it, which is the square of what a perfect model reaches
-    (`striate.data.responses.noise_ceilings.noise_ceiling`); Brain-Score takes it as the ceiling itself.
+    (`striate.data.responses.noise_ceilings.noise_ceiling`); Brain-Score takes it as the ceiling
+    itself.
 
     The protocol's own formula, kept as it is: for halves of one size, and without a lower bound for
     a neuron whose halves correlate negatively by chance. The median over neurons, which is what is

@@ -85,9 +85,9 @@ def unit_table(
 ) -> pd.DataFrame:
     """One row a unit x model: the columns of `scores.parquet`.
 
-    `ceiling` and `reliability` are of the stimuli that were scored (`data.responses.noise_ceilings`), and
-    `ceiling_source` says where they are from; `r_normalized` is r over the ceiling, NaN where that
-    is unknown or low.
+    `ceiling` and `reliability` are of the stimuli that were scored
+    (`data.responses.noise_ceilings`), and `ceiling_source` says where they are from; `r_normalized`
+    is r over the ceiling, NaN where that is unknown or low.
 
     Args:
         scored: what was scored.
