@@ -5,7 +5,7 @@
 Models that share a NAME are seeds of one model. A model folder that `striate grow` wrote is
 RUN/model; ids are those of `striate models`, and `:seed` draws the weights of `…@random` (of a
 folder it is a label). OUT gets `SET/NAME-SEED/` for each data set (`striate.evaluate.
-predictivity_run`), `models.json`, and, with all models of OUT together, the tables
+neurons.score_model`), `models.json`, and, with all models of OUT together, the tables
 `tables/{scores,seeds,differences}.parquet` and `tables/{rsa,rsa_differences}.parquet`.
 """
 

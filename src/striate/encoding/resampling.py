@@ -140,7 +140,8 @@ def resample_left_out(members: np.ndarray, seed: int = 0) -> Resampling:
 
     Args:
         members: (n_stimuli,) number of each stimulus' group, from 0
-        (`data.responses.bundles.group_numbers`). seed: see `leave_out`.
+            (`data.responses.bundles.group_numbers`).
+        seed: see `leave_out`.
     """
     n_groups = int(members.max(initial=-1)) + 1
     left = leave_out(n_groups, seed)

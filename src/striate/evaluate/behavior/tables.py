@@ -29,7 +29,7 @@ from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories
 FOUR = ("accuracy", *MEASURES)
 NOT_MEASURED = "not measured"
 Everything = Mapping[str, Mapping[Key, Measured]]
-"""What `behavior_measures.measure` found, by experiment."""
+"""What `measure` found, by experiment."""
 
 
 def human_table(experiments: Iterable[Observers], found: Everything) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 A verb whose tables the scorecard does not know contributes by writing a list of these with
 `write_measurements(run / "tables/scorecard.parquet", …)` and its models with
-`scored_models.write_models`; nothing else has to be told.
+`model_records.write_models`; nothing else has to be told.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of many scored models side by side, from the files of `predictivity_run`.
+"""Tables of many scored models side by side, from the files of `measure`.
 
 Three kinds of uncertainty are kept apart. `low` and `high` are 95 % intervals over images, or over
 groups of images such as movies, with the same resamples for every model, subject and seed, so that

@@ -259,7 +259,7 @@ def tuning_table(
         `orthogonal_preferred_ratio`, `orientation_selective` (has a bandwidth),
         `cv_bandwidth_ratio`, `opr_cv_difference` (orthogonal/preferred ratio less circular
         variance, Ringach et al. 2002), `modulation_ratio`, `max_dc` (`max_f0` in spikes/s, see
-        `rates`), then where the set was given `peak_frequency` (cycles/degree),
+        `firing_rates`), then where the set was given `peak_frequency` (cycles/degree),
         `frequency_bandwidth` (octaves), `frequency_bandwidth_ratio` (100 low / high),
         `frequency_selective` (has a bandwidth), `preferred_diameter`, `summation_field`,
         `surround_diameter` (degrees), `suppression_index`, `c50`. Properties of a unit that does

@@ -85,7 +85,7 @@ class TextureTuning:
             second draw of it), `texture_selectivity`, `noise_selectivity` (sparseness over
             families), `texture_sparseness`, `noise_sparseness` (over all samples),
             `texture_variance_ratio`, `sample_variance`, `family_variance` (shares), `max_texture`,
-            `max_noise` (spikes/s, see `rates`). NaN for units that are not active.
+            `max_noise` (spikes/s, see `firing_rates`). NaN for units that are not active.
         index: (n_units, n_families), the modulation index of each family; NaN where a unit does
             not respond to it.
         control: the same for noise against noise.
