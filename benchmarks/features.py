@@ -2,7 +2,7 @@
 
     python benchmarks/features.py [--models efficientnet_lite0 squeezenet1_1@random] [--images 1024]
 
-*Bare* is: normalise and run the network to its end, same batch size, channels last, inference
+*Bare* is: normalize and run the network to its end, same batch size, channels last, inference
 mode. The others are `striate.encoding.extract` with an empty cache and 1000 components: everything
 it does counts (hashing weights and images, reading, projecting, PCA, writing). The passes take
 turns in one process and the best time of each counts, as other work on a machine can only add. The

@@ -3,7 +3,7 @@
     python benchmarks/tuning.py [--model efficientnet_lite0] [--size 224] [--batch 32]
 
 Both sides run the same network in the same mode on the same uint8 images and batch size, turn by
-turn in one process. *Bare* is: normalise, forward, cross-entropy, backward; the batch is in memory,
+turn in one process. *Bare* is: normalize, forward, cross-entropy, backward; the batch is in memory,
 there is no optimizer. *Bare with step* adds Adam over the network. *Tuning* is `striate tune`'s own
 epoch with everything that belongs to it: reading the batch from a memory map, heads, InfoNCE,
 backward, Adam over network and heads, the log, and the checkpoint at the end of the epoch.

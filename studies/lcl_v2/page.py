@@ -242,9 +242,9 @@ def bars(scores: Scores, data: str, out: Path) -> str:
             if model not in own.index:
                 continue
             row = own.loc[model]
-            colour = "#0072b2" if model == scores.reference else "#b9b9b9"
+            color = "#0072b2" if model == scores.reference else "#b9b9b9"
             error = [[max(0, row["r"] - row["low"])], [max(0, row["high"] - row["r"])]]
-            ax.barh(i, row["r"], color=colour, height=0.7)
+            ax.barh(i, row["r"], color=color, height=0.7)
             ax.errorbar(row["r"], i, xerr=error, color="black", lw=1, capsize=2)
             dots = seeds[(seeds["model"] == model) & (seeds["readout"] == readout)]["r"]
             if len(dots) > 1:
@@ -397,7 +397,7 @@ def filters_part(scores: Scores, out: Path) -> str:
         ax.axis("off")
     figure.savefig(out / "lcl-v2-filters.png", dpi=130, facecolor="white")
     return (
-        "Kernels of stage 1, best Gabor fit first, each on its own scale; grey is 0.\n\n"
+        "Kernels of stage 1, best Gabor fit first, each on its own scale; gray is 0.\n\n"
         "![Kernels of the first stage of each grown model](lcl-v2-filters.png)"
     )
 

@@ -44,7 +44,7 @@ from striate.models import Model, load, receptive_field
 from striate.models.store import is_model_folder
 
 STAGES = {
-    "gabor_energy": {"stage 1": ["simple", "complex", "normalised"]},
+    "gabor_energy": {"stage 1": ["simple", "complex", "normalized"]},
     "scattering_v2": {"stage 1": ["layer1"], "stage 2": ["layer2"]},
 }
 """Taps of the fixed models: Gabor energy is a model of V1 alone."""

@@ -119,7 +119,7 @@ def difference_table(runs: Runs) -> str:
 
 
 def answer(runs: Runs) -> str:
-    """Whether the LCL front-end generalises better, in words made from the numbers."""
+    """Whether the LCL front-end generalizes better, in words made from the numbers."""
     if REFERENCE not in runs.fronts or "mean" not in runs.experiments:
         return "The LCL front-end has not been tested yet."
     asked = {
@@ -161,7 +161,7 @@ def figure(runs: Runs) -> str:
     return (
         "![Accuracy over severity of each distortion](lcl-v2net.png)\n\nMean over seeds; shaded: "
         "95 % over seeds. Open marks: controls, and conditions that the means leave out. As in the "
-        "experiments with humans all images but those of false-colour are grey, and noise is added "
+        "experiments with humans all images but those of false-colour are gray, and noise is added "
         "to images of low contrast, so that its curves start low."
     )
 

@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from striate.report.figures.common import colours, label
+from striate.report.figures.common import colors, label
 from striate.report.markdown import fill, markdown, portable
 
 HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ def picture(run: Path, name: str) -> str:
     models = [m for m in dict.fromkeys(rois["model"]) if m not in ("untuned", "random")]
     sessions = list(dict.fromkeys(rois.sort_values("generalization")["subject"]))
     held = set(rois.loc[rois["generalization"] == "new subjects", "subject"])
-    colour = colours(models)
+    color = colors(models)
     figure = Figure(figsize=(8.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for i, model in enumerate(models):
@@ -105,7 +105,7 @@ def picture(run: Path, name: str) -> str:
         low, high = delta - own.loc[here, "delta_low"], own.loc[here, "delta_high"] - delta
         axes.errorbar(
             at, delta, yerr=[low.clip(lower=0), high.clip(lower=0)], fmt="o", ms=4.5, lw=1.2,
-            color=colour[model], label=label(model),
+            color=color[model], label=label(model),
         )  # fmt: skip
     axes.axhline(0, color="black", lw=0.7)
     first = min((sessions.index(s) for s in held), default=len(sessions)) - 0.5

@@ -236,12 +236,12 @@ def figure(run: Run) -> None:
     axes = drawn.subplots()
     for y, kind in enumerate(kinds):
         found = estimate(run.seeds(kind).mean(axis=1))
-        colour = LINES[0] if kind == REFERENCE else "#555555"
-        axes.plot([found["low"], found["high"]], [y, y], color=colour, lw=2)
-        axes.plot(found["value"], y, "o", color=colour, ms=6)
+        color = LINES[0] if kind == REFERENCE else "#555555"
+        axes.plot([found["low"], found["high"]], [y, y], color=color, lw=2)
+        axes.plot(found["value"], y, "o", color=color, ms=6)
         means = run.seeds(kind).mean()
         if len(means) > 1:
-            axes.plot(means, np.full(len(means), y), "|", color=colour, ms=9)
+            axes.plot(means, np.full(len(means), y), "|", color=color, ms=9)
     axes.axvline(0, color="#999999", lw=0.8, zorder=0)
     axes.set_yticks(range(len(kinds)), [label(k) for k in kinds], fontsize=8)
     axes.set_xlabel("texture modulation, later stage less earlier stage", fontsize=8)
@@ -257,7 +257,7 @@ def setup(run: Run) -> str:
     families = run.tables["synthesis"]["family"].nunique()
     return (
         f"- {families} families x {own['samples']} textures of {own['side']} pixels for "
-        f"{own['degrees']:g} degrees, standard deviation {own['contrast']:g} of grey, at "
+        f"{own['degrees']:g} degrees, standard deviation {own['contrast']:g} of gray, at "
         f"{run.config['pixels_per_degree']:g} pixels per degree. {machine['processor']}, "
         f"{machine['cores']} cores, {', '.join(machine['gpus']) or 'no GPU'}."
     )

@@ -36,7 +36,7 @@ SIDE, STEP, BLOCKS = 160, 16, 4
 SCALES = (1.0, 2.0, 4.0)
 """Standard deviations of the Gaussians whose derivatives are taken, in pixels."""
 LEAST_CONTRAST = 15.0
-"""Standard deviation of a square in grey levels: less is sky, or out of focus."""
+"""Standard deviation of a square in gray levels: less is sky, or out of focus."""
 LEAST_DETAIL = 0.25
 """Share of a square's variance that must be finer than `LARGE`: less is shading, not texture."""
 LARGE = 8.0
@@ -57,12 +57,12 @@ CHOSEN = {
 PACKAGED = ("brick", "grass", "gravel", "reptile_skin")
 
 
-def energies(grey: np.ndarray) -> np.ndarray:
+def energies(gray: np.ndarray) -> np.ndarray:
     """Squared derivatives along four directions at three scales, (12, H, W)."""
     maps = []
     for scale in SCALES:
-        along = gaussian_filter(grey, scale, order=(0, 1))
-        down = gaussian_filter(grey, scale, order=(1, 0))
+        along = gaussian_filter(gray, scale, order=(0, 1))
+        down = gaussian_filter(gray, scale, order=(1, 0))
         maps += [along**2, down**2, (along + down) ** 2 / 2, (along - down) ** 2 / 2]
     return np.stack(maps)
 
@@ -71,7 +71,7 @@ def unevenness(square: np.ndarray, own: np.ndarray) -> float:
     """How unlike a square's blocks are; infinite where there is no texture.
 
     Args:
-        square: grey levels, (SIDE, SIDE).
+        square: gray levels, (SIDE, SIDE).
         own: its energies, (12, SIDE, SIDE).
     """
     fine = square - gaussian_filter(square, LARGE)
@@ -83,16 +83,16 @@ def unevenness(square: np.ndarray, own: np.ndarray) -> float:
     return float(np.log(blocks + 1e-3).std(axis=1).mean() + levels.std() / square.std())
 
 
-def best_square(grey: np.ndarray) -> tuple[float, np.ndarray]:
+def best_square(gray: np.ndarray) -> tuple[float, np.ndarray]:
     """The most even square of a photograph and how uneven it is."""
-    own = energies(grey)
-    best, found = np.inf, grey[:0]
-    for top in range(0, grey.shape[0] - SIDE + 1, STEP):
-        for left in range(0, grey.shape[1] - SIDE + 1, STEP):
+    own = energies(gray)
+    best, found = np.inf, gray[:0]
+    for top in range(0, gray.shape[0] - SIDE + 1, STEP):
+        for left in range(0, gray.shape[1] - SIDE + 1, STEP):
             part = np.s_[top : top + SIDE, left : left + SIDE]
-            value = unevenness(grey[part], own[:, part[0], part[1]])
+            value = unevenness(gray[part], own[:, part[0], part[1]])
             if value < best:
-                best, found = value, grey[part]
+                best, found = value, gray[part]
     return best, found
 
 

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from striate.data.images.labeled import Labeled
 
 from striate.core.errors import InputError
 from striate.core.names import clean_hemisphere, clean_name
 from striate.core.tables import read_table
 from striate.data import line_up, read, read_trials
-from striate.data.images.labelled import Labelled
 from striate.data.readers.folder import read_responses
 from striate.evaluate.units.published_histograms import read_histograms
-from tests.data.images.test_labelled import encoded, pictures
+from tests.data.images.test_labeled import encoded, pictures
 from tests.data.layouts import write_freeman_ziemba, write_images
 
 TRIALS = "observer,response,category,condition,image"
@@ -182,7 +182,7 @@ def test_labels_called_like_nothing_and_in_two_spellings(tmp_path: Path) -> None
     images = [encoded(image) for image in pictures(6)]
     labels = ["NA", "None", "e\u0301 ", "\u00e9", "NA ", "nan"]
     pd.DataFrame({"image": images, "label": labels}).to_parquet(tmp_path / "t.parquet")
-    found = Labelled.read(tmp_path / "t.parquet")
+    found = Labeled.read(tmp_path / "t.parquet")
     assert found.classes == ("NA", "None", "nan", "\u00e9")
     assert found.labels.tolist() == [0, 1, 3, 3, 0, 2]
     for name in ("cat", "cat "):
@@ -191,7 +191,7 @@ def test_labels_called_like_nothing_and_in_two_spellings(tmp_path: Path) -> None
     with pytest.raises(
         InputError, match=r"1 classes occur more than once: cat \(.*as 'cat' and 'cat '"
     ):
-        Labelled.read(tmp_path / "f")
+        Labeled.read(tmp_path / "f")
 
 
 @settings(max_examples=50, deadline=None)

@@ -29,7 +29,7 @@ VISUAL_LABELS = (1, 1, 1, 2, 3, 0)
 
 
 def picture(seed: int, size: int = 12) -> np.ndarray:
-    """A smooth colour picture, uint8 (size, size, 3), another for each seed."""
+    """A smooth color picture, uint8 (size, size, 3), another for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), dtype=np.uint8)
     return np.array(Image.fromarray(coarse).resize((size, size), Image.Resampling.BILINEAR))
 

@@ -92,7 +92,7 @@ def memory(cache: Cache, folder: Path, kind: str) -> dict[str, int]:
     images[:, 0] = np.random.default_rng(1).integers(0, 256, (n, size, 3), dtype=np.uint8)
     images.flush()
     images = np.load(folder / "images.npy", mmap_mode="r")
-    if kind == "randomised":
+    if kind == "randomized":
         projection_module.GRAM_ROWS = 100
     projection_module.BLOCK_VALUES = features_module.BLOCK_VALUES = 2**21
     model = Model("wide", Wide(), Preprocessing(size=size), ("conv",))
@@ -120,7 +120,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if mode == "memory":
         folder = Path(sys.argv[1]).parent
-        print(json.dumps({k: memory(cache, folder, k) for k in ("srp", "pca", "randomised")}))
+        print(json.dumps({k: memory(cache, folder, k) for k in ("srp", "pca", "randomized")}))
         return
     model = small_model()
     model.tap_shapes()  # its one pass is not counted

@@ -87,11 +87,11 @@ def test_one_pass_for_all_taps_equals_a_pass_each(
         assert np.array_equal(alone[tap], expected)
 
 
-@pytest.mark.parametrize("path", ["gram", "randomised"])
+@pytest.mark.parametrize("path", ["gram", "randomized"])
 def test_pca_is_that_of_scikit_learn_on_the_fitted_rows(
     cache: Cache, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if path == "randomised":
+    if path == "randomized":
         monkeypatch.setattr(projection_module, "GRAM_ROWS", 4)
         monkeypatch.setattr(projection_module, "BLOCK_VALUES", 900)
     model, fit = small_model(), np.array([3, 28, 4, 11, 9, 20, 17, 4])
@@ -430,10 +430,10 @@ def test_memory_stays_under_what_was_predicted(cache: Cache) -> None:
     cache.root.mkdir()
     with start(cache, "memory") as process:
         found = told(process)
-    assert list(found) == ["srp", "pca", "randomised"]
+    assert list(found) == ["srp", "pca", "randomized"]
     for measured in found.values():
         assert 0 < measured["added"] < measured["predicted"]
-    for kind in ("pca", "randomised"):  # bounded: not the whole of it
+    for kind in ("pca", "randomized"):  # bounded: not the whole of it
         assert found[kind]["added"] < 0.8 * found[kind]["scratch"]
 
 

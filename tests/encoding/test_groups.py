@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from striate.core.errors import InputError
 from striate.encoding.groups import (
-    centred,
+    centerd,
     count_arrangements,
     count_groups,
     group_numbers,
@@ -60,13 +60,13 @@ def test_a_group_in_a_longer_place_is_stretched():
     assert order.tolist() == [3, 5, 0, 0, 1, 1, 1]
 
 
-def test_counting_and_centring():
+def test_counting_and_centering():
     assert count_groups(None, 3) == 3
     assert count_groups(["a", "a", ""], 3) == 2
     with pytest.raises(InputError, match="2 groups for 3 stimuli"):
         count_groups(["a", "b"], 3)
     x = np.array([[1.0], [3.0], [10.0], [20.0]])
-    np.testing.assert_array_equal(centred(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
+    np.testing.assert_array_equal(centerd(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
     x = np.column_stack([x, np.full(4, np.nan), [1.0, np.nan, 2, 4]])  # without a warning
     expected = [[-1, np.nan, 0], [1, np.nan, np.nan], [-5, np.nan, -1], [5, np.nan, 1]]
-    np.testing.assert_array_equal(centred(x, np.r_[0, 0, 1, 1]), expected)
+    np.testing.assert_array_equal(centerd(x, np.r_[0, 0, 1, 1]), expected)

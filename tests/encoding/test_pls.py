@@ -137,7 +137,7 @@ def test_more_components_than_rank_stop_there():
         model = PLSRegression(8).fit(twice, Y)
     theirs, _ = reference(4, twice, Y, np.concatenate([new, new], axis=1))
     np.testing.assert_allclose(model.predict(np.concatenate([new, new], 1)), theirs, atol=1e-9)
-    # centring takes a dimension
+    # centering takes a dimension
     X, Y, _ = simulate(10, 50, 3)
     with pytest.warns(UserWarning, match="used up after 9 of 10"):
         model = PLSRegression(10).fit(X, Y)

@@ -43,11 +43,11 @@ def up_to_sign(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return ours * np.sign((ours * theirs).sum(0))
 
 
-@pytest.fixture(params=["gram", "randomised"])
+@pytest.fixture(params=["gram", "randomized"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Take the path of many fitted rows, and blocks so small that there are many of them."""
     monkeypatch.setattr(module, "BLOCK_VALUES", 1000)
-    if request.param == "randomised":
+    if request.param == "randomized":
         monkeypatch.setattr(module, "GRAM_ROWS", 10)
     return request.param
 
@@ -64,8 +64,8 @@ def test_equals_scikit_learn(path: str, n: int, d: int) -> None:
     expected = theirs.transform(x.astype(np.float64))
     scores = pca(x)
     assert scores.dtype == np.float32
-    # the randomised path is exact only in the limit; most of it is in the last components
-    tolerance = {"gram": 1e-4, "randomised": 2e-2}[path] * np.abs(expected).max()
+    # the randomized path is exact only in the limit; most of it is in the last components
+    tolerance = {"gram": 1e-4, "randomized": 2e-2}[path] * np.abs(expected).max()
     np.testing.assert_allclose(up_to_sign(scores, expected), expected, atol=tolerance)
     variance = (scores[:fitted] ** 2).sum(0) / (fitted - 1)
     np.testing.assert_allclose(variance, theirs.explained_variance_, rtol=1e-3)
@@ -76,8 +76,8 @@ def test_every_component_that_there_is(path: str) -> None:
     x = features(25, 60)
     pca = Pca.fit(x, 25, 1000, seed=0)
     assert pca.loadings.shape == (60, 24)
-    scores, centred = pca(x), x - x.mean(0)
-    np.testing.assert_allclose(scores @ scores.T, centred @ centred.T, atol=0.02)
+    scores, centerd = pca(x), x - x.mean(0)
+    np.testing.assert_allclose(scores @ scores.T, centerd @ centerd.T, atol=0.02)
 
 
 def test_rows_outside_the_fitted_ones_change_nothing(path: str) -> None:
@@ -119,7 +119,7 @@ def test_a_memory_map_is_read_and_left_as_it_was(path: str, tmp_path: Path) -> N
     assert np.array_equal(block, x[[7, 3], 2:9])
 
 
-def test_randomised_is_given_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_randomized_is_given_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GRAM_ROWS", 10)
     x = features(200, 150)
     torch.manual_seed(1)
@@ -203,7 +203,7 @@ def errors(x: np.ndarray, k: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
 def test_inner_products_are_kept_in_expectation() -> None:
     d, k, draws = 600, 53, 2000
     rng = np.random.default_rng(0)
-    # as behind a ReLU: positive, with neighbours alike, so that signs have to do the work
+    # as behind a ReLU: positive, with neighbors alike, so that signs have to do the work
     x = np.abs(np.cumsum(rng.normal(size=(3, d)), axis=1)).astype(np.float32)
     mean, spread = errors(x, k, draws)
     assert (np.abs(mean) < 4 * spread / np.sqrt(draws) + 1e-6).all()

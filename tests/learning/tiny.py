@@ -72,7 +72,7 @@ def tiny_data(
 
 
 def tiny_photographs(n: int = 12, size: int = 100) -> Photographs:
-    """Smooth coloured pictures, a few of them larger."""
+    """Smooth colored pictures, a few of them larger."""
     draw = np.random.default_rng(0)
     pictures = []
     for i in range(n):
@@ -81,7 +81,7 @@ def tiny_photographs(n: int = 12, size: int = 100) -> Photographs:
     return Photographs.from_images(pictures)
 
 
-def tiny_recogniser(frozen: bool = True, dropout: float = 0.2) -> Model:
+def tiny_recognizer(frozen: bool = True, dropout: float = 0.2) -> Model:
     """Two small stages and a small back-end, for 24 px and two classes."""
     stages = [
         {"channels": 6, "kernel": 5, "stride": 2, "pool": "none"},
@@ -92,10 +92,10 @@ def tiny_recogniser(frozen: bool = True, dropout: float = 0.2) -> Model:
     return recognition_model(front, ["dark", "light"], frozen=frozen, image_size=24, back=back)
 
 
-def tiny_labelled(n: int = 30) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Noise around two greys: images, which is light, and content hashes."""
+def tiny_labeled(n: int = 30) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Noise around two grays: images, which is light, and content hashes."""
     draw = np.random.default_rng(0)
     labels = np.arange(n) % 2
-    centre = np.where(labels, 175, 80)[:, None, None, None]
-    images = (centre + draw.normal(0, 30, (n, 24, 24, 3))).clip(0, 255).astype(np.uint8)
+    center = np.where(labels, 175, 80)[:, None, None, None]
+    images = (center + draw.normal(0, 30, (n, 24, 24, 3))).clip(0, 255).astype(np.uint8)
     return images, labels, [f"hash-{i}" for i in range(n)]

@@ -24,10 +24,10 @@ from striate.learning.recognition.loop import TrainLoop
 from striate.learning.tuning.loop import TuneLoop
 from tests.learning.tiny import (
     tiny_data,
-    tiny_labelled,
+    tiny_labeled,
     tiny_model,
     tiny_photographs,
-    tiny_recogniser,
+    tiny_recognizer,
 )
 
 
@@ -86,9 +86,9 @@ def work_grow(config: dict[str, Any], folder: Path) -> None:
 
 def work_train(config: dict[str, Any], folder: Path) -> None:
     settings = {k: v for k, v in config.items() if k not in ("frozen", "dropout")}
-    model = tiny_recogniser(config.get("frozen", True), config.get("dropout", 0.2))
+    model = tiny_recognizer(config.get("frozen", True), config.get("dropout", 0.2))
     how = TrainConfig.from_dict(settings)
-    train(model, *tiny_labelled(), how, folder, device="cpu", progress=False)
+    train(model, *tiny_labeled(), how, folder, device="cpu", progress=False)
 
 
 VERBS: dict[str, tuple[type[Any], Callable[[dict[str, Any], Path], None]]] = {

@@ -28,8 +28,8 @@ def grating(
     theta = np.deg2rad(orientation)
     y, x = np.mgrid[:SIDE, :SIDE] - 8.0 * MIDDLE  # the position that is read lies in the middle
     wave = np.cos(2 * pi / wavelength * (x * np.sin(theta) + y * np.cos(theta)) + phase)
-    grey = np.round(127.5 + 127.5 * contrast * wave).astype(np.uint8)
-    return torch.from_numpy(np.repeat(grey[None, ..., None], 3, -1))
+    gray = np.round(127.5 + 127.5 * contrast * wave).astype(np.uint8)
+    return torch.from_numpy(np.repeat(gray[None, ..., None], 3, -1))
 
 
 def middle(model: Model, tap: str, images: Tensor) -> np.ndarray:
@@ -98,10 +98,10 @@ def test_orientation_is_anticlockwise_from_horizontal(gabor: Model) -> None:
     assert best.orientation == 45
 
 
-def test_normalised_responses_saturate_with_contrast_and_mask_each_other(gabor: Model) -> None:
+def test_normalized_responses_saturate_with_contrast_and_mask_each_other(gabor: Model) -> None:
     def response(contrast: float, mask: float = 0.0) -> float:
         plaid = grating(0, 8, 0, contrast).float() + grating(90, 8, 0, mask).float() - 127.5
-        return float(middle(gabor, "normalised", plaid.round().to(torch.uint8))[0, channel])
+        return float(middle(gabor, "normalized", plaid.round().to(torch.uint8))[0, channel])
 
     channel = next(
         i
@@ -114,11 +114,11 @@ def test_normalised_responses_saturate_with_contrast_and_mask_each_other(gabor: 
     assert response(0.25, mask=0.5) < 0.6 * middling  # cross-orientation suppression
 
 
-def test_grey_screen_gives_nothing(gabor: Model) -> None:
-    grey = torch.full((1, SIDE, SIDE, 3), 128, dtype=torch.uint8)
+def test_gray_screen_gives_nothing(gabor: Model) -> None:
+    gray = torch.full((1, SIDE, SIDE, 3), 128, dtype=torch.uint8)
     for model in (gabor, load("scattering_v2")):
         with torch.no_grad():
-            for out in model.activations(grey, model.taps).values():
+            for out in model.activations(gray, model.taps).values():
                 assert out.abs().max() < 1 / 255  # 128 is not quite the middle of 0..255
 
 
@@ -128,7 +128,7 @@ def test_filters_follow_the_options() -> None:
     assert model.tap_shapes() == {
         "simple": (12, 16, 16),
         "complex": (3, 16, 16),
-        "normalised": (3, 16, 16),
+        "normalized": (3, 16, 16),
     }
     assert [c.orientation for c in model.network.complex_cells] == [0, 60, 120]
     for wavelength in GaborConfig().wavelengths:
@@ -171,8 +171,8 @@ def test_second_layer_sees_the_envelope_of_a_texture(scattering: Model) -> None:
     first = 2  # scale 0, vertical bars
 
     def responses(wave: np.ndarray) -> np.ndarray:
-        grey = np.round(127.5 + 100 * carrier * (1 + wave) / 2).astype(np.uint8)
-        image = torch.from_numpy(np.repeat(grey[None, ..., None], 3, -1))
+        gray = np.round(127.5 + 100 * carrier * (1 + wave) / 2).astype(np.uint8)
+        image = torch.from_numpy(np.repeat(gray[None, ..., None], 3, -1))
         return middle(scattering, "layer2", image)[0]
 
     for orientation, along in ((0, y), (90, x)):
@@ -223,7 +223,7 @@ def test_fixed_networks_are_models_like_any_other(id: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("id", ["gabor_energy", "scattering_v2"])
-def test_fixed_networks_have_no_weights_to_give_or_to_randomise(id: str, tmp_path: Path) -> None:
+def test_fixed_networks_have_no_weights_to_give_or_to_randomize(id: str, tmp_path: Path) -> None:
     for call in (
         lambda: load(f"{id}@random"),
         lambda: load(id, weights=tmp_path / "w.pt"),

@@ -23,7 +23,7 @@ from striate.models import (
 from striate.models.networks.lcl import Lcl, LclConfig, StageConfig, build_stage
 from striate.models.networks.parts import Blur, Luma
 
-GREY = {
+GRAY = {
     "channels": 1,
     "stages": [
         {"channels": 8, "kernel": 7, "stride": 2, "pool": "blur", "blur": 5},
@@ -32,7 +32,7 @@ GREY = {
     ],
 }
 
-FULL = LclConfig.from_dict(GREY).to_dict()
+FULL = LclConfig.from_dict(GRAY).to_dict()
 
 
 def test_default_stages_are_those_of_alexnet_with_batch_norm() -> None:
@@ -53,7 +53,7 @@ def test_default_stages_are_those_of_alexnet_with_batch_norm() -> None:
 
 
 def test_options_decide_parts_taps_and_fields() -> None:
-    model = load("lcl_v2@random", options=GREY, image_size=64)
+    model = load("lcl_v2@random", options=GRAY, image_size=64)
     assert model.taps == ("stage1", "stage2", "stage3")
     assert model.options == FULL
     parts = [[n for n, _ in s.named_children()] for s in model.network.stages]
@@ -66,13 +66,13 @@ def test_options_decide_parts_taps_and_fields() -> None:
     assert sizes == [19, 19 + 8 + 8, 35]
 
 
-def test_grey_networks_see_the_luma_of_rgb_images() -> None:
-    model = load("lcl_v2@random", options=GREY, image_size=64)
+def test_gray_networks_see_the_luma_of_rgb_images() -> None:
+    model = load("lcl_v2@random", options=GRAY, image_size=64)
     generator = torch.Generator().manual_seed(0)
     rgb = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=generator)
-    grey = (rgb.float() @ torch.tensor([0.299, 0.587, 0.114]))[:, None] / 255
+    gray = (rgb.float() @ torch.tensor([0.299, 0.587, 0.114]))[:, None] / 255
     with torch.no_grad():
-        expected = (grey - 0.5) / 0.25
+        expected = (gray - 0.5) / 0.25
         for stage in model.network.stages:
             expected = stage(expected)
         torch.testing.assert_close(model(rgb), expected, rtol=1e-4, atol=1e-4)
@@ -101,11 +101,11 @@ def test_networks_without_options_refuse_them(tmp_path: Path) -> None:
             load(id, options={"channels": 1})
     folder = save(load("lcl_v2@random"), tmp_path / "m")
     with pytest.raises(InputError, match="options of its own"):
-        load(folder, options=GREY)
+        load(folder, options=GRAY)
 
 
 def test_folder_keeps_the_options(tmp_path: Path) -> None:
-    model = load("lcl_v2@random", options=GREY, image_size=64, seed=3)
+    model = load("lcl_v2@random", options=GRAY, image_size=64, seed=3)
     back = load(save(model, tmp_path / "m"))
     assert (back.options, back.taps, back.fingerprint()) == (FULL, model.taps, model.fingerprint())
     images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
@@ -156,12 +156,12 @@ def test_the_weights_in_the_package() -> None:
     card = (registry._LCL / "card.md").read_text(encoding="utf-8")
     for fact in (f"{len(model.seen):,} images", "Steps: ", "Seed: ", "hours", "BSDS500"):
         assert fact in card
-    # Neighbouring pixels of a kernel that learned something are alike, those of noise are not.
+    # Neighboring pixels of a kernel that learned something are alike, those of noise are not.
     assert likeness(model) > 0.5 > 0.1 > abs(likeness(load("lcl_v2@random")))
 
 
 def likeness(model: Model) -> float:
-    """Correlation of neighbouring pixels of the first kernels."""
+    """Correlation of neighboring pixels of the first kernels."""
     kernels = model.network.get_submodule("stage1.conv").weight.detach()
     sides = torch.stack([kernels[..., 1:].flatten(), kernels[..., :-1].flatten()])
     return float(torch.corrcoef(sides)[0, 1])

@@ -160,8 +160,8 @@ def test_cards_tell_of_the_start_of_each_stage(tmp_path: Path) -> None:
 def test_random_twins_say_so_and_are_others_for_every_kind(tmp_path: Path) -> None:
     front = load("lcl_v2@random", options=LCL, image_size=24)
     back = {"channels": (6, 6, 6), "hidden": 10, "grid": 2, "pool": False}
-    recogniser = recognition_model(front, ["a", "b"], back=back, image_size=24)
-    for model in (grown(1), tuned(grown(1), tmp_path / "a"), recogniser, front):
+    recognizer = recognition_model(front, ["a", "b"], back=back, image_size=24)
+    for model in (grown(1), tuned(grown(1), tmp_path / "a"), recognizer, front):
         for seed in (0, 1):
             twin = random_twin(model, seed)
             assert twin.provenance["source"] == "random weights"

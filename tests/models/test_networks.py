@@ -118,14 +118,14 @@ def accuracy(model: Model, folder: Path, every: int) -> float:
 
 
 @pytest.mark.slow
-def test_packaged_efficientnet_recognises_photographs(shared_data: Path) -> None:
+def test_packaged_efficientnet_recognizes_photographs(shared_data: Path) -> None:
     torch.set_num_threads(2)
     found = accuracy(load("efficientnet_lite0"), shared_data / DATA, every=10)
     assert found > 0.8  # 0.872 of 250 images; a wrong padding, epsilon or scale costs more
 
 
 @pytest.mark.slow
-def test_shared_squeezenet_recognises_photographs_in_bgr_only(shared_data: Path) -> None:
+def test_shared_squeezenet_recognizes_photographs_in_bgr_only(shared_data: Path) -> None:
     torch.set_num_threads(2)
     weights = shared_data / "weights" / "squeezenet1_1.safetensors"
     model = load("squeezenet1_1", weights=weights)

@@ -65,7 +65,7 @@ def test_lcl_fields_and_patches(stage: str, size: int, jump: int, patch: int) ->
 def test_the_middle_of_an_unpadded_field() -> None:
     field = receptive_field(nn.Conv2d(1, 1, (3, 5), (1, 2)), "", 20, channels=1)
     assert (field.shape, field.jumps, field.start) == ((3, 5), (1, 2), (0, 0))
-    assert (field.size, field.jump, field.centre) == (5, 2, (1.0, 2.0))
+    assert (field.size, field.jump, field.center) == (5, 2, (1.0, 2.0))
 
 
 # --- random networks ---------------------------------------------------------------------------

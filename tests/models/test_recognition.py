@@ -14,7 +14,7 @@ from striate.models.networks.recognition import cut
 BACK = {"channels": (4, 5, 6), "hidden": 7, "grid": 2, "pool": False}
 
 
-def grey(size: int) -> torch.Tensor:
+def gray(size: int) -> torch.Tensor:
     draw = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8, generator=draw)
 
@@ -33,7 +33,7 @@ def test_lcl_front_saved_and_loaded(tmp_path: Path) -> None:
     assert again.fingerprint() == model.fingerprint() and again.network.classes == ("x", "y", "z")
     assert again.provenance["seen"] == ["a hash"]
     assert not any(p.requires_grad for p in again.network.front.parameters())
-    images = grey(72)
+    images = gray(72)
     both = again.activations(images, ["front.stage1", "front.stage2", "classifier"])
     front.preprocessing = model.preprocessing
     own = front.activations(images, ["stage1", "stage2"])
@@ -80,7 +80,7 @@ def test_a_front_that_was_trained_becomes_one_again() -> None:
 
 
 def test_frozen_front_stays_in_eval_mode_without_gradients() -> None:
-    images = grey(72)
+    images = gray(72)
     for frozen in (True, False):
         front = load("lcl_v2@random")
         model = recognition_model(front, "ab", frozen=frozen, image_size=72, back=BACK).train()

@@ -188,24 +188,24 @@ def test_weights_of_another_kind_are_refused(dtype: torch.dtype) -> None:
     state["0.weight"] = (50 * before["0.weight"]).to(dtype)
     with pytest.raises(InputError, match=r"0\.weight is \w+") as caught:
         fill(net, state, "w")
-    assert ("Dequantise" in str(caught.value)) == (
+    assert ("Dequantize" in str(caught.value)) == (
         dtype in (torch.int8, torch.uint8, torch.float8_e4m3fn)
     )
     assert same(dict(net.state_dict()), before)
 
 
-def test_entries_of_a_quantised_network_are_named(tmp_path: Path) -> None:
+def test_entries_of_a_quantized_network_are_named(tmp_path: Path) -> None:
     state = dict(network().state_dict())
     for more in ("0.zero_point", "0._packed_params", "0.weight.SCB", "0.qweight"):
-        with pytest.raises(InputError, match=rf"quantised weights \({more}\).*scale \* \(code"):
+        with pytest.raises(InputError, match=rf"quantized weights \({more}\).*scale \* \(code"):
             fill(network(), {**state, more: torch.ones(1)}, "w")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch will drop the type one day
         codes = torch.quantize_per_tensor(state["0.weight"], 0.01, 0, torch.qint8)
-    with pytest.raises(InputError, match=r"quantised weights \(0\.weight is qint8\)"):
+    with pytest.raises(InputError, match=r"quantized weights \(0\.weight is qint8\)"):
         fill(network(), {**state, "0.weight": codes}, "w")
     torch.save({**state, "0._packed_params": (state["0.weight"], None)}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match="quantised network"):
+    with pytest.raises(InputError, match="quantized network"):
         load_state(tmp_path / "w.pth")
 
 

@@ -215,10 +215,10 @@ def test_networks_for_other_tasks_and_of_whole_numbers_are_refused(asked: list[o
         load("torchvision:quantized_flatnet")
 
 
-def test_quantised_weights_are_refused(asked: list[object], tmp_path: Path) -> None:
+def test_quantized_weights_are_refused(asked: list[object], tmp_path: Path) -> None:
     state = {k: (v * 100).to(torch.int8) for k, v in blocks(3).state_dict().items()}
     save_file(state, tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"holds quantised weights \(0\.0\.bias is int8.*Dequant"):
+    with pytest.raises(InputError, match=r"holds quantized weights \(0\.0\.bias is int8.*Dequant"):
         load("timm:flatnet", weights=tmp_path / "w.safetensors")
 
 

@@ -204,9 +204,9 @@ def test_pieces():
     assert "<td>1</td>" in table(["a", "b"], [["x", 1]])
 
 
-def test_colours_are_fixed_for_methods_and_differ_for_others():
-    got = figures.colours(["untuned", "mine", "yours"])
-    assert got["untuned"] == figures.COLOURS["untuned"]
+def test_colors_are_fixed_for_methods_and_differ_for_others():
+    got = figures.colors(["untuned", "mine", "yours"])
+    assert got["untuned"] == figures.COLORS["untuned"]
     assert len(set(got.values())) == 3
 
 

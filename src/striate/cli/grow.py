@@ -29,7 +29,7 @@ def run(
     """Grow a model layer by layer from deformed patches of photographs; no labels, no responses.
 
     The method's parts are one setting each: deformation, a, lambda, credit, projector, order,
-    network.channels=1 for grey; config.yaml in the results shows all settings.
+    network.channels=1 for gray; config.yaml in the results shows all settings.
 
     For example: striate grow photographs=[BSDS500,MORE] steps=4000 --out runs/lcl
     """

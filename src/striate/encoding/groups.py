@@ -29,7 +29,7 @@ def count_groups(groups: Sequence[str] | None, n: int) -> int:
     return len(np.unique(group_numbers(groups, n)))
 
 
-def centred(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+def centerd(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     """Take from values (n, …) their mean within each of several rounds, (n,) numbers.
 
     NaN stays NaN and is left out of means.

@@ -22,7 +22,7 @@ BLOCK_VALUES = 2**24
 GROUP = 16
 """Rows copied between two releases of a memory map's pages (touching a row may map 2 MB)."""
 OVERSAMPLING, POWER = 10, 4
-"""Extra directions and power iterations of the randomised PCA (Halko et al. 2011, section 1.3)."""
+"""Extra directions and power iterations of the randomized PCA (Halko et al. 2011, section 1.3)."""
 TINY = 1e-12
 """Variance, relative to the largest, that counts as none."""
 
@@ -128,7 +128,7 @@ def sketch_size(components: int, d: int) -> int:
 
 @dataclass(frozen=True)
 class Pca:
-    """Principal components: centred, not whitened.
+    """Principal components: centerd, not whitened.
 
     Attributes:
         mean: (d,) of the fitted rows.
@@ -145,14 +145,14 @@ class Pca:
         """Fit on the first `n_fit` rows of `raw`; the others are not looked at.
 
         `raw` may be a memory map: it is read in blocks, so memory stays bounded. With few fitted
-        rows the components come from their Gram matrix (exact); else from a randomised
+        rows the components come from their Gram matrix (exact); else from a randomized
         decomposition (Halko, Martinsson & Tropp 2011, algorithms 4.4 and 5.1).
 
         Args:
             raw: (N, d) float32, rows the PCA is fitted on first.
             n_fit: number of those rows, two or more.
             components: number of components asked for; `pca_size` says how many there can be.
-            seed: of the randomised decomposition.
+            seed: of the randomized decomposition.
         """
         d = raw.shape[1]
         k = pca_size(components, n_fit, d)
@@ -161,7 +161,7 @@ class Pca:
             total += read(raw, rows).sum(axis=0, dtype=np.float64)
         mean = (total / n_fit).astype(np.float32)
         if n_fit > GRAM_ROWS:
-            loadings, rank = _randomised(raw, mean, n_fit, k, seed)
+            loadings, rank = _randomized(raw, mean, n_fit, k, seed)
         else:
             loadings, rank = _by_gram(raw, mean, n_fit, k)
         return cls(mean, loadings, rank)
@@ -172,7 +172,7 @@ class Pca:
 
 
 def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.ndarray, int]:
-    """Loadings by way of the Gram matrix of the centred rows, in double precision."""
+    """Loadings by way of the Gram matrix of the centerd rows, in double precision."""
     d = raw.shape[1]
     fitted = slice(0, n_fit)
     gram = torch.zeros(n_fit, n_fit, dtype=torch.float64)
@@ -187,20 +187,20 @@ def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.
     return loadings.numpy(), rank
 
 
-def _randomised(
+def _randomized(
     raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int, seed: int
 ) -> tuple[np.ndarray, int]:
-    """Loadings by a randomised range finder with power iterations, in blocks of rows."""
+    """Loadings by a randomized range finder with power iterations, in blocks of rows."""
     d = raw.shape[1]
     width = min(k + OVERSAMPLING, n_fit, d)
     basis = torch.randn(d, width, generator=torch.Generator().manual_seed(seed))
     samples = torch.empty(n_fit, width)
     for power in range(POWER + 1):
         if power:
-            _orthonormalise(basis)
+            _orthonormalize(basis)
         for rows in row_blocks(n_fit, d):
             samples[rows] = torch.from_numpy(read(raw, rows) - mean) @ basis
-        _orthonormalise(samples)
+        _orthonormalize(samples)
         basis.zero_()
         for rows in row_blocks(n_fit, d):
             basis.addmm_(torch.from_numpy(read(raw, rows) - mean).T, samples[rows])
@@ -229,7 +229,7 @@ def _gram(x: Tensor) -> Tensor:
     return out
 
 
-def _orthonormalise(x: Tensor) -> None:
+def _orthonormalize(x: Tensor) -> None:
     """Make the columns of a tall matrix orthonormal in place; directions it lacks become zero.
 
     By the eigenvectors of x' x, twice because once loses half of the digits.
@@ -241,7 +241,7 @@ def _orthonormalise(x: Tensor) -> None:
 
 
 def pca_size(components: int, n_fit: int, d: int) -> int:
-    """Number of components that `n_fit` centred rows of `d` features can have."""
+    """Number of components that `n_fit` centerd rows of `d` features can have."""
     if n_fit < 2:
         raise InputError(f"PCA needs two stimuli or more to be fitted on, found {n_fit}.")
     return min(components, n_fit - 1, d)

@@ -38,7 +38,7 @@ PAPER_A_CAVEATS = (
     "Protocol paper_a: the readout is fitted also on images the network was tuned on (part "
     "`tune`), where its features fit too well; this works against networks that over-fitted.",
     "Protocol paper_a: tap and alpha are those of the untuned network for every method, chosen "
-    "within tune + fit + select; this favours the untuned network.",
+    "within tune + fit + select; this favors the untuned network.",
 )
 PAPER_B_CAVEATS = (
     "Protocol paper_b: tap and alpha were chosen on the same folds that are reported, so every "

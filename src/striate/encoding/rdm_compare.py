@@ -5,7 +5,7 @@ The entries above the diagonal are compared, one for each pair of stimuli, by
 - `rho_a`: Spearman's rank correlation as it is expected when ties are broken at random,
   `12 / (N^3 - N) * sum (r_a - m)(r_b - m)` with mid-ranks r, their mean m and N pairs (Schütt et
   al. 2023, eLife 12:e82566). A model that predicts ties gains nothing by them;
-- `spearman`: Pearson correlation of mid-ranks, the usual correction for ties. It favours models
+- `spearman`: Pearson correlation of mid-ranks, the usual correction for ties. It favors models
   that predict ties, such as categories;
 - `cosine`: of the dissimilarities themselves, whose zero must mean something (crossnobis).
 

@@ -1,6 +1,6 @@
-"""Ridge regression for many units at once: one factorisation a fold serves all alphas and units.
+"""Ridge regression for many units at once: one factorization a fold serves all alphas and units.
 
-For centred features X (n, p) and responses Y (n, T) ridge has the weights
+For centerd features X (n, p) and responses Y (n, T) ridge has the weights
 `(X'X + alpha I)^-1 X'Y` (Hoerl & Kennard 1970). With X'X = V diag(s) V' these are
 `V diag(1 / (s + alpha)) V'X'Y`, so the eigenvectors serve every alpha and every unit. A fold's
 X'X is that of all rows less that of the rows it leaves out. Where p > n the rows are first turned
@@ -8,7 +8,7 @@ into the n-dimensional space they span, which changes no inner product and so no
 dual form, Saunders et al. 1998); everything after is the same.
 
 Fold scores are had without predictions. With z = V'X'Y, f = 1 / (s + alpha) and B the validation
-rows in the eigenbasis, centred: `<y, prediction> = f'(z * B'y)`, and `|prediction| = |B (f * z)|`,
+rows in the eigenbasis, centerd: `<y, prediction> = f'(z * B'y)`, and `|prediction| = |B (f * z)|`,
 where the triangle R of B's QR decomposition does as well as B.
 """
 
@@ -33,7 +33,7 @@ Fold = tuple[np.ndarray, np.ndarray]
 
 
 class Design:
-    """Features, centred, with what all fits to them share.
+    """Features, centerd, with what all fits to them share.
 
     Args:
         X: (n, p) features, finite.
@@ -41,7 +41,7 @@ class Design:
 
     Attributes:
         mean: (p,) mean of the features.
-        rows: (n, k) the centred features; for p > n in an orthonormal basis of the rows, k <= n.
+        rows: (n, k) the centerd features; for p > n in an orthonormal basis of the rows, k <= n.
         gram: (k, k) rows' rows.
     """
 
@@ -73,13 +73,13 @@ class Design:
 
 @dataclass(frozen=True)
 class FoldSystem:
-    """One fold, factorised.
+    """One fold, factorized.
 
     Attributes:
         validation, left_out: (n_validation,), (n_left_out,) positions of rows.
         n_train: number of training rows.
         values: (k,) eigenvalues of the training rows' Gram matrix; vectors: (k, k).
-        triangle: (min(n_validation, k), k) R of the centred validation rows in the eigenbasis.
+        triangle: (min(n_validation, k), k) R of the centerd validation rows in the eigenbasis.
         train_mean, validation_mean: (k,) means of rows.
     """
 
@@ -93,8 +93,8 @@ class FoldSystem:
     validation_mean: Tensor
 
 
-def factorise(design: Design, fold: Fold, dtype: torch.dtype = torch.float64) -> FoldSystem:
-    """Factorise the training rows of a fold: (k, k) eigenvectors and a triangle."""
+def factorize(design: Design, fold: Fold, dtype: torch.dtype = torch.float64) -> FoldSystem:
+    """Factorize the training rows of a fold: (k, k) eigenvectors and a triangle."""
     rows, device = design.rows, design.rows.device
     train = torch.as_tensor(fold[0], dtype=torch.long, device=device)
     validation = torch.as_tensor(fold[1], dtype=torch.long, device=device)
@@ -146,7 +146,7 @@ def fold_scores(
         prediction that does not vary has r = 0.
     """
     precision = _precision(dtype)
-    systems = [factorise(design, fold, precision) for fold in folds]
+    systems = [factorize(design, fold, precision) for fold in folds]
     out = np.full((len(folds), len(alphas), Y.shape[1]), np.nan)
     grid = torch.tensor(list(alphas), dtype=torch.float64, device=design.rows.device)
     share = _shares_products(systems)
@@ -168,11 +168,11 @@ def _precision(dtype: str) -> torch.dtype:
 def _blocks(
     Y: np.ndarray, units: np.ndarray | None, design: Design
 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
-    """Yield positions of some units, their centred responses and the means of these."""
+    """Yield positions of some units, their centerd responses and the means of these."""
     units = np.arange(Y.shape[1]) if units is None else units
     for start in range(0, len(units), BLOCK):
         columns = units[start : start + BLOCK]
-        # Neighbours are taken as a slice: indexing would read a strided column at a time.
+        # Neighbors are taken as a slice: indexing would read a strided column at a time.
         together = columns[-1] - columns[0] + 1 == len(columns)
         block = Y[:, columns[0] : columns[-1] + 1] if together else Y[:, columns]
         y = torch.from_numpy(np.array(block, dtype=np.float64, order="C"))
@@ -254,7 +254,7 @@ def _prediction_sizes(triangle: Tensor, z: Tensor, shrink: Tensor) -> Tensor:
 def solve(
     design: Design, Y: np.ndarray, alpha: np.ndarray, units: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit all rows, each unit with its own alpha, from one factorisation.
+    """Fit all rows, each unit with its own alpha, from one factorization.
 
     Args:
         design: the features.

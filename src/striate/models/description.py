@@ -252,7 +252,7 @@ def _content(cell: types.CellType) -> Any:
 
 
 def probe_images(size: int) -> Tensor:
-    """Fixed images that excite what they can: noise, ramps of colour, extremes; uint8 (3, S, S, 3).
+    """Fixed images that excite what they can: noise, ramps of color, extremes; uint8 (3, S, S, 3).
 
     The extremes are black and white in fields of a few pixels beside plain halves, so that
     functions which cut off or saturate do so.
@@ -297,7 +297,7 @@ class Observation:
 def observe(
     network: nn.Module, x: Tensor, *, code: bool = True, before: Observation | None = None
 ) -> Observation:
-    """Run a network in eval mode on normalised images, and describe it.
+    """Run a network in eval mode on normalized images, and describe it.
 
     One thread and no autocast, so that one machine gives the same again. The network's mode and the
     random state are as they were afterwards.

@@ -22,7 +22,7 @@ class Model(nn.Module):
 
     Args:
         id: registry id, or the id of the model that this one was tuned from.
-        network: takes normalised images (B, 3, H, W).
+        network: takes normalized images (B, 3, H, W).
         preprocessing: how uint8 images become the network's input.
         taps: module paths scored by default, shallow to deep.
         provenance: JSON-able facts; `seen` lists content hashes of all stimuli that any stage of
@@ -98,16 +98,16 @@ class Model(nn.Module):
         return tapped_forward(self.network, self.preprocessing(images), taps)
 
     def tap_shapes(self, taps: Sequence[str] | None = None) -> dict[str, tuple[int, ...]]:
-        """Return the shape of one image's output at each tap, found with one grey image.
+        """Return the shape of one image's output at each tap, found with one gray image.
 
         Raises:
             InputError: unknown tap, or an image size that the network cannot take.
         """
         size = self.preprocessing.size
-        grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=self.device)
+        gray = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=self.device)
         with evaluating(self), torch.no_grad():
             try:
-                outputs = self.activations(grey, taps or self.taps)
+                outputs = self.activations(gray, taps or self.taps)
             except RuntimeError as error:  # a map shrank to nothing on its way
                 raise InputError(
                     f"{self.id} cannot take images of {size} x {size} pixels ({error}). "

@@ -1,4 +1,4 @@
-"""What a network expects of an image: size, channel order and normalisation."""
+"""What a network expects of an image: size, channel order and normalization."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Preprocessing:
 
     Attributes:
         size: side of the square input in pixels.
-        resize: `squash` (ignore the aspect ratio), `crop` (short side, then centre), or another
+        resize: `squash` (ignore the aspect ratio), `crop` (short side, then center), or another
             rule of `striate.data.images.resizing`, such as `center 256:224 bicubic`.
         channels: order the network takes, `rgb` or `bgr`; `mean` and `std` are in this order.
         scale: what pixel values are divided by first.
@@ -48,7 +48,7 @@ class Preprocessing:
             raise InputError("preprocessing: size, scale and std must be positive.")
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalise uint8 RGB (B, H, W, 3) to float32 (B, 3, H, W), channels last in memory.
+        """Normalize uint8 RGB (B, H, W, 3) to float32 (B, 3, H, W), channels last in memory.
 
         Raises:
             InputError: another dtype or shape.
@@ -59,10 +59,10 @@ class Preprocessing:
                 f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}."
             )
         # the permuted view is channels last already
-        return self.normalise(images.permute(0, 3, 1, 2).float())
+        return self.normalize(images.permute(0, 3, 1, 2).float())
 
-    def normalise(self, x: Tensor) -> Tensor:
-        """Normalise RGB pixel values 0..255 (B, 3, H, W), float32; gradients flow."""
+    def normalize(self, x: Tensor) -> Tensor:
+        """Normalize RGB pixel values 0..255 (B, 3, H, W), float32; gradients flow."""
         if self.channels == "bgr":
             x = x.flip(1)
         gain = x.new_tensor([1 / (self.scale * s) for s in self.std]).view(1, 3, 1, 1)

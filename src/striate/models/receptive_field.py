@@ -29,7 +29,7 @@ class Field:
     Attributes:
         tap: module path.
         shape: sides of the rectangle that one position sees, padding or not.
-        jumps: distances between neighbouring positions.
+        jumps: distances between neighboring positions.
         start: first row and column seen by position (0, 0); negative where that is padding.
     """
 
@@ -50,11 +50,11 @@ class Field:
 
     @property
     def jump(self) -> int:
-        """Pixels between neighbouring positions; the larger of rows and columns."""
+        """Pixels between neighboring positions; the larger of rows and columns."""
         return max(self.jumps)
 
     @property
-    def centre(self) -> tuple[float, float]:
+    def center(self) -> tuple[float, float]:
         """Row and column of the middle of what position (0, 0) sees."""
         (top, left), (height, width) = self.start, self.shape
         return top + (height - 1) / 2, left + (width - 1) / 2

@@ -38,7 +38,7 @@ class Entry:
     """One registered network.
 
     Attributes:
-        build: makes the network, randomly initialised; of `options` where there are some.
+        build: makes the network, randomly initialized; of `options` where there are some.
         preprocessing: what its published weights expect of pixel values. Pictures are squashed
             into the square whole, as in papers/contrastive-tuning 2.1 (`Resize((224, 224))`), and
             not cut to their middle 87.5 % as the networks were evaluated on ImageNet: what stands
@@ -47,7 +47,7 @@ class Entry:
             `center 256:224 bicubic` for efficientnet_lite0.
         taps: taps scored by default, shallow to deep.
         parameters: number of parameters.
-        source: where the weights come from, and their licence, for people.
+        source: where the weights come from, and their license, for people.
         find: returns the weights file, downloading it if need be, or a model folder of the package;
             raises InputError otherwise.
             None: a fixed network, all of which is built.
@@ -202,7 +202,7 @@ register(
         RecognitionConfig,
     ),
 )
-# the fixed networks take contrasts, -1..1 around mid-grey
+# the fixed networks take contrasts, -1..1 around mid-gray
 _CONTRAST = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _FIXED = "none: fixed filters"
 register(
@@ -370,7 +370,7 @@ def _same_parameters(one: Model, other: Model) -> bool:
 
 
 def build_network(id: str, seed: int = 0, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """Build the randomly initialised network of an id; the caller's random state is kept.
+    """Build the randomly initialized network of an id; the caller's random state is kept.
 
     Raises:
         InputError: unknown id, or options that it does not have.

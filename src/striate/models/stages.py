@@ -17,7 +17,7 @@ def check_stages(stages: Sequence[nn.Module], example: Tensor) -> list[tuple[int
 
     Args:
         stages: modules in order, from the image on.
-        example: images (B, C, H, W) as the first stage takes them, normalised.
+        example: images (B, C, H, W) as the first stage takes them, normalized.
 
     Returns:
         The shape (C, H, W) of one image's map after each stage.

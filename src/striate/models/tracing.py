@@ -305,7 +305,7 @@ def _slice(v: dict[str, Any], inputs: list[Tensor], seen: list[_Seen], out: Tens
 
 def _batch_norm(v: dict[str, Any], inputs: list[Tensor], seen: list[_Seen], out: Tensor) -> _Seen:
     if v.get("training", False):
-        raise _Mixed  # normalised by the statistics of the image itself
+        raise _Mixed  # normalized by the statistics of the image itself
     return _one(seen)
 
 

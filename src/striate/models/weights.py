@@ -59,7 +59,7 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if isinstance(state, Mapping) and any(str(k).endswith("_packed_params") for k in state):
-        raise InputError(f"weights file {path} is of a quantised network. {DEQUANTISE}")
+        raise InputError(f"weights file {path} is of a quantized network. {DEQUANTIZE}")
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"weights file {path} holds no state dict (names to tensors).")
     return _plain_names(state)
@@ -77,14 +77,14 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     Floating-point entries may have another precision than the network's (16, 32 or 64 bits).
 
     Raises:
-        InputError: missing, extra or wrongly shaped entries, quantised ones and others whose
+        InputError: missing, extra or wrongly shaped entries, quantized ones and others whose
             numbers would mean something else in the network, each named.
     """
     own = network.state_dict()
     missing = sorted(k for k in own.keys() - state.keys() if not k.endswith("num_batches_tracked"))
     extra = sorted(state.keys() - own.keys())
     shared = sorted(own.keys() & state.keys())
-    _refuse_quantised(own, state, source)
+    _refuse_quantized(own, state, source)
     wrong = [
         f"{k} is {tuple(state[k].shape)}, expected {tuple(own[k].shape)}"
         for k in shared
@@ -130,11 +130,11 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
 
 
 _PLAIN_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_QUANTISERS = ("zero_point", "_packed_params", ".SCB", ".qweight", ".qzeros")
-"""How entries end that only quantised networks have: those of torch.ao, bitsandbytes and GPTQ."""
+_QUANTIZERS = ("zero_point", "_packed_params", ".SCB", ".qweight", ".qzeros")
+"""How entries end that only quantized networks have: those of torch.ao, bitsandbytes and GPTQ."""
 
 
-def _refuse_quantised(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
+def _refuse_quantized(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
     """Refuse codes where weights are expected: -128..127 would become weights of -128..127.
 
     Raises:
@@ -146,18 +146,18 @@ def _refuse_quantised(own: Mapping[str, Tensor], state: Mapping[str, Tensor], so
         weight = name not in own or own[name].is_floating_point()
         if value.is_quantized or (byte and weight):
             found.append(f"{name} is {_dtype(value)}")
-        elif name not in own and name.endswith(_QUANTISERS):
+        elif name not in own and name.endswith(_QUANTIZERS):
             found.append(name)
     if found:
         raise InputError(
-            f"{source} holds quantised weights ({_some(found)}): codes that mean nothing without "
-            f"their scale and zero point. {DEQUANTISE}"
+            f"{source} holds quantized weights ({_some(found)}): codes that mean nothing without "
+            f"their scale and zero point. {DEQUANTIZE}"
         )
 
 
-DEQUANTISE = (
-    "Dequantise them first, weight = scale * (code - zero_point) for each layer, and save them as "
-    "float32 or float16 under the network's names; or take the file that was not quantised."
+DEQUANTIZE = (
+    "Dequantize them first, weight = scale * (code - zero_point) for each layer, and save them as "
+    "float32 or float16 under the network's names; or take the file that was not quantized."
 )
 
 

@@ -39,7 +39,7 @@ def _library(name: str) -> ModuleType:
 
 
 def build_zoo_network(id: str, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
-    """Build `timm:NAME` or `torchvision:NAME`, randomly initialised unless `pretrained`."""
+    """Build `timm:NAME` or `torchvision:NAME`, randomly initialized unless `pretrained`."""
     kind, _, name = id.partition(":")
     library = _library("torchvision.models" if kind == "torchvision" else "timm")
     if kind == "torchvision" and name.startswith("quantized_"):
@@ -62,7 +62,7 @@ def load_zoo(id: str, *, weights: str | Path | None, seed: int) -> Model:
 
     Raises:
         InputError: an unknown name, a library that is absent, weights that do not fit, or a
-            network that does not take square colour images.
+            network that does not take square color images.
     """
     name, _, variant = id.partition("@")
     if variant not in ("", "random"):

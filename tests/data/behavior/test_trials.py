@@ -1,4 +1,4 @@
-"""Trials of behavioural experiments: what is read, left out, lined up, and refused."""
+"""Trials of behavioral experiments: what is read, left out, lined up, and refused."""
 
 from __future__ import annotations
 

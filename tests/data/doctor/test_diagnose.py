@@ -544,7 +544,7 @@ def test_paths_that_are_no_data(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     found = diagnose(tmp_path)
     assert (found.dataset, found.ok) == (None, False)
-    assert has(found, "error", "", r"no data set is recognised; it holds notes\.txt")
+    assert has(found, "error", "", r"no data set is recognized; it holds notes\.txt")
     assert "algonauts2023" in found.findings[0].advice
     found = diagnose(tmp_path / "notes.txt")
     assert has(found, "error", "notes", "a file, not a folder")

@@ -175,7 +175,7 @@ def test_groups_are_left_out_as_by_fitting_anew():
     wanted = np.empty_like(y)
     for group in range(10):
         own = labels == group
-        # ridge with an unpenalised constant, by its normal equations
+        # ridge with an unpenalized constant, by its normal equations
         rest = kernel[np.ix_(~own, ~own)] + penalty * np.eye(27)
         border = np.block([[rest, np.ones((27, 1))], [np.ones((1, 27)), np.zeros((1, 1))]])
         solved = np.linalg.solve(border, np.vstack([y[~own], np.zeros((1, 2))]))

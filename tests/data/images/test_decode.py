@@ -36,12 +36,12 @@ def test_every_lossless_kind_gives_the_same_pixels(rgb, kind):
     np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(rgb), kind, **options)), rgb)
 
 
-def test_grey_becomes_three_equal_channels(rgb):
-    grey = Image.fromarray(rgb).convert("L")
-    out = decode_image(encoded(grey))
+def test_gray_becomes_three_equal_channels(rgb):
+    gray = Image.fromarray(rgb).convert("L")
+    out = decode_image(encoded(gray))
     assert out.shape == (16, 16, 3)
     for channel in range(3):
-        np.testing.assert_array_equal(out[..., channel], np.array(grey))
+        np.testing.assert_array_equal(out[..., channel], np.array(gray))
 
 
 def test_one_bit_and_palette(rgb):
@@ -79,7 +79,7 @@ def test_exif_rotation_is_applied(orientation, turns):
     np.testing.assert_array_equal(out, np.rot90(rgb, turns))
 
 
-def test_transparency_is_put_on_mid_grey():
+def test_transparency_is_put_on_mid_gray():
     rgba = np.zeros((3, 1, 4), np.uint8)
     rgba[:, 0] = [[200, 100, 50, 255], [200, 100, 50, 0], [255, 255, 255, 128]]
     out = decode_image(encoded(Image.fromarray(rgba)))[:, 0].astype(int)
@@ -89,10 +89,10 @@ def test_transparency_is_put_on_mid_grey():
     assert np.abs(out[2] - 191.7).max() <= 1
 
 
-def test_transparent_palette_and_grey():
-    grey = np.full((2, 2, 2), 255, np.uint8)
-    grey[0, :, 1] = 0
-    out = decode_image(encoded(Image.fromarray(grey, "LA")))
+def test_transparent_palette_and_gray():
+    gray = np.full((2, 2, 2), 255, np.uint8)
+    gray[0, :, 1] = 0
+    out = decode_image(encoded(Image.fromarray(gray, "LA")))
     assert out[:, 0, 0].tolist() == [128, 255]
     palette = Image.new("P", (2, 2), 0)
     palette.putpalette([10, 20, 30] * 256)

@@ -27,7 +27,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def png(values: np.ndarray, sbit: int | None = None, bits: int = 16, more: bytes = b"") -> bytes:
-    """A PNG by hand: grey (H, W), or (H, W, channels), of 8 or 16 bits, with chunk sBIT or not."""
+    """A PNG by hand: gray (H, W), or (H, W, channels), of 8 or 16 bits, with chunk sBIT or not."""
     channels = 1 if values.ndim == 2 else values.shape[2]
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = values.astype(">u2" if bits == 16 else "u1").reshape(len(values), -1)
@@ -57,13 +57,13 @@ def ramp(top: int, low: int = 0) -> np.ndarray:
     return np.linspace(low, top, 256).round().astype(np.uint16).reshape(16, 16)
 
 
-GREY = np.arange(256).reshape(16, 16)
+GRAY = np.arange(256).reshape(16, 16)
 
 
-def is_grey(rgb: np.ndarray) -> None:
+def is_gray(rgb: np.ndarray) -> None:
     """256 levels from black to white; half a level of rounding twice may move one by one."""
     assert rgb.dtype == np.uint8
-    assert np.abs(rgb.astype(int) - GREY[..., None]).max() <= 1
+    assert np.abs(rgb.astype(int) - GRAY[..., None]).max() <= 1
     assert (rgb.min(), rgb.max()) == (0, 255)
 
 
@@ -83,13 +83,13 @@ def test_few_bits_in_a_file_of_sixteen_are_refused_where_nothing_says_so(bits, k
 @pytest.mark.parametrize("bits", [10, 12, 14, 15])
 def test_what_the_file_states_is_white(bits):
     top = 2**bits - 1
-    is_grey(decode_image(png(ramp(top), sbit=bits)))  # as MATLAB writes it: not scaled
-    is_grey(decode_image(png(ramp(65535), sbit=bits)))  # as PNG asks for it
-    is_grey(decode_image(tiff(ramp(top), MaxSampleValue=top)))
+    is_gray(decode_image(png(ramp(top), sbit=bits)))  # as MATLAB writes it: not scaled
+    is_gray(decode_image(png(ramp(65535), sbit=bits)))  # as PNG asks for it
+    is_gray(decode_image(tiff(ramp(top), MaxSampleValue=top)))
     pgm = f"P5\n# by hand\n16 16\n{top}\n".encode() + ramp(top).astype(">u2").tobytes()
-    is_grey(decode_image(pgm))
+    is_gray(decode_image(pgm))
     plain = f"P2\n16 16\n{top}\n".encode() + " ".join(map(str, ramp(top).ravel())).encode()
-    is_grey(decode_image(plain))
+    is_gray(decode_image(plain))
 
 
 def test_twelve_bits_packed_in_a_tiff():
@@ -100,12 +100,12 @@ def test_twelve_bits_packed_in_a_tiff():
     place = 8 + len(pixels)
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
     data = b"II*\0" + struct.pack("<I", place) + pixels + struct.pack("<H", len(tags)) + entries
-    is_grey(decode_image(data + b"\0\0\0\0"))
+    is_gray(decode_image(data + b"\0\0\0\0"))
 
 
 def test_what_uses_all_sixteen_bits_is_read_also_where_it_is_not_bright():
-    is_grey(decode_image(png(ramp(65535))))
-    is_grey(decode_image(tiff(ramp(65535))))
+    is_gray(decode_image(png(ramp(65535))))
+    is_gray(decode_image(tiff(ramp(65535))))
     half = decode_image(png(ramp(2**15)))
     assert half.max() == 128
     assert decode_image(png(np.zeros((2, 2), np.uint16))).max() == 0  # black, whatever white is
@@ -127,39 +127,39 @@ def test_dark_twelve_bits_that_may_be_scaled_are_refused():
 
 
 def test_white_is_zero():
-    is_grey(decode_image(tiff(65535 - ramp(65535), PhotometricInterpretation=0)))
-    is_grey(
+    is_gray(decode_image(tiff(65535 - ramp(65535), PhotometricInterpretation=0)))
+    is_gray(
         decode_image(tiff(ramp(4095)[::-1, ::-1], PhotometricInterpretation=0, MaxSampleValue=4095))
     )
-    eight = encoded(Image.fromarray((255 - GREY).astype(np.uint8)), "tiff", tiffinfo={262: 0})
+    eight = encoded(Image.fromarray((255 - GRAY).astype(np.uint8)), "tiff", tiffinfo={262: 0})
     assert decode_image(eight).shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_sixteen_bits_of_colour_keep_their_upper_byte_or_are_refused(channels):
+def test_sixteen_bits_of_color_keep_their_upper_byte_or_are_refused(channels):
     values = np.repeat(ramp(65535)[..., None], channels, axis=2)
     if channels in (2, 4):
         values[..., -1] = 65535
-    is_grey(decode_image(png(values)))
+    is_gray(decode_image(png(values)))
     few = values.copy()
     few[..., : 3 if channels > 2 else 1] //= 16  # twelve bits
-    with pytest.raises(InputError, match=r"c\.png has 16 bits a colour.*Save it with 8 bits"):
+    with pytest.raises(InputError, match=r"c\.png has 16 bits a color.*Save it with 8 bits"):
         decode_image(png(few), "c.png")
-    with pytest.raises(InputError, match="16 bits a colour"):
+    with pytest.raises(InputError, match="16 bits a color"):
         decode_image(png(few, sbit=12))
     assert decode_image(png(few, sbit=16)).max() == 15  # dark, as the file says
-    is_grey(decode_image(png(values, sbit=12)))
+    is_gray(decode_image(png(values, sbit=12)))
 
 
-def test_sixteen_bits_of_colour_in_a_tiff():
+def test_sixteen_bits_of_color_in_a_tiff():
     tifffile = pytest.importorskip("tifffile", reason="writes what Pillow cannot")
     for top, fits in ((65535, True), (4095, False)):
         stream = io.BytesIO()
         tifffile.imwrite(stream, np.repeat(ramp(top)[..., None], 3, 2), photometric="rgb")
         if fits:
-            is_grey(decode_image(stream.getvalue()))
+            is_gray(decode_image(stream.getvalue()))
         else:
-            with pytest.raises(InputError, match="16 bits a colour"):
+            with pytest.raises(InputError, match="16 bits a color"):
                 decode_image(stream.getvalue())
 
 
@@ -168,7 +168,7 @@ def test_big_endian_and_planes_are_read_alike():
     for order in "<>":
         stream = io.BytesIO()
         tifffile.imwrite(stream, ramp(65535), byteorder=order)
-        is_grey(decode_image(stream.getvalue()))
+        is_gray(decode_image(stream.getvalue()))
         stream = io.BytesIO()
         tifffile.imwrite(stream, ramp(4095), byteorder=order)
         with pytest.raises(InputError, match="12 bits"):
@@ -183,8 +183,8 @@ def test_whole_numbers_of_32_bits_state_white_or_are_refused():
         values = np.linspace(0, top, 256).astype(np.int32).reshape(16, 16)
         with pytest.raises(InputError, match="32 bits"):
             decode_image(tiff(values))
-    is_grey(decode_image(tiff(ramp(255).astype(np.int32), MaxSampleValue=255)))
-    is_grey(decode_image(tiff(ramp(65535).astype(np.int32), MaxSampleValue=65535)))
+    is_gray(decode_image(tiff(ramp(255).astype(np.int32), MaxSampleValue=255)))
+    is_gray(decode_image(tiff(ramp(65535).astype(np.int32), MaxSampleValue=65535)))
     with pytest.raises(InputError, match=r"negative values \(-3 to 252\)"):
         decode_image(tiff(ramp(255).astype(np.int32) - 3))
 
@@ -200,8 +200,8 @@ def test_signed_numbers_are_refused():
 
 def test_floats_are_read_in_the_unit_range_alone():
     unit = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
-    is_grey(decode_image(tiff(unit)))
-    is_grey(decode_image(encoded(Image.fromarray(unit), "ppm")))
+    is_gray(decode_image(tiff(unit)))
+    is_gray(decode_image(encoded(Image.fromarray(unit), "ppm")))
     assert decode_image(tiff(unit * 0.5)).max() == 128
     for values, match in (
         (unit * 255, r"floats up to 255"),
@@ -213,7 +213,7 @@ def test_floats_are_read_in_the_unit_range_alone():
     ):
         with pytest.raises(InputError, match=match):
             decode_image(tiff(values.astype(np.float32)), "f.tif")
-    is_grey(decode_image(tiff(unit * 255, SMaxSampleValue=255.0)))
+    is_gray(decode_image(tiff(unit * 255, SMaxSampleValue=255.0)))
     assert decode_image(tiff(unit / 255, SMaxSampleValue=1.0)).max() == 1
 
 
@@ -252,7 +252,7 @@ def test_a_deep_picture_is_right_or_refused(values, bits, how, stated):
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_fewer_bits_fill_the_range(bits):
-    """Grey PNG of 1, 2, 4 and 8 bits, packed by hand."""
+    """Gray PNG of 1, 2, 4 and 8 bits, packed by hand."""
     levels = np.arange(2**bits, dtype=np.uint8)
     packed = np.packbits(np.unpackbits(levels[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes()
     header = struct.pack(">IIBBBBB", len(levels), 1, bits, 0, 0, 0, 0)
@@ -276,7 +276,7 @@ def test_significant_bits_of_a_file_of_eight():
         decode_image(png(np.arange(32, dtype=np.uint8).reshape(4, 8), 5, bits=8))
 
 
-def test_colour_marked_transparent_in_sixteen_bits():
+def test_color_marked_transparent_in_sixteen_bits():
     values = ramp(65535)
     clear = (
         struct.pack(">I", 2)
@@ -290,7 +290,7 @@ def test_colour_marked_transparent_in_sixteen_bits():
 
 
 def test_lab_of_a_tiff_becomes_rgb():
-    """L* 100, 50 and 0 without colour (a* and b* are signed) are white, mid grey and black."""
+    """L* 100, 50 and 0 without color (a* and b* are signed) are white, mid gray and black."""
     lab = np.zeros((1, 3, 3), np.uint8)
     lab[0, :, 0] = [255, 128, 0]
     out = decode_image(encoded(Image.fromarray(lab, "LAB"), "tiff"))[0].astype(int)

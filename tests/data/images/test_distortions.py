@@ -41,7 +41,7 @@ def test_conditions_are_those_of_the_benchmark() -> None:
     every = d.conditions()
     assert len(every) == 71
     for name, excluded in EXCLUDED.items():
-        if name != "colour":  # grey images: the control of most others
+        if name != "colour":  # gray images: the control of most others
             assert set(excluded) <= set(d.SEVERITIES[name])
     assert [c.severity for c in every if c.experiment == "rotation" and c.excluded] == ["0"]
 
@@ -49,15 +49,15 @@ def test_conditions_are_those_of_the_benchmark() -> None:
 @pytest.mark.parametrize(
     ("experiment", "severity"),
     [("contrast", "c100"), ("high-pass", "inf"), ("low-pass", "0"), ("phase-scrambling", "0"),
-     ("power-equalisation", "0"), ("rotation", "0")],
+     ("power-equalization", "0"), ("rotation", "0")],
 )  # fmt: skip
-def test_the_mildest_is_the_grey_image(images: np.ndarray, experiment: str, severity: str) -> None:
+def test_the_mildest_is_the_gray_image(images: np.ndarray, experiment: str, severity: str) -> None:
     out = d.distort(images, one(experiment, severity))[..., 0]
-    assert np.array_equal(out, d.to_bytes(d.grey(images)))
+    assert np.array_equal(out, d.to_bytes(d.gray(images)))
 
 
 def test_contrast_and_noise(images: np.ndarray) -> None:
-    x = d.grey(images)
+    x = d.gray(images)
     assert d.contrast(x, 0.1) == pytest.approx(0.45 + 0.1 * x)
     draws = [generator_at(0, n) for n in range(4)]
     noise = d.uniform_noise(x, 0.2, draws) - x
@@ -67,18 +67,18 @@ def test_contrast_and_noise(images: np.ndarray) -> None:
 
 @pytest.mark.parametrize("sigma", [1.0, 2.5])
 def test_filters_are_gaussian(images: np.ndarray, sigma: float) -> None:
-    x = d.grey(images)
-    own = np.stack([gaussian_filter(i, sigma, mode="constant", cval=d.GREY) for i in x])
+    x = d.gray(images)
+    own = np.stack([gaussian_filter(i, sigma, mode="constant", cval=d.GRAY) for i in x])
     assert d.low_pass(x, sigma) == pytest.approx(own, abs=2e-3)
     rest = d.high_pass(x, sigma)
-    assert rest.mean(axis=(1, 2)) == pytest.approx(d.GREY)
+    assert rest.mean(axis=(1, 2)) == pytest.approx(d.GRAY)
     assert (rest - rest.mean((1, 2), keepdims=True)) == pytest.approx(
         (x - own) - (x - own).mean((1, 2), keepdims=True), abs=4e-3
     )
 
 
 def test_phase_noise_keeps_amplitudes_and_bounds_shifts(images: np.ndarray) -> None:
-    x = d.grey(images)
+    x = d.gray(images)
     out = d.phase_noise(x, 60, [generator_at(0, n) for n in range(4)])
     before, after = np.fft.fft2(x), np.fft.fft2(out)
     assert np.abs(after) == pytest.approx(np.abs(before), abs=1e-9)
@@ -87,35 +87,35 @@ def test_phase_noise_keeps_amplitudes_and_bounds_shifts(images: np.ndarray) -> N
     assert out.mean(axis=(1, 2)) == pytest.approx(x.mean(axis=(1, 2)))
 
 
-def test_power_equalisation(images: np.ndarray) -> None:
-    x, amplitude = d.grey(images), d.mean_amplitude(images, block=3)
+def test_power_equalization(images: np.ndarray) -> None:
+    x, amplitude = d.gray(images), d.mean_amplitude(images, block=3)
     assert amplitude == pytest.approx(np.abs(np.fft.fft2(x)).mean(axis=0))
-    out = np.fft.fft2(d.equalise_power(x, amplitude))
+    out = np.fft.fft2(d.equalize_power(x, amplitude))
     assert np.abs(out) == pytest.approx(np.broadcast_to(amplitude, x.shape))
     assert np.angle(out * np.fft.fft2(x).conj()) == pytest.approx(0, abs=1e-6)
     with pytest.raises(InputError, match=r"\(8, 8\), the images are \(56, 56\)"):
-        d.equalise_power(x, np.ones((8, 8)))
+        d.equalize_power(x, np.ones((8, 8)))
 
 
 def test_rotation_is_anticlockwise(images: np.ndarray) -> None:
     out = d.distort(images, one("rotation", "90"))[..., 0]
-    assert np.array_equal(out, np.rot90(d.to_bytes(d.grey(images)), axes=(1, 2)))
+    assert np.array_equal(out, np.rot90(d.to_bytes(d.gray(images)), axes=(1, 2)))
 
 
-def test_false_colour_turns_hue_and_keeps_luminance() -> None:
-    # muted colours, whose opponents can be shown
-    colours = np.array([[[[140, 120, 120], [120, 140, 125], [128, 128, 128]]]], np.uint8)
-    out = d.false_colour(colours)
+def test_false_color_turns_hue_and_keeps_luminance() -> None:
+    # muted colors, whose opponents can be shown
+    colors = np.array([[[[140, 120, 120], [120, 140, 125], [128, 128, 128]]]], np.uint8)
+    out = d.false_color(colors)
     assert np.abs(out[0, 0, 2].astype(int) - 128).max() <= 1
     assert out[0, 0, 0, 0] < out[0, 0, 0, 1] and out[0, 0, 1, 1] < out[0, 0, 1, 0]
     linear = lambda v: ((v / 255 + 0.055) / 1.055) ** 2.4  # noqa: E731
     weights = np.array(d.LUMINANCE)
-    assert linear(out) @ weights == pytest.approx(linear(colours) @ weights, abs=4e-3)
-    assert np.abs(d.false_colour(out).astype(int) - colours).max() <= 2
+    assert linear(out) @ weights == pytest.approx(linear(colors) @ weights, abs=4e-3)
+    assert np.abs(d.false_color(out).astype(int) - colors).max() <= 2
 
 
 def test_eidolons(images: np.ndarray) -> None:
-    x = d.grey(images)
+    x = d.gray(images)
 
     def made(reach: float, coherence: float) -> np.ndarray:
         return disarray(x, reach, coherence, 2.5, [generator_at(0, n) for n in range(4)])

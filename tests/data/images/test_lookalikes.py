@@ -71,10 +71,10 @@ def test_a_large_set_goes_through_in_blocks(photos, monkeypatch):
     assert near_duplicates(again).tolist() == pairs
 
 
-def test_the_same_scene_in_other_colours_or_mirrored_is_another_picture(photos):
+def test_the_same_scene_in_other_colors_or_mirrored_is_another_picture(photos):
     for change in (lambda rgb: rgb[..., ::-1], lambda rgb: rgb[:, ::-1], lambda rgb: 255 - rgb):
-        coloured = [photos[0], photos[3], photos[4]]  # astronaut, chelsea, coffee
-        assert len(near_duplicates(small(coloured), small([change(p) for p in coloured]))) == 0
+        colored = [photos[0], photos[3], photos[4]]  # astronaut, chelsea, coffee
+        assert len(near_duplicates(small(colored), small([change(p) for p in colored]))) == 0
 
 
 def test_flat_pictures_are_never_called_alike():
@@ -93,8 +93,8 @@ def test_gratings_are_told_apart():
             for phase in (0, 0.25, 0.5, 0.75):
                 along = cycles * (x * np.cos(angle) + y * np.sin(angle)) + phase
                 for contrast in (0.3, 1.0):
-                    grey = 127.5 + 127 * contrast * np.sin(2 * np.pi * along)
-                    gratings.append(np.repeat(grey[..., None], 3, axis=2).astype(np.uint8))
+                    gray = 127.5 + 127 * contrast * np.sin(2 * np.pi * along)
+                    gratings.append(np.repeat(gray[..., None], 3, axis=2).astype(np.uint8))
     assert len(near_duplicates(small(gratings))) == 0
 
 

@@ -50,7 +50,7 @@ def test_center_cuts_the_middle_out_of_a_picture_of_the_right_height(
     assert np.array_equal(out, rgb[top : top + size, left : left + size])
 
 
-def test_border_shows_the_whole_picture_on_its_colour() -> None:
+def test_border_shows_the_whole_picture_on_its_color() -> None:
     rgb = noise(10, 20)
     out = resize_image(rgb, 20, "border 20:20 nearest 1,2,3")
     assert np.array_equal(out[5:15], rgb)

@@ -17,8 +17,8 @@ from striate.data.images.visual_angle import (
 
 
 def texture(seed: int = 0, side: int = 320) -> np.ndarray:
-    grey = np.random.default_rng(seed).integers(0, 256, (side, side, 1), dtype=np.uint8)
-    return grey.repeat(3, axis=2)
+    gray = np.random.default_rng(seed).integers(0, 256, (side, side, 1), dtype=np.uint8)
+    return gray.repeat(3, axis=2)
 
 
 def test_four_degrees_on_a_canvas_of_eight():
@@ -56,9 +56,9 @@ def test_aperture():
     assert faded[160, 160].tolist() == image[160, 160].tolist()
     assert has_aperture(faded)
     assert not has_aperture(image)
-    # four corners outside the circle, and what fades to less than one grey level
-    grey = (faded == 128).all(axis=2).mean()
-    assert 1 - np.pi / 4 < grey < 0.4
+    # four corners outside the circle, and what fades to less than one gray level
+    gray = (faded == 128).all(axis=2).mean()
+    assert 1 - np.pi / 4 < gray < 0.4
     expected = (image[100, 90, 0] - 128.0) * weights[100, 90] + 128
     assert faded[100, 90, 0] == int(expected)
     with pytest.raises(InputError, match="needs a square image, found 4 x 6"):

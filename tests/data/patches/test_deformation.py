@@ -47,10 +47,10 @@ def test_a_linear_ramp_is_resampled_to_its_analytic_value(patch, move):
     around = 8
     size = patch + 2 * around
     out = resample(ramp(size, size), affine(**move), patch)[0, :, 0]
-    matrix, centre = affine(**move)[0, 0].double(), (size - 1) / 2
+    matrix, center = affine(**move)[0, 0].double(), (size - 1) / 2
     at = torch.arange(patch, dtype=torch.float64) - (patch - 1) / 2
-    x = matrix[0, 0] * at[None] + matrix[0, 1] * at[:, None] + matrix[0, 2] + centre
-    y = matrix[1, 0] * at[None] + matrix[1, 1] * at[:, None] + matrix[1, 2] + centre
+    x = matrix[0, 0] * at[None] + matrix[0, 1] * at[:, None] + matrix[0, 2] + center
+    y = matrix[1, 0] * at[None] + matrix[1, 1] * at[:, None] + matrix[1, 2] + center
     expected = torch.stack([x + 3, y - 2, 0.5 * x - 0.25 * y + 40])
     torch.testing.assert_close(out.double(), expected, atol=2e-5, rtol=0)
 
@@ -134,7 +134,7 @@ def test_no_view_leaves_the_window_and_the_window_is_not_much_larger(amplitude, 
     draws = deformation(4000, field=FIELD, amplitude=amplitude, config=config)
     warps = None if draws.warp is None else torch.from_numpy(draws.warp)
     grid = sampling_grid(torch.from_numpy(draws.matrix), PATCH, size, warps)
-    edge = grid.abs().max() * size / 2 + 0.5  # px from the centre to the edge of what is seen
+    edge = grid.abs().max() * size / 2 + 0.5  # px from the center to the edge of what is seen
     assert edge <= size / 2
     # The worst case needs four extremes at once, which thousands of draws come near only.
     assert edge > (0.85 if warp else 0.93) * size / 2

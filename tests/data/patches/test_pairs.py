@@ -86,7 +86,7 @@ def test_a_tiny_amplitude_is_nearly_the_crop():
 
 @pytest.mark.parametrize("warp", [0.0, 0.7])
 def test_no_view_shows_what_is_outside(warp):
-    """On white photographs whose neighbours in memory are black, all patches are white."""
+    """On white photographs whose neighbors in memory are black, all patches are white."""
     white, black = np.full((50, 64, 3), 255, np.uint8), np.zeros((50, 64, 3), np.uint8)
     images = Photographs.from_images([black, white, black[:, 1:]]).subset([1])
     made = source(
@@ -111,7 +111,7 @@ def test_places_are_everywhere_and_never_beyond_the_edge():
 
 
 def test_a_ramp_tells_where_each_view_looked():
-    """Mean over a patch of a linear ramp is its centre's value, whatever rotation and scale."""
+    """Mean over a patch of a linear ramp is its center's value, whatever rotation and scale."""
     y, x = np.mgrid[:100, :120]
     ramp = np.stack([2 * x, 2 * y, x + y], axis=2).astype(np.uint8)
     made = source(Photographs.from_images([ramp]), batch=40, config={"photometry": PLAIN})
@@ -198,21 +198,21 @@ def test_memory_map_and_memory_give_the_same_views(tmp_path):
     assert torch.equal(source(mapped, patch=9).views(1), source(read, patch=9).views(1))
 
 
-def test_normalised_by_default():
+def test_normalized_by_default():
     views = source().views(0)
     assert views.mean((3, 4)).abs().max() < 1e-5
     torch.testing.assert_close(views.square().mean((2, 3, 4)), torch.ones(2, 6))
 
 
-def test_grey_views_have_three_equal_channels():
-    config = {"photometry": {**PLAIN, "grey": True}}
+def test_gray_views_have_three_equal_channels():
+    config = {"photometry": {**PLAIN, "gray": True}}
     made = source(amplitude=0.0, config=config)
     views = made.views(0)
     assert views.shape == (2, 6, 3, 19, 19)
     assert torch.equal(views[:, :, 0], views[:, :, 2])
     luma = crops(made, 0) @ np.array([0.299, 0.587, 0.114]) / 255
     np.testing.assert_allclose(views[0, :, 1].numpy(), luma, atol=1e-6)
-    full = source(config={"photometry": {"grey": True}}).views(0)
+    full = source(config={"photometry": {"gray": True}}).views(0)
     torch.testing.assert_close(full.square().mean((2, 3, 4)), torch.ones(2, 6))
 
 
@@ -260,8 +260,8 @@ def test_pairs_for_a_figure():
     np.testing.assert_array_equal(still.pairs(4), still.pairs(4, photometric=True))
     views = still.views(0)[:, :4].permute(1, 0, 3, 4, 2).numpy() * 255
     assert np.abs(views - still.pairs(4)).max() <= 0.51
-    grey = source(config={"photometry": {"grey": True}}).pairs(2)
-    assert (grey[..., 0] == grey[..., 2]).all()
+    gray = source(config={"photometry": {"gray": True}}).pairs(2)
+    assert (gray[..., 0] == gray[..., 2]).all()
 
 
 def test_photographs_are_read_as_the_config_says(tmp_path):

@@ -17,12 +17,12 @@ from tests.data.layouts import picture, save_picture
 
 @pytest.fixture
 def folder(tmp_path):
-    """Four files: three sizes, one duplicate under another name and suffix, one grey."""
+    """Four files: three sizes, one duplicate under another name and suffix, one gray."""
     root = tmp_path / "photographs"
     save(root / "a.png", picture(0, 20))
     save(root / "deep" / "er" / "b.png", picture(1, 30)[:, :25])
     save(root / "deep" / "a again.bmp", picture(0, 20))
-    save(root / "grey.png", picture(2, 16)[..., 0])
+    save(root / "gray.png", picture(2, 16)[..., 0])
     (root / "notes.txt").write_text("no image")
     return root
 
@@ -39,7 +39,7 @@ def rgb(photos, index):
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_all_sizes_lie_in_one_array(folder, in_memory):
     photos = Photographs.from_folders(folder, in_memory=in_memory)
-    assert photos.names == ("a.png", "deep/er/b.png", "grey.png")
+    assert photos.names == ("a.png", "deep/er/b.png", "gray.png")
     assert photos.duplicates == 1
     np.testing.assert_array_equal(rgb(photos, 0), picture(0, 20))
     np.testing.assert_array_equal(rgb(photos, 1), picture(1, 30)[:, :25])
@@ -52,13 +52,13 @@ def test_all_sizes_lie_in_one_array(folder, in_memory):
 
 def test_files_are_known_by_their_bytes_with_those_of_duplicates(folder):
     photos = Photographs.from_folders(folder)
-    a, b, grey = (
+    a, b, gray = (
         tuple(hash_file(folder / name) for name in names)
-        for names in (("a.png", "deep/a again.bmp"), ("deep/er/b.png",), ("grey.png",))
+        for names in (("a.png", "deep/a again.bmp"), ("deep/er/b.png",), ("gray.png",))
     )
-    assert photos.file_hashes == (a, b, grey)
-    assert Photographs.from_folders(folder).file_hashes == (a, b, grey)  # from the cache
-    assert photos.subset([2, 0]).file_hashes == (grey, a)
+    assert photos.file_hashes == (a, b, gray)
+    assert Photographs.from_folders(folder).file_hashes == (a, b, gray)  # from the cache
+    assert photos.subset([2, 0]).file_hashes == (gray, a)
     assert Photographs.from_images([picture(0)]).subset([0]).file_hashes == ()
 
 
@@ -139,7 +139,7 @@ def test_large_photographs_are_shrunk_with_antialiasing(tmp_path):
     save(tmp_path / "fine.png", fine)
     photos = Photographs.from_folders(tmp_path, max_side=50)
     assert (photos.heights[0], photos.widths[0]) == (30, 50)
-    assert np.abs(rgb(photos, 0).astype(int)[2:-2, 2:-2] - 127).max() <= 3  # grey, no moiré
+    assert np.abs(rgb(photos, 0).astype(int)[2:-2, 2:-2] - 127).max() <= 3  # gray, no moiré
     assert photos.hashes == (hash_image(fine),)  # of what the file shows: leak checks go by it
     whole = Photographs.from_folders(tmp_path, max_side=None)
     np.testing.assert_array_equal(rgb(whole, 0), fine)

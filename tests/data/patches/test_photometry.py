@@ -1,4 +1,4 @@
-"""Light, colour and contrast of the views."""
+"""Light, color and contrast of the views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.data.patches.photometry import (
     light,
     relight,
     standardize,
-    to_grey,
+    to_gray,
 )
 
 PLAIN = PhotometryConfig(log_gain=0, offset=0, noise=0, center=False, contrast=False)
@@ -70,7 +70,7 @@ def test_noise_for_any_size_of_batch_and_patch(count, patch):
         assert torch.isfinite(view[-1]).all()
 
 
-def test_centred_and_of_unit_contrast(rng):
+def test_centerd_and_of_unit_contrast(rng):
     config = PhotometryConfig()
     x = patches(rng)
     x[:, 0] *= 0.1  # channels keep their proportions
@@ -84,13 +84,13 @@ def test_centred_and_of_unit_contrast(rng):
     torch.testing.assert_close(ratio, before[:, 0].std((2, 3)) / before[:, 1].std((2, 3)))
 
 
-def test_contrast_without_centring_keeps_the_mean(rng):
+def test_contrast_without_centering_keeps_the_mean(rng):
     config = PhotometryConfig(center=False)
     x = patches(rng) / 255
     out, factor = standardize(x.clone(), config)
     assert factor is not None
-    centred = x - x.mean((3, 4), keepdim=True)
-    contrast = centred.square().mean((1, 3, 4), keepdim=True).sqrt()
+    centerd = x - x.mean((3, 4), keepdim=True)
+    contrast = centerd.square().mean((1, 3, 4), keepdim=True).sqrt()
     torch.testing.assert_close(out * factor, x / contrast)
 
 
@@ -103,7 +103,7 @@ def test_a_flat_patch_becomes_zeros(level):
     assert (out * factor).abs().max() < 1e-4
 
 
-def test_offset_alone_disappears_with_centring(rng):
+def test_offset_alone_disappears_with_centering(rng):
     x, drawn = patches(rng), light(6, 9, PhotometryConfig(noise=0))
     without = Light(drawn.gain, torch.zeros_like(drawn.offset))
     config = PhotometryConfig(noise=0)
@@ -111,13 +111,13 @@ def test_offset_alone_disappears_with_centring(rng):
     torch.testing.assert_close(one, two)
 
 
-def test_grey_is_luma_and_has_one_gain(rng):
-    config = PhotometryConfig(grey=True)
+def test_gray_is_luma_and_has_one_gain(rng):
+    config = PhotometryConfig(gray=True)
     x = torch.from_numpy(rng.random((2, 3, 4, 5), dtype=np.float32))
-    grey = to_grey(x)
-    assert grey.shape == (2, 1, 4, 5)
+    gray = to_gray(x)
+    assert gray.shape == (2, 1, 4, 5)
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    torch.testing.assert_close(grey, (x * weights).sum(1, keepdim=True))
+    torch.testing.assert_close(gray, (x * weights).sum(1, keepdim=True))
     drawn = light(7, 5, config)
     assert drawn.gain.shape == (7, 2, 1)
     assert drawn.noise[0].shape == (7, 1, 5, 5)

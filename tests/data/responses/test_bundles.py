@@ -189,7 +189,7 @@ def test_none_of_195_reencoded_pictures_crosses_the_split(reencoded, seed):
 
 
 def chain(n: int) -> np.ndarray:
-    """Thumbnails of a slow movie: neighbours look alike, the ends do not."""
+    """Thumbnails of a slow movie: neighbors look alike, the ends do not."""
     weights = np.linspace(0, 1, n)[:, None, None, None]
     return np.rint((1 - weights) * coarse(100) + weights * coarse(101)).astype(np.uint8)
 

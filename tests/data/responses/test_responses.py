@@ -145,7 +145,7 @@ def test_a_ceiling_that_is_no_correlation_is_refused():
         build(noise_ceiling=np.array([0.5, 50.0, np.nan]))
 
 
-def test_only_ids_are_needed_of_a_labelled_array():
+def test_only_ids_are_needed_of_a_labeled_array():
     ids = {"stimulus_id": ("stimulus", ["a", "b"]), "unit_id": ("unit", ["u", "v", "w"])}
     got = Responses(xr.DataArray(np.zeros((2, 3)), dims=("stimulus", "unit"), coords=ids))
     assert np.isnan(got.noise_ceiling).all()

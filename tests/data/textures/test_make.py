@@ -22,7 +22,7 @@ from striate.data.textures.portilla_simoncelli import (
 )
 from striate.data.textures.seed_images import PACKAGED, find_seeds
 from striate.data.textures.stimuli import (
-    GREY,
+    GRAY,
     TextureConfig,
     Textures,
     aperture,
@@ -35,14 +35,14 @@ needs_plenoptic = pytest.mark.skipif(
 
 
 def write_seeds(folder: Path, names: str = "ab", side: int = 48) -> Path:
-    """Pictures of blurred bars, one a name, grey but for the first."""
+    """Pictures of blurred bars, one a name, gray but for the first."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
     for k, name in enumerate(names):
-        grey = rng.integers(40, 215, (side, side)).astype(float)
+        gray = rng.integers(40, 215, (side, side)).astype(float)
         for _ in range(2 + k):
-            grey = (grey + np.roll(grey, 1, axis=k % 2)) / 2
-        rgb = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+            gray = (gray + np.roll(gray, 1, axis=k % 2)) / 2
+        rgb = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
         if k == 0:
             rgb[..., 0] //= 2
         Image.fromarray(rgb).save(folder / f"{name}.png")
@@ -108,13 +108,13 @@ def test_noise_loses_what_the_spectrum_does_not_hold(rng):
 def test_the_aperture_is_a_raised_cosine():
     window = aperture(113, 28.0, 4.0)
     assert window[56, 56] == 1 and window[0, 0] == 0 and window[56, 0] == pytest.approx(0, abs=1e-9)
-    assert window[56, 84] == pytest.approx(0.5)  # 1 degree from the centre
+    assert window[56, 84] == pytest.approx(0.5)  # 1 degree from the center
 
 
 def test_seeds_of_a_folder(seeds):
     found, notes = find_seeds(32, seeds)
     assert [s.name for s in found] == ["a", "b"] and found[0].pixels.shape == (32, 32)
-    assert [s.colour for s in found] == [True, False] and "luma" in notes[0]
+    assert [s.color for s in found] == [True, False] and "luma" in notes[0]
     assert find_seeds(32, seeds, most=1)[0][0].name == "a"
     assert [s.name for s in find_seeds(32, seeds, families=["b"])[0]] == ["b"]
 
@@ -156,7 +156,7 @@ def test_textures_are_kept_and_the_same_for_a_seed(seeds, tmp_path, quick):
     said: list[str] = []
     made = make_textures(small(seeds), cache=cache, say=said.append)
     assert made.images.shape == (3, 2, 2, 32, 32) and len(quick) == 4
-    assert "4 of 4 textures are to be synthesised" in said[0]
+    assert "4 of 4 textures are to be synthesized" in said[0]
     again = make_textures(small(seeds), cache=cache)
     assert len(quick) == 4 and np.array_equal(made.images, again.images)
     assert made.key() == again.key()
@@ -202,19 +202,19 @@ def test_what_a_reader_must_know_is_told(seeds, quick, monkeypatch):
     assert any("cut off at black or white" in note for note in loud.notes)
 
 
-def test_images_are_centred_on_the_receptive_field():
+def test_images_are_centerd_on_the_receptive_field():
     images = np.zeros((3, 1, 1, 32, 32), np.float32)
     images[0] = 0.5
     shown = Textures(images, ("a",), None, 4.0)  # type: ignore[arg-type]
     blocks = list(shown.blocks(40, 8.0, (10.0, 25.0), block=2))
     assert [b.shape for b in blocks] == [(2, 40, 40, 3), (1, 40, 40, 3)]
     first = blocks[0][0, :, :, 0].astype(int)
-    assert (blocks[1] == GREY).all() and (blocks[0][1] == GREY).all()
+    assert (blocks[1] == GRAY).all() and (blocks[0][1] == GRAY).all()
     top = np.argwhere(first == first.max())
     np.testing.assert_allclose(top.mean(axis=0), (10, 25), atol=0.6)  # to the nearest pixel
-    assert first.max() == pytest.approx(GREY * 1.5, abs=1) and (first[:, 0] == GREY).all()
+    assert first.max() == pytest.approx(GRAY * 1.5, abs=1) and (first[:, 0] == GRAY).all()
     cropped = next(shown.blocks(9, 8.0))[0, :, :, 0]
-    assert cropped.min() > GREY
+    assert cropped.min() > GRAY
 
 
 def test_scales_of_the_pyramid():

@@ -1,4 +1,4 @@
-"""Measures of behaviour against hand-worked cases and a slow implementation of their text."""
+"""Measures of behavior against hand-worked cases and a slow implementation of their text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from striate.evaluate.behavior.measure import (
     ALL,
     CONGRUENT,
     HUMANS,
-    centred_interval,
+    centerd_interval,
     image_counts,
     measure,
 )
@@ -134,7 +134,7 @@ def test_everything_of_an_experiment(rng: np.random.Generator) -> None:
     key = ("net", "error_consistency", ALL)
     np.testing.assert_array_equal(found[key].draws, again[key].draws)
     for one in found.values():
-        interval = centred_interval(one)
+        interval = centerd_interval(one)
         assert np.isnan(interval.low) or interval.low <= one.value <= interval.high
 
 

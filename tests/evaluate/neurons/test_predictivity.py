@@ -22,7 +22,7 @@ from striate.evaluate.neurons.null import null_means
 from striate.evaluate.neurons.predictivity import (
     ReadoutConfig,
     Round,
-    centred,
+    centerd,
     check_rounds,
     grouped_rounds,
     matched_taps,
@@ -123,7 +123,7 @@ def test_the_planted_tap_is_found_and_reaches_the_ceiling(run):
 
 
 def test_features_of_nothing_score_nothing(planted):
-    """Readouts of noise: no artefact of fold means, by ridge or by PLS."""
+    """Readouts of noise: no artifact of fold means, by ridge or by PLS."""
     rng = np.random.default_rng(1)
     movies = [f"m{i // 10}" for i in range(120)]
     level = rng.normal(size=(12, 40)).repeat(10, axis=0)  # movies differ, as fold means then do
@@ -134,7 +134,7 @@ def test_features_of_nothing_score_nothing(planted):
     table = unit_table(found, [f"u{i}" for i in range(40)])
     assert table.groupby("kind")["r"].mean().abs().max() < 0.06
     raw = [np.corrcoef(y[:, i], found.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
-    assert np.nanmean(raw) < -0.1  # what the centring is for
+    assert np.nanmean(raw) < -0.1  # what the centering is for
     null = null_means(found, "x", "ridge", groups=movies, features=features, rounds=rounds)
     assert np.abs(null.mean()) < 0.03
 
@@ -317,7 +317,7 @@ def test_rsa_of_models_without_named_readouts_is_of_all_taps(run, planted, tmp_p
     assert set(similar["tap"]) == set(taps) and len(taps) > 1
 
 
-def test_resamples_leave_out_one_movie_and_centre_what_is_left(run):
+def test_resamples_leave_out_one_movie_and_center_what_is_left(run):
     own = folders(run)
     left = load_scored(own)["other", 7, "stage 1", "ridge"]
     assert left.resampling.jackknife and left.resampling.over == "groups of images by jackknife"
@@ -331,7 +331,7 @@ def test_resamples_leave_out_one_movie_and_centre_what_is_left(run):
             kept = arrays[f"{s}/label"] != "movie0"
             rounds = arrays[f"{s}/round"][kept]
             y, x = (arrays[f"{s}/{w}"][kept] for w in ("observed", "stage 1/ridge"))
-            r.append(pearson_r(centred(y, rounds), centred(x, rounds)).mean())
+            r.append(pearson_r(centerd(y, rounds), centerd(x, rounds)).mean())
     assert left.draws[0] == pytest.approx(np.mean(r), abs=1e-6)
 
 
@@ -363,10 +363,10 @@ def test_bad_input(planted):
         Material.of("v1", config(), Dataset("x", alone)).rounds("ann")
 
 
-def test_centred():
+def test_centerd():
     x = np.array([[1.0], [3.0], [10.0], [20.0]])
-    np.testing.assert_array_equal(centred(x, np.zeros(4)), x)
-    np.testing.assert_array_equal(centred(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
+    np.testing.assert_array_equal(centerd(x, np.zeros(4)), x)
+    np.testing.assert_array_equal(centerd(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
 
 
 def test_matched_taps():

@@ -1,4 +1,4 @@
-"""A training run from a folder of labelled images to its page."""
+"""A training run from a folder of labeled images to its page."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from striate.evaluate.recognition.tables import DONE, read_results
 from striate.models import load, save
 from striate.report import build
 from striate.report.scorecard.runs import read_run
-from tests.learning.tiny import tiny_labelled, tiny_recogniser
+from tests.learning.tiny import tiny_labeled, tiny_recognizer
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Dark and light images to train on and to test with, and a small front."""
-    root = tmp_path_factory.mktemp("labelled")
-    images, labels, _ = tiny_labelled(44)
+    root = tmp_path_factory.mktemp("labeled")
+    images, labels, _ = tiny_labeled(44)
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         place = root / ("train" if i < 32 else "test") / ("dark", "light")[label]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(place / f"{i}.png")
-    save(tiny_recogniser(), root / "front")
+    save(tiny_recognizer(), root / "front")
     return root
 
 
 def settings(world: Path, **changes: Any) -> TrainRunConfig:
     values: dict[str, Any] = {
-        "data": {"train": str(world / "train"), "test": str(world / "test"), "name": "greys"},
+        "data": {"train": str(world / "train"), "test": str(world / "test"), "name": "grays"},
         "front": {"id": str(world / "front"), "tap": "stage1"},
         "image_size": 24,
         "back": {"channels": (6, 6, 6), "hidden": 10, "grid": 2, "pool": False},
@@ -98,7 +98,7 @@ def test_what_a_run_holds(run: Path, world: Path) -> None:
 
 def test_the_page_is_whole_and_needs_no_network(run: Path) -> None:
     page = build(run).read_text(encoding="utf-8")
-    for heading in ("Generalisation", "Training", "Provenance"):
+    for heading in ("Generalization", "Training", "Provenance"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count("data:image/png;base64,") == 2
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]+"', page)
@@ -166,8 +166,8 @@ def test_leaks_and_bad_settings(run: Path, world: Path, tmp_path: Path) -> None:
 
 
 def test_clean_images_alone_and_no_mean(world: Path, tmp_path: Path) -> None:
-    images, labels, _ = tiny_labelled(12)
-    model = tiny_recogniser()
+    images, labels, _ = tiny_labeled(12)
+    model = tiny_recognizer()
     table, decisions = score_conditions(model, images, labels, (), cache=Cache(tmp_path))
     with torch.no_grad():
         own = model(torch.from_numpy(images)).argmax(1).numpy()

@@ -110,8 +110,8 @@ def test_components_that_are_not_there():
 def test_stimuli_share_no_pixel(tmp_path):
     rng = np.random.default_rng(0)
     ramp = rng.permutation(40 * 60).astype(np.uint32)
-    colours = np.stack([ramp % 256, ramp // 256, ramp % 7], axis=-1).reshape(40, 60, 3)
-    Image.fromarray(colours.astype(np.uint8)).save(tmp_path / "a.png")
+    colors = np.stack([ramp % 256, ramp // 256, ramp % 7], axis=-1).reshape(40, 60, 3)
+    Image.fromarray(colors.astype(np.uint8)).save(tmp_path / "a.png")
     tiles = cut({"a": tmp_path / "a.png"}, 16, 100, 0)
     assert len(tiles) == 2 * 3
     pixels = [tuple(p[:2]) for tile in tiles for p in tile.reshape(-1, 3)]

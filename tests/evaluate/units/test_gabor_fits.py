@@ -1,4 +1,4 @@
-"""Gabor fits of planted, noisy and empty kernels; colour; localisation."""
+"""Gabor fits of planted, noisy and empty kernels; color; localization."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.evaluate.units.gabor_fits import (
     Gabor,
     _grid,
     _model,
-    collapse_colour,
+    collapse_color,
     fit_gabors,
     localization,
     share_of_gabors,
@@ -47,7 +47,7 @@ def turned(a, b, period):
     return np.abs((np.asarray(a) - b + period / 2) % period - period / 2)
 
 
-def in_colour(rng, patterns, noise):
+def in_color(rng, patterns, noise):
     kernels = rng.uniform(0.2, 1, (len(patterns), 3, 1, 1)) * patterns[:, None]
     return kernels + noise * kernels.std((1, 2, 3), keepdims=True) * rng.normal(size=kernels.shape)
 
@@ -69,10 +69,10 @@ def test_planted_gabors_come_back_exactly(rng):
     np.testing.assert_allclose(fits["cycles_per_degree"], 28 * fits["frequency"])
 
 
-def test_noisy_coloured_gabors_are_recovered_within_tolerance(rng):
+def test_noisy_colored_gabors_are_recovered_within_tolerance(rng):
     """Noise of 0.3 of the kernel's own standard deviation."""
     truth = planted(rng, 32)
-    fits = fit_gabors(in_colour(rng, np.stack([g.draw(SIDE) for g in truth]), 0.3))
+    fits = fit_gabors(in_color(rng, np.stack([g.draw(SIDE) for g in truth]), 0.3))
     assert share_of_gabors(fits) == 1 and fits["r2"].min() > 0.85
     orientation = turned(fits["orientation"], column(truth, "orientation"), 180)
     assert np.median(orientation) < 1 and orientation.max() < 6
@@ -109,19 +109,19 @@ def test_a_filter_answers_most_to_the_grating_that_its_parameters_name(rng):
         assert answers.argmax() == 0
 
 
-def test_colour_is_collapsed_and_opponency_measured(rng):
+def test_color_is_collapsed_and_opponency_measured(rng):
     pattern = Gabor(0, 0, 45, 0.2, 0, 2, 2).draw(SIDE)
     pattern -= pattern.mean()
-    colours = np.array([[1, 1, 1], [1, -1, 0], [0, 1, 0], [0, 0, 0], [-1, -1, -1]], dtype=float)
-    kernels = colours[:, :, None, None] * pattern
-    patterns, chromatic = collapse_colour(kernels)
+    colors = np.array([[1, 1, 1], [1, -1, 0], [0, 1, 0], [0, 0, 0], [-1, -1, -1]], dtype=float)
+    kernels = colors[:, :, None, None] * pattern
+    patterns, chromatic = collapse_color(kernels)
     np.testing.assert_allclose(chromatic, [0, 1, 2 / 3, np.nan, 0], atol=1e-12)
-    scale = np.linalg.norm(colours, axis=1)
+    scale = np.linalg.norm(colors, axis=1)
     assert np.abs(np.abs(patterns) - scale[:, None, None] * np.abs(pattern)).max() < 1e-12
     np.testing.assert_allclose(patterns[4], -np.sqrt(3) * pattern, atol=1e-12)  # dark stays dark
-    grey, _ = collapse_colour(kernels, "grey")
-    np.testing.assert_allclose(grey[0], np.sqrt(3) * pattern)
-    np.testing.assert_allclose(grey[1], 0, atol=1e-12)
+    gray, _ = collapse_color(kernels, "gray")
+    np.testing.assert_allclose(gray[0], np.sqrt(3) * pattern)
+    np.testing.assert_allclose(gray[1], 0, atol=1e-12)
 
 
 def test_localization_tells_spots_from_noise(rng):

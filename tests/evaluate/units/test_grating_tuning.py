@@ -1,4 +1,4 @@
-"""Probing of units whose physiology is known: simple, complex and divisively normalised cells."""
+"""Probing of units whose physiology is known: simple, complex and divisively normalized cells."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class Cells(nn.Module):
         return self.out(torch.cat([F.relu(even), energy, silent, steady], 1))
 
 
-class Normalised(nn.Module):
+class Normalized(nn.Module):
     """Local contrast energy over a small Gaussian, divided by that over a large one."""
 
-    centre, surround, constant = 6.0, 24.0, 0.1
+    center, surround, constant = 6.0, 24.0, 0.1
 
     def __init__(self) -> None:
         super().__init__()
-        self.small, self.large = self.blur(self.centre), self.blur(self.surround)
+        self.small, self.large = self.blur(self.center), self.blur(self.surround)
 
     @staticmethod
     def blur(sigma: float, side: int = 161) -> nn.Sequential:
@@ -165,21 +165,21 @@ def test_linear_cells_have_no_surround_and_respond_in_proportion_to_contrast(tab
 def test_units_that_do_not_respond_say_why_and_are_nan(table):
     silent, steady = table.iloc[6], table.iloc[7]
     assert silent["reason"] == "no response above 0 to any grating"
-    assert steady["reason"] == "no response above that to grey" and steady["blank"] == 2
+    assert steady["reason"] == "no response above that to gray" and steady["blank"] == 2
     for row in (silent, steady):
         assert not row["responds"] and not row["orientation_selective"]
         assert np.isnan(row["circular_variance"]) and np.isnan(row["preferred_diameter"])
 
 
-def test_a_divisively_normalised_cell_is_suppressed_as_its_formula_says():
+def test_a_divisively_normalized_cell_is_suppressed_as_its_formula_says():
     """Mean energy of a disc of diameter d under a Gaussian s: (1 - exp(-d^2 / 8 s^2)) / 2."""
     pixels = np.array([8, 12, 16, 20, 26, 34, 44, 58, 76, 100, 130.0])
     shown = Gratings(turns(4), (7.0,), cycle(4), tuple(pixels / PPD), edge=0.0)
-    cell = Normalised()
+    cell = Normalized()
     probe = model(nn.Sequential(cell), "0", 161)
     found = tuning_table(responses_to(probe, "0", shown), size=responses_to(probe, "0", shown))
     small, large = (
-        0.5 * (1 - np.exp(-(pixels**2) / (8 * s**2))) for s in (cell.centre, cell.surround)
+        0.5 * (1 - np.exp(-(pixels**2) / (8 * s**2))) for s in (cell.center, cell.surround)
     )
     curve = small / (cell.constant + large)
     assert found["suppression_index"][0] == pytest.approx(1 - curve[-1] / curve.max(), abs=0.02)
@@ -199,7 +199,7 @@ def test_small_images_give_the_same_responses_as_whole_ones():
     whole = responses_to(cells, "out", shown, position=(40, 40))
     assert whole.attrs["image_size"] == 160 and small.attrs["image_size"] == where.size
     np.testing.assert_allclose(small, whole, atol=2e-3)  # pixels are rounded
-    # units off the middle see gratings that are centred on them
+    # units off the middle see gratings that are centerd on them
     other = responses_to(cells, "out", shown, position=(33, 46))
     np.testing.assert_allclose(other, whole, atol=2e-3)
 
@@ -222,7 +222,7 @@ def test_a_network_that_cannot_be_followed_is_shown_whole_images():
             return x - x.mean(dim=(2, 3), keepdim=True)
 
     where = window(model(nn.Sequential(Odd()), "0", 32), "0")
-    assert not where.cropped and where.size == 32 and where.centre == (15.5, 15.5)
+    assert not where.cropped and where.size == 32 and where.center == (15.5, 15.5)
 
 
 def test_input_that_cannot_be_probed_is_refused():

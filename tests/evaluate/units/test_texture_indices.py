@@ -50,7 +50,7 @@ def test_variance_ratio_of_units_that_tell_families_or_samples_apart(rng):
 
 def test_variance_shares_are_those_that_were_planted(rng):
     a, b = rng.normal(0, 3, (400, 15, 1)), rng.normal(0, 1.5, (400, 15, 15))
-    values = 20 + a + b  # counts of which the stabilised values are these
+    values = 20 + a + b  # counts of which the stabilized values are these
     counts = ((values**2 - 1) / (2 * values)) ** 2
     np.testing.assert_allclose(stabilized(counts), values)
     _, within, between = variance_ratio(counts)

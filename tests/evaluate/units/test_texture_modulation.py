@@ -114,7 +114,7 @@ def test_negative_responses_are_told_or_refused(model, textures):
         texture_tuning(responses, negative="refuse")
 
 
-def test_the_response_to_grey_is_subtracted(model, textures):
+def test_the_response_to_gray_is_subtracted(model, textures):
     responses = texture_responses(model, "stage1", textures, pixels_per_degree=12.0)
     assert responses["blank"].to_numpy() == pytest.approx([1, 0])
     kept = texture_tuning(responses, baseline="keep").units["max_texture"]

@@ -64,11 +64,11 @@ def test_views_of_a_later_stage_leave_an_earlier_one_as_it_is() -> None:
 
 def test_position() -> None:
     x, stage = torch.randn(4, 3, 9, 9), nn.Conv2d(3, 5, 3)
-    centre, mean = (
+    center, mean = (
         Layerwise([stage], [5], [slice(2, 5)], projector=None, position=p).features(0, x)
-        for p in ("centre", "mean")
+        for p in ("center", "mean")
     )
-    torch.testing.assert_close(centre, stage(x)[:, :, 3, 3])
+    torch.testing.assert_close(center, stage(x)[:, :, 3, 3])
     torch.testing.assert_close(mean, stage(x)[:, :, 2:5, 2:5].mean((2, 3)))
 
 

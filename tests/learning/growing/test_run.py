@@ -141,7 +141,7 @@ def test_another_config_is_refused_with_the_differences(grown: Path) -> None:
         {"lambda": 0.1},
         {"position": "mean"},
         {"network": {"stages": [{**s, "pool": "blur"} for s in GROW["network"]["stages"]]}},
-        {"network": {**GROW["network"], "channels": 1}, "patches": {"photometry": {"grey": True}}},
+        {"network": {**GROW["network"], "channels": 1}, "patches": {"photometry": {"gray": True}}},
     ],
     ids=lambda c: "-".join(f"{k}" for k in c),
 )

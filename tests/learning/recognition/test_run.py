@@ -17,10 +17,10 @@ from striate.core.errors import DivergedError, InputError
 from striate.learning import AttackConfig, TrainConfig, train
 from striate.learning.recognition.attack import attacked
 from striate.learning.recognition.loop import TrainLoop
-from striate.learning.recognition.module import Recogniser, cacheable
+from striate.learning.recognition.module import Recognizer, cacheable
 from striate.models import Model, load
 from tests.learning.recognition.train_worker import CASES, RUN, gradients
-from tests.learning.tiny import tiny_labelled, tiny_model, tiny_recogniser
+from tests.learning.tiny import tiny_labeled, tiny_model, tiny_recognizer
 from tests.learning.torchrun import in_two_processes
 from tests.learning.worker import work_train
 
@@ -33,7 +33,7 @@ def run(model: Model, folder: Path, **changes: Any) -> Model:
     config = settings(**changes)
     files = [f"file-{i}" for i in range(30)]
     return train(
-        model, *tiny_labelled(), config, folder, file_hashes=files, device="cpu", progress=False
+        model, *tiny_labeled(), config, folder, file_hashes=files, device="cpu", progress=False
     )
 
 
@@ -44,7 +44,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train") / "m"
-    run(tiny_recogniser(), folder, epochs=30)
+    run(tiny_recognizer(), folder, epochs=30)
     return folder
 
 
@@ -61,7 +61,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
     card = (trained / "card.md").read_text()
     for fact in (
         "dark, light",
-        "30 labelled",
+        "30 labeled",
         "90 of 8 images (30 epochs)",
         "taken once",
         "frozen",
@@ -72,24 +72,24 @@ def test_what_a_run_leaves(trained: Path) -> None:
     assert [x["step"] for x in found if "epoch_loss" in x] == list(range(3, 91, 3))
     means = [np.mean([x["loss"] for x in found if x["epoch"] == e]) for e in (1, 30)]
     assert means[1] < 0.5 * means[0]
-    images, labels, _ = tiny_labelled()
+    images, labels, _ = tiny_labeled()
     with torch.no_grad():
         right = model(torch.from_numpy(images)).argmax(1).numpy() == labels
     assert right.mean() > 0.9
 
 
 def test_a_frozen_front_is_not_touched_and_another_is(trained: Path, tmp_path: Path) -> None:
-    before = tiny_recogniser().network.state_dict()
+    before = tiny_recognizer().network.state_dict()
     after = load(trained).network.state_dict()
     for name, value in before.items():
         same = torch.equal(after[name], value)
         assert same == name.startswith("front."), name
-    free = run(tiny_recogniser(frozen=False), tmp_path / "m", epochs=1).network.state_dict()
+    free = run(tiny_recognizer(frozen=False), tmp_path / "m", epochs=1).network.state_dict()
     assert not any(torch.equal(free[n], v) for n, v in before.items())
 
 
 def test_cached_features_give_what_images_give(tmp_path: Path) -> None:
-    model = tiny_recogniser()
+    model = tiny_recognizer()
     cached = run(model, tmp_path / "a").network.state_dict()
     plain = run(model, tmp_path / "b", cache_gb=0).network.state_dict()
     for name in cached:
@@ -97,9 +97,9 @@ def test_cached_features_give_what_images_give(tmp_path: Path) -> None:
 
 
 def test_when_features_are_kept() -> None:
-    model = tiny_recogniser()
+    model = tiny_recognizer()
     assert cacheable(model, settings(), 100)
-    assert not cacheable(tiny_recogniser(frozen=False), settings(), 100)
+    assert not cacheable(tiny_recognizer(frozen=False), settings(), 100)
     for changes in ({"augment": {"shift": 1}}, {"attack": {"eps": 1}}, {"cache_gb": 1e-6}):
         assert not cacheable(model, settings(**changes), 100)
 
@@ -107,42 +107,42 @@ def test_when_features_are_kept() -> None:
 def test_an_epoch_takes_every_image_once(tmp_path: Path) -> None:
     from striate.learning.common.distributed import make_fabric
 
-    images, labels, _ = tiny_labelled()
+    images, labels, _ = tiny_labeled()
     config = settings(batch_size=10)
-    recogniser = Recogniser(tiny_recogniser(), config)
-    loop = TrainLoop(make_fabric("cpu", "32"), recogniser, images, labels, config, tmp_path)
+    recognizer = Recognizer(tiny_recognizer(), config)
+    loop = TrainLoop(make_fabric("cpu", "32"), recognizer, images, labels, config, tmp_path)
     epochs = [np.concatenate([loop.rows(s) for s in range(k, k + 3)]) for k in (0, 3)]
     assert all(sorted(e) == list(range(30)) for e in epochs)
     assert not np.array_equal(*epochs)
 
 
 def test_attack_stays_in_the_ball_and_raises_the_loss() -> None:
-    images, labels, _ = tiny_labelled()
+    images, labels, _ = tiny_labeled()
     config = settings(attack={"eps": 0.8, "steps": 4})
-    recogniser = Recogniser(tiny_recogniser(frozen=False), config).train()
-    before = {k: v.clone() for k, v in recogniser.state_dict().items()}
+    recognizer = Recognizer(tiny_recognizer(frozen=False), config).train()
+    before = {k: v.clone() for k, v in recognizer.state_dict().items()}
     target = torch.from_numpy(labels)
-    x = recogniser.attack(torch.from_numpy(images), target)
-    assert all(torch.equal(v, before[k]) for k, v in recogniser.state_dict().items())
-    assert all(p.grad is None for p in recogniser.parameters())
-    assert recogniser.network.conv3.training
+    x = recognizer.attack(torch.from_numpy(images), target)
+    assert all(torch.equal(v, before[k]) for k, v in recognizer.state_dict().items())
+    assert all(p.grad is None for p in recognizer.parameters())
+    assert recognizer.network.conv3.training
     clean = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
     assert (x - clean).flatten(1).norm(dim=1).max() <= 0.8 + 1e-5
     assert x.min() >= 0 and x.max() <= 1
-    recogniser.eval()
+    recognizer.eval()
     with torch.no_grad():
         losses = [
-            F.cross_entropy(recogniser.logits(y, "pixels"), target).item() for y in (clean, x)
+            F.cross_entropy(recognizer.logits(y, "pixels"), target).item() for y in (clean, x)
         ]
     assert losses[1] > losses[0]
 
 
 def test_attack_on_a_linear_loss_goes_straight() -> None:
     slope = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    grey = torch.full((2, 3, 4, 4), 0.5)
-    x = attacked(grey, lambda x: (slope * x).sum(), AttackConfig(eps=0.3, steps=3))
+    gray = torch.full((2, 3, 4, 4), 0.5)
+    x = attacked(gray, lambda x: (slope * x).sum(), AttackConfig(eps=0.3, steps=3))
     expected = 0.3 * slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    torch.testing.assert_close(x - grey, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(x - gray, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -188,13 +188,13 @@ def test_nan_stops_and_names_the_last_checkpoint(
 
     monkeypatch.setattr(TrainLoop, "_load", poisoned)
     with pytest.raises(DivergedError, match=r"nan at step 5 \(epoch 2\)\. The last good checkp"):
-        run(tiny_recogniser(), tmp_path / "m")
+        run(tiny_recognizer(), tmp_path / "m")
     assert (tmp_path / "m" / "checkpoints" / "last.pt").exists()
 
 
 def test_bad_inputs(trained: Path, tmp_path: Path) -> None:
-    images, labels, hashes = tiny_labelled()
-    model, config = tiny_recogniser(), settings()
+    images, labels, hashes = tiny_labeled()
+    model, config = tiny_recognizer(), settings()
 
     def refuse(match: str, *data: Any, **changes: Any) -> None:
         with pytest.raises(InputError, match=match):
@@ -219,4 +219,4 @@ def test_a_finished_folder_is_not_trained_again(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TrainLoop, "run", lambda self: pytest.fail("trained again"))
-    assert run(tiny_recogniser(), trained, epochs=30).fingerprint() == load(trained).fingerprint()
+    assert run(tiny_recognizer(), trained, epochs=30).fingerprint() == load(trained).fingerprint()

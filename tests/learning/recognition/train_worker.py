@@ -11,8 +11,8 @@ from torch import Tensor
 from striate.learning import TrainConfig
 from striate.learning.common.distributed import make_fabric
 from striate.learning.recognition.loop import TrainLoop
-from striate.learning.recognition.module import Recogniser
-from tests.learning.tiny import tiny_labelled, tiny_recogniser
+from striate.learning.recognition.module import Recognizer
+from tests.learning.tiny import tiny_labeled, tiny_recognizer
 from tests.learning.worker import work_train
 
 ATTACK = {"eps": 0.3, "steps": 2}
@@ -24,14 +24,14 @@ def gradients(name: str, batch: int, folder: Path) -> dict[str, Tensor]:
     """The gradients of the first step after data-parallel averaging, in float64."""
     frozen, changes = CASES[name]
     config = TrainConfig.from_dict({"batch_size": batch, "learning_rate": 1e-9, **changes})
-    recogniser = Recogniser(tiny_recogniser(frozen, dropout=0.0), config).double()
-    recogniser.network.register_forward_pre_hook(lambda _, x: (x[0].double(),))
-    images, labels, _ = tiny_labelled()
+    recognizer = Recognizer(tiny_recognizer(frozen, dropout=0.0), config).double()
+    recognizer.network.register_forward_pre_hook(lambda _, x: (x[0].double(),))
+    images, labels, _ = tiny_labeled()
     loop = TrainLoop(
-        make_fabric("cpu", "32"), recogniser, images, labels, config, folder, progress=False
+        make_fabric("cpu", "32"), recognizer, images, labels, config, folder, progress=False
     )
     loop._step(*loop._load(0), 1.0)
-    return {n: p.grad.clone() for n, p in recogniser.named_parameters() if p.grad is not None}
+    return {n: p.grad.clone() for n, p in recognizer.named_parameters() if p.grad is not None}
 
 
 def main(out: Path) -> None:

@@ -102,7 +102,7 @@ def test_regression_readout_per_target() -> None:
     assert observed is y
 
 
-def test_initialisation_follows_the_seed_alone() -> None:
+def test_initialization_follows_the_seed_alone() -> None:
     before = torch.random.get_rng_state()
     a, b, c = (build_heads(4, [6], TuneConfig(seed=s)) for s in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), before)

@@ -1,4 +1,4 @@
-"""What is refused, left out or standardised before tuning."""
+"""What is refused, left out or standardized before tuning."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_filters_are_drawn_in_the_order_asked_for(rng):
         ff.filter_grid(kernels[:, :2])
 
 
-def test_each_kernel_has_its_own_scale_about_middle_grey():
+def test_each_kernel_has_its_own_scale_about_middle_gray():
     kernel = np.array([[[0.0, -2.0], [1.0, 2.0]]])
     np.testing.assert_allclose(ff.own_scale(kernel), [[0.5, 0.0], [0.75, 1.0]])
     assert (ff.own_scale(np.zeros((3, 2, 2))) == 0.5).all()

@@ -1,4 +1,4 @@
-"""Conditions of behavioural experiments: one spelling each, and those that are left out."""
+"""Conditions of behavioral experiments: one spelling each, and those that are left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXCLUDED: dict[str, tuple[str, ...]] = {
     "high-pass": ("inf", "0.55", "0.45", "0.4"),
     "low-pass": ("0", "15", "40"),
     "phase-scrambling": ("0", "150", "180"),
-    "power-equalisation": ("0",),
+    "power-equalization": ("0",),
     "false-colour": ("true",),
     "rotation": ("0",),
     "eidolonI": ("1-10-10", "64-10-10", "128-10-10"),
@@ -23,7 +23,7 @@ EXCLUDED: dict[str, tuple[str, ...]] = {
     "eidolonIII": ("1-0-10", "16-0-10", "32-0-10", "64-0-10", "128-0-10"),
     "uniform-noise": ("0", "0.6", "0.9"),
 }
-"""Conditions that are no test of generalisation: undistorted controls, and those in which humans
+"""Conditions that are no test of generalization: undistorted controls, and those in which humans
 themselves are right in a fifth of the trials or less (Geirhos et al. 2021, arXiv 2106.07411, the
 settings of their benchmark model-vs-human)."""
 

@@ -1,4 +1,4 @@
-"""Reader of behavioural trials: which category an observer, human or model, saw in each image."""
+"""Reader of behavioral trials: which category an observer, human or model, saw in each image."""
 
 from __future__ import annotations
 

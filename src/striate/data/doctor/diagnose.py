@@ -34,7 +34,7 @@ class Diagnosis:
 
     Attributes:
         path: the folder.
-        dataset: the layout, a name that `striate.data.read` takes; None if none is recognised.
+        dataset: the layout, a name that `striate.data.read` takes; None if none is recognized.
         findings: all that was looked at, in the order of the folder.
     """
 
@@ -90,14 +90,14 @@ def diagnose(path: str | Path, *, deep: bool = True) -> Diagnosis:
             examine_folder(notes, path, deep)
         elif path.is_dir():
             found = some((p.name for p in sorted(path.iterdir())), 8) or "nothing"
-            notes.error(str(path), f"no data set is recognised; it holds {found}.", LAYOUTS)
+            notes.error(str(path), f"no data set is recognized; it holds {found}.", LAYOUTS)
         else:
             notes.error(str(path), "a file, not a folder.", LAYOUTS)
     return Diagnosis(path, dataset, notes.findings)
 
 
 def _layout(path: Path) -> str | None:
-    """Tell the layout by the names of folders alone, so that damaged data is recognised too."""
+    """Tell the layout by the names of folders alone, so that damaged data is recognized too."""
     if not path.is_dir():
         return None
     below = [p for p in sorted(path.iterdir()) if p.is_dir()]

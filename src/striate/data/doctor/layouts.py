@@ -47,7 +47,7 @@ from striate.data.responses.twins import find_twins
 PUBLISHED_IMAGES = (9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779)
 NO_CEILING = "no single trials and no ceilings: scores will stand without a noise ceiling."
 SIMULATED = "the responses of this subject are SIMULATED, not measured."
-LABELLED = "Every result from them is labelled so."
+LABELED = "Every result from them is labeled so."
 
 
 def is_algonauts(path: Path) -> bool:
@@ -77,7 +77,7 @@ def examine_algonauts(notes: Notes, path: Path, deep: bool) -> None:
                 with notes.guard(f"{folder.name} {side}"):
                     _hemisphere(notes, folder, side, files)
             if (folder / "SIMULATED.json").exists():
-                notes.warning(folder.name, SIMULATED, LABELLED)
+                notes.warning(folder.name, SIMULATED, LABELED)
             else:
                 notes.warning(folder.name, NO_CEILING, "Algonauts 2023 distributes averages only.")
         for side in HEMISPHERES if notes.errors == before else ():
@@ -350,7 +350,7 @@ def _labels(notes: Notes, responses: Responses, subject: str, place: str) -> Non
     for note in responses.data.attrs.get("notes", ()):
         notes.warning(place, note, "Correct its name, or leave it out.")
     if responses.simulated:
-        notes.warning(subject, SIMULATED, LABELLED)
+        notes.warning(subject, SIMULATED, LABELED)
     if np.isnan(responses.noise_ceiling).all():
         advice = "Give single trials (stimuli, repeats, units), or noise_ceiling in units.csv."
         notes.warning(subject, NO_CEILING, advice)

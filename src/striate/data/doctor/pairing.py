@@ -211,9 +211,9 @@ def describe_pixels(thumbnails: np.ndarray) -> np.ndarray:
     `ORIENTATIONS` orientations. Each of the two halves has unit variance.
     """
     images = np.asarray(thumbnails, dtype=np.float64) / 255
-    grey = images.mean(axis=3)
-    across = np.diff(grey, axis=2, append=grey[:, :, -1:])
-    down = np.diff(grey, axis=1, append=grey[:, -1:])
+    gray = images.mean(axis=3)
+    across = np.diff(gray, axis=2, append=gray[:, :, -1:])
+    down = np.diff(gray, axis=1, append=gray[:, -1:])
     size, angle = np.hypot(across, down), np.arctan2(down, across) % np.pi
     step = np.pi / ORIENTATIONS
     edges = []

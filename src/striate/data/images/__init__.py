@@ -1,1 +1,1 @@
-"""Pictures: decoded, resized, hashed, shown in degrees, labelled, distorted."""
+"""Pictures: decoded, resized, hashed, shown in degrees, labeled, distorted."""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.core.errors import InputError
-from striate.data.images.depth import Stated, check_reduced, grey_bytes, is_deep, read_stated
+from striate.data.images.depth import Stated, check_reduced, gray_bytes, is_deep, read_stated
 from striate.data.images.resizing import Resizing
 
 SUFFIXES = frozenset(
@@ -30,7 +30,7 @@ _DAMAGE = (
 )
 """What Pillow's decoders raise on broken files."""
 GROUND = 128
-"""The grey that transparency is put on."""
+"""The gray that transparency is put on."""
 
 
 def probe_image(source: str | Path | bytes, name: str = "") -> tuple[int, int]:
@@ -61,10 +61,10 @@ def probe_image(source: str | Path | bytes, name: str = "") -> tuple[int, int]:
 def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     """Decode an image file (or its bytes) to uint8 RGB of shape (H, W, 3).
 
-    EXIF rotation is applied; grey and palette images become RGB; CMYK, YCbCr and CIELAB are
-    converted; transparency is put on mid grey (128). Values of more than 8 bits are scaled by the
+    EXIF rotation is applied; gray and palette images become RGB; CMYK, YCbCr and CIELAB are
+    converted; transparency is put on mid gray (128). Values of more than 8 bits are scaled by the
     range that the file states, or by 16 bits or [0, 1] where they use the upper half of that
-    (`striate.data.images.depth`); of 16 bits a colour the upper 8 are read. Colour profiles and
+    (`striate.data.images.depth`); of 16 bits a color the upper 8 are read. Color profiles and
     gamma are left as they are.
 
     Raises:
@@ -113,7 +113,7 @@ def check_pixels(rgb: object, name: str) -> None:
         what = f"{rgb.dtype} {rgb.shape}"
     raise InputError(
         f"image {name}: expected uint8 of shape (H, W, 3), black 0 and white 255, found {what}. "
-        "Scale it by what its white is, and repeat a single grey channel three times."
+        "Scale it by what its white is, and repeat a single gray channel three times."
     )
 
 
@@ -160,10 +160,10 @@ def _to_rgb(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
     clear = image.info.get("transparency")
     if is_deep(image):
         image = ImageOps.exif_transpose(image)
-        grey = grey_bytes(image, stated, name)
+        gray = gray_bytes(image, stated, name)
         if isinstance(clear, int):
-            grey[np.asarray(image) == clear] = GROUND
-        return np.repeat(grey[..., None], 3, axis=2)
+            gray[np.asarray(image) == clear] = GROUND
+        return np.repeat(gray[..., None], 3, axis=2)
     check_reduced(image, stated, name)
     image = ImageOps.exif_transpose(image)
     if image.mode == "La":  # Pillow brings it to nothing else
@@ -179,7 +179,7 @@ def resize_image(rgb: np.ndarray, size: int, mode: str = "squash") -> np.ndarray
     """Resize uint8 RGB (H, W, 3) to (size, size, 3) by a rule of `striate.data.images.resizing`.
 
     `squash` ignores the aspect ratio (papers/contrastive-tuning 2.1: `Resize((224, 224))`);
-    `crop` scales the short side to `size` and takes the centre, both antialiased bilinear; others
+    `crop` scales the short side to `size` and takes the center, both antialiased bilinear; others
     such as `center 256:224 bicubic` are a network's own preparation.
 
     Raises:

@@ -69,7 +69,7 @@ def read_stated(image: Image.Image, data: bytes = b"") -> Stated:
     return Stated(32 if image.mode in ("I", "F") else 16 if is_deep(image) else 8)
 
 
-def grey_bytes(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
+def gray_bytes(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
     """Bring a picture of more than 8 bits (modes `I;16…`, `I`, `F`) to uint8 (H, W).
 
     Raises:
@@ -100,7 +100,7 @@ def check_reduced(image: Image.Image, stated: Stated, name: str) -> None:
     """Refuse what Pillow has brought to 8 bits by the upper byte though the range is not known.
 
     Raises:
-        InputError: 16 bits of colour that use the lower ones alone; signed bytes; bytes that do
+        InputError: 16 bits of color that use the lower ones alone; signed bytes; bytes that do
             not fill the bits that the file says they do.
     """
     if stated.signed:
@@ -115,14 +115,14 @@ def check_reduced(image: Image.Image, stated: Stated, name: str) -> None:
     if stated.bits == 16:
         if "transparency" in image.info and image.mode in ("L", "RGB"):
             raise InputError(
-                f"image {name} has 16 bits a colour, one of which is marked transparent. Save it "
+                f"image {name} has 16 bits a color, one of which is marked transparent. Save it "
                 "with 8 bits, or with an alpha channel."
             )
         # Of the upper bytes alone: what uses the top bit needs 16 bits, and so does what PNG's
         # significant bits, scaled, must reach; what is less may be black, dark, or unscaled.
         least = 128 if n is None else 2 ** max(0, n - 8)
         if high < least and n != 16 and stated.white != 65535:
-            raise _unknown(name, "16 bits a colour", 256 * high + 255)
+            raise _unknown(name, "16 bits a color", 256 * high + 255)
     elif n is not None and 0 < high < 2**n:
         values = np.asarray(image)
         if not _scaled(values if values.ndim == 2 else values[..., bands], n, 8):
@@ -193,8 +193,8 @@ def _of_png(data: bytes, *, palette: bool) -> Stated:
         if kind == b"IHDR" and len(content) >= 9:
             bits = content[8]
         elif kind == b"sBIT" and content and not palette:
-            colours = content[: 3 if len(content) > 2 else 1]
-            significant = max(colours) if 0 < max(colours) <= bits else None
+            colors = content[: 3 if len(content) > 2 else 1]
+            significant = max(colors) if 0 < max(colors) <= bits else None
     return Stated(bits, significant=significant)
 
 

@@ -1,4 +1,4 @@
-"""The parametric distortions of Geirhos et al.: graded tests of generalisation, made by us.
+"""The parametric distortions of Geirhos et al.: graded tests of generalization, made by us.
 
 Geirhos et al. 2018 (arXiv 1808.08750, section 2 and their published image code) and 2021 (arXiv
 2106.07411) showed 224 x 224 px photographs under twelve graded distortions to humans and networks.
@@ -21,8 +21,8 @@ from striate.data.images.eidolons import GRAIN, disarray
 SIDE = 224
 """Side of the images that the published strengths are for, in pixels."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G and B in the luminance of ITU-R BT.709: what grey is made with, as there."""
-GREY = 0.4423
+"""Weights of R, G and B in the luminance of ITU-R BT.709: what gray is made with, as there."""
+GRAY = 0.4423
 """What lies beyond the edge of a filtered image: the mean of the experiments' images, as there."""
 NOISE_CONTRAST = 0.3
 """Contrast to which images are brought before uniform noise is added, as there."""
@@ -36,7 +36,7 @@ SEVERITIES: dict[str, tuple[str, ...]] = {
     "high-pass": ("inf", "3", "1.5", "1", "0.7", "0.55", "0.45", "0.4"),
     "low-pass": ("0", "1", "3", "5", "7", "10", "15", "40"),
     "phase-scrambling": ("0", "30", "60", "90", "120", "150", "180"),
-    "power-equalisation": ("0", "pow"),
+    "power-equalization": ("0", "pow"),
     "uniform-noise": ("0", "0.03", "0.05", "0.1", "0.2", "0.35", "0.6", "0.9"),
     "rotation": ("0", "90", "180", "270"),
     "false-colour": ("true", "false"),
@@ -51,10 +51,10 @@ UNITS: dict[str, str] = {
     "high-pass": "SD of the filter (px)",
     "low-pass": "SD of the filter (px)",
     "phase-scrambling": "largest phase shift (degrees)",
-    "power-equalisation": "power spectrum",
+    "power-equalization": "power spectrum",
     "uniform-noise": "half width (share of range)",
     "rotation": "rotation (degrees)",
-    "false-colour": "colours true or false",
+    "false-colour": "colors true or false",
     "eidolonI": "reach (px) - 10 coherence - grain (px)",
     "eidolonII": "reach (px) - 10 coherence - grain (px)",
     "eidolonIII": "reach (px) - 10 coherence - grain (px)",
@@ -105,7 +105,7 @@ def distort(
     amplitude: np.ndarray | None = None,
     first: int = 0,
 ) -> np.ndarray:
-    """Distort images; all but `false-colour` give grey ones, as in the experiments.
+    """Distort images; all but `false-colour` give gray ones, as in the experiments.
 
     Args:
         images: uint8 (N, H, W, 3).
@@ -128,8 +128,8 @@ def distort(
     if severity not in SEVERITIES.get(name, ()):
         raise unknown_name(f"condition of {name}", severity, SEVERITIES.get(name, ()))
     if name == "false-colour":
-        return images.copy() if severity == "true" else false_colour(images)
-    x, scale = grey(images), images.shape[2] / SIDE
+        return images.copy() if severity == "true" else false_color(images)
+    x, scale = gray(images), images.shape[2] / SIDE
     kinds = list(SEVERITIES)
 
     def draws() -> list[np.random.Generator]:
@@ -145,9 +145,9 @@ def distort(
         x = low_pass(x, float(severity) * scale)
     elif name == "phase-scrambling":
         x = phase_noise(x, float(severity), draws())
-    elif name == "power-equalisation":
+    elif name == "power-equalization":
         if severity == "pow":
-            x = equalise_power(x, mean_amplitude(images) if amplitude is None else amplitude)
+            x = equalize_power(x, mean_amplitude(images) if amplitude is None else amplitude)
     elif name == "uniform-noise":
         x = uniform_noise(contrast(x, NOISE_CONTRAST), float(severity), draws())
     elif name == "rotation":
@@ -163,18 +163,18 @@ def to_bytes(x: np.ndarray) -> np.ndarray:
     return np.rint(x.clip(0, 1) * 255).astype(np.uint8)
 
 
-def grey(images: np.ndarray) -> np.ndarray:
+def gray(images: np.ndarray) -> np.ndarray:
     """Luminance of uint8 (N, H, W, 3) as float64 (N, H, W) from 0 to 1, of the values as stored."""
     return np.asarray(images @ np.array(LUMINANCE) / 255)
 
 
 def contrast(x: np.ndarray, level: float) -> np.ndarray:
-    """Shrink values 0..1 towards mid grey: `(1 - level) / 2 + level x`."""
+    """Shrink values 0..1 towards mid gray: `(1 - level) / 2 + level x`."""
     return (1 - level) / 2 + level * x
 
 
 def low_pass(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur (N, H, W) with a Gaussian of standard deviation `sigma` px; grey beyond the edges.
+    """Blur (N, H, W) with a Gaussian of standard deviation `sigma` px; gray beyond the edges.
 
     By the Gaussian's transfer function exp(-2 (pi sigma f)^2), which holds for standard deviations
     below a pixel too, where a sampled kernel is none (ours; strengths scaled to small images).
@@ -183,18 +183,18 @@ def low_pass(x: np.ndarray, sigma: float) -> np.ndarray:
         return x
     height, width = x.shape[1:]
     border = int(np.ceil(4 * sigma)) + 1
-    padded = np.pad(x - GREY, ((0, 0), (border, border), (border, border)))
+    padded = np.pad(x - GRAY, ((0, 0), (border, border), (border, border)))
     rows = np.fft.fftfreq(padded.shape[1])[:, None]
     columns = np.fft.rfftfreq(padded.shape[2])
     transfer = np.exp(-2 * (np.pi * sigma) ** 2 * (rows**2 + columns**2))
     out = np.fft.irfft2(np.fft.rfft2(padded) * transfer, s=padded.shape[1:])
-    return np.asarray(out[:, border : border + height, border : border + width] + GREY)
+    return np.asarray(out[:, border : border + height, border : border + width] + GRAY)
 
 
 def high_pass(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Take `low_pass` away from (N, H, W) and bring the mean to `GREY`."""
+    """Take `low_pass` away from (N, H, W) and bring the mean to `GRAY`."""
     rest = x - low_pass(x, sigma)
-    return rest - rest.mean(axis=(1, 2), keepdims=True) + GREY
+    return rest - rest.mean(axis=(1, 2), keepdims=True) + GRAY
 
 
 def phase_noise(x: np.ndarray, width: float, draws: Sequence[np.random.Generator]) -> np.ndarray:
@@ -216,14 +216,14 @@ def phase_noise(x: np.ndarray, width: float, draws: Sequence[np.random.Generator
 
 
 def mean_amplitude(images: np.ndarray, block: int = 512) -> np.ndarray:
-    """Mean amplitude spectrum of grey images, uint8 (N, H, W, 3) to float64 (H, W)."""
+    """Mean amplitude spectrum of gray images, uint8 (N, H, W, 3) to float64 (H, W)."""
     total = np.zeros(images.shape[1:3])
     for start in range(0, len(images), block):
-        total += np.abs(np.fft.fft2(grey(np.asarray(images[start : start + block])))).sum(axis=0)
+        total += np.abs(np.fft.fft2(gray(np.asarray(images[start : start + block])))).sum(axis=0)
     return total / len(images)
 
 
-def equalise_power(x: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+def equalize_power(x: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
     """Give images (N, H, W) one amplitude spectrum (H, W) and leave them their phases."""
     if amplitude.shape != x.shape[1:]:
         raise InputError(
@@ -241,11 +241,11 @@ def uniform_noise(x: np.ndarray, width: float, draws: Sequence[np.random.Generat
     return x + width * np.stack([d.uniform(-1, 1, x.shape[1:]) for d in draws])
 
 
-def false_colour(images: np.ndarray) -> np.ndarray:
-    """Turn every colour into its opponent at the same luminance, uint8 (N, H, W, 3) to the same.
+def false_color(images: np.ndarray) -> np.ndarray:
+    """Turn every color into its opponent at the same luminance, uint8 (N, H, W, 3) to the same.
 
     To negate both chromatic axes of a space of Derrington, Krauskopf and Lennie's kind is to
-    reflect linear RGB x at the grey of its luminance Y: `2 Y - x`. The experiments measured cone
+    reflect linear RGB x at the gray of its luminance Y: `2 Y - x`. The experiments measured cone
     responses to their monitor; BT.709 luminance and the curve of sRGB stand in for it (ours).
     """
     table = np.arange(256) / 255

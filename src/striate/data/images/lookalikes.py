@@ -15,14 +15,14 @@ from scipy.sparse.csgraph import connected_components
 SIDE = 16
 """Thumbnails are SIDE x SIDE pixels."""
 FLAT = 6.0
-"""A thumbnail whose grey varies less (standard deviation, of 255) has nothing to tell it by: that
+"""A thumbnail whose gray varies less (standard deviation, of 255) has nothing to tell it by: that
 of an even area, of noise, of a fine grating or texture."""
 MARGIN = 2.0
-"""Grey levels by which neighbours must differ; without it noise decides in uniform areas."""
+"""Gray levels by which neighbors must differ; without it noise decides in uniform areas."""
 MOST_BITS = 8
 """Largest Hamming distance, of 64 bits, of two pictures that are compared closely."""
 ALIKE = 0.1
-"""Largest difference of grey (root mean square) of near-duplicates, as a share of the contrast.
+"""Largest difference of gray (root mean square) of near-duplicates, as a share of the contrast.
 
 Measured on 500 photographs of BSDS500 (one is flat) and 500 of ImageNet, copied as JPEG of quality
 30, 50, 75 and 95: all are found; at half the size and quality 75: 497 and 495. Shrunk to 128 pixels
@@ -30,10 +30,10 @@ before: 497, 499, 499, 499 and all of ImageNet's; to 64 pixels: 472, 493, 499, 4
 500, 500. No wrong pair in any of these, none within either set, and one pair in macaque V4 (7,738
 pictures), which is one picture, seen in two sessions. The most similar different pictures there
 (one landscape, another animal) differ by 0.13. Crops and mirror images are not found."""
-ALIKE_COLOUR = 0.25
-"""The same for colours, less grey: of small pictures JPEG keeps them at half the resolution."""
+ALIKE_COLOR = 0.25
+"""The same for colors, less gray: of small pictures JPEG keeps them at half the resolution."""
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601), as JPEG has it."""
+"""Weights of red, green and blue in gray (ITU-R BT.601), as JPEG has it."""
 CHAIN = 0.05
 """Largest share of the pictures that a chain of look-alikes may hold before it is cut."""
 FEW = 10
@@ -54,8 +54,8 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
 def near_duplicates(first: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
     """Find the pairs of thumbnails that are one picture, as far as one can see.
 
-    A difference hash (is a place brighter than its right neighbour?) finds candidates; they are
-    near-duplicates where colours agree too, everywhere. Flat pictures are never called alike.
+    A difference hash (is a place brighter than its right neighbor?) finds candidates; they are
+    near-duplicates where colors agree too, everywhere. Flat pictures are never called alike.
 
     Args:
         first: uint8 (N, SIDE, SIDE, 3), as `thumbnail` gives them.
@@ -135,10 +135,10 @@ def _compare(first: np.ndarray, second: np.ndarray | None = None) -> tuple[np.nd
             # int16 holds every difference of two bytes
             apart = np.subtract(first[i[k]], second[j[k]], dtype=np.int16).astype(np.float32)
             contrast = np.minimum(contrasts[0][i[k]], contrasts[1][j[k]])
-            grey = apart @ np.array(LUMA, np.float32)
-            share = np.sqrt((grey**2).mean(axis=(1, 2))) / contrast
-            colour = np.sqrt(((apart - grey[..., None]) ** 2).mean(axis=(1, 2, 3))) / contrast
-            same = (share <= ALIKE) & (colour <= ALIKE_COLOUR)
+            gray = apart @ np.array(LUMA, np.float32)
+            share = np.sqrt((gray**2).mean(axis=(1, 2))) / contrast
+            color = np.sqrt(((apart - gray[..., None]) ** 2).mean(axis=(1, 2, 3))) / contrast
+            same = (share <= ALIKE) & (color <= ALIKE_COLOR)
             pairs.append(np.stack([i[k][same], j[k][same]], axis=1))
             shares.append(share[same])
     return np.concatenate(pairs), np.concatenate(shares)
@@ -160,13 +160,13 @@ def _long_chains(classes: np.ndarray, pairs: np.ndarray, most: int) -> np.ndarra
 
 
 def _contrast(thumbnails: np.ndarray) -> np.ndarray:
-    """Standard deviation of grey, float64 (N,)."""
+    """Standard deviation of gray, float64 (N,)."""
     return thumbnails.mean(axis=3).std(axis=(1, 2))
 
 
 def _hash(thumbnails: np.ndarray) -> np.ndarray:
-    """Difference hash, uint64 (N,): 8 x 8 places, each compared with its right neighbour."""
+    """Difference hash, uint64 (N,): 8 x 8 places, each compared with its right neighbor."""
     n, half = len(thumbnails), SIDE // 2
-    grey = thumbnails.reshape(n, half, 2, half, 2, 3).mean(axis=(2, 4, 5))
-    bits = np.roll(grey, -1, axis=2) > grey + MARGIN
+    gray = thumbnails.reshape(n, half, 2, half, 2, 3).mean(axis=(2, 4, 5))
+    bits = np.roll(gray, -1, axis=2) > gray + MARGIN
     return np.packbits(bits.reshape(n, half * half), axis=1).view(np.uint64)[:, 0]

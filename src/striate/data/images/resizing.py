@@ -33,11 +33,11 @@ class Resizing:
             `Resize((224, 224))`); `crop` cuts out the largest square in the middle and resizes it;
             `center` resizes the short side and cuts out the middle, to whole pixels, as
             torchvision's and timm's preparation of ImageNet does; `border` resizes the long side
-            and fills up with a colour (timm's).
+            and fills up with a color (timm's).
         short: to how many pixels a side is resized where the input has `size`; None: `size` itself.
         size: of the input that `short` belongs to; other inputs are resized in proportion.
         filter: one of `FILTERS`.
-        fill: colour of what is filled up where `short` or a side is less than the input, 0..255.
+        fill: color of what is filled up where `short` or a side is less than the input, 0..255.
     """
 
     mode: str = "squash"
@@ -71,7 +71,7 @@ class Resizing:
         elif short and not (int(short) > 0 and int(size or 0) > 0):
             problem = "SHORT and SIZE are numbers of pixels, 1 or more."
         elif (mode == "crop" and (short or name)) or (filled and mode != "border"):
-            problem = "crop takes nothing behind it, and a colour goes with border only."
+            problem = "crop takes nothing behind it, and a color goes with border only."
         if problem or found is None:
             told = f"resize mode {rule!r}: expected 'squash' or 'crop', or a rule {FORM}."
             raise InputError(f"{told} {problem}".rstrip())

@@ -1,6 +1,6 @@
 """Showing stimuli of a known size in degrees to a model of a known field of view.
 
-A stimulus of d degrees is put in the centre of a canvas of D degrees, grey 128 around it, where
+A stimulus of d degrees is put in the center of a canvas of D degrees, gray 128 around it, where
 the model sees more (D > d), or cut to its central D degrees where it sees less; then the whole is
 resized to the model's input. That is how Brain-Score places images on its screen
 (papers/lcl-v2 5.1); its default D is 8.
@@ -16,20 +16,20 @@ from striate.core.errors import InputError
 from striate.data.images.decode import resize_image
 from striate.data.images.stimuli import StimulusSet
 
-GREY = 128
+GRAY = 128
 Aperture = Literal["auto", "add", "none"]
 
 
 def place_in_degrees(
-    rgb: np.ndarray, degrees: float, canvas_degrees: float, grey: int = GREY
+    rgb: np.ndarray, degrees: float, canvas_degrees: float, gray: int = GRAY
 ) -> np.ndarray:
     """Put an image of `degrees` in the middle of a field of `canvas_degrees`, at its own scale.
 
     Args:
         rgb: uint8 (H, W, 3).
         degrees: the image's size.
-        canvas_degrees: the size of what is returned; smaller than `degrees` cuts the centre out.
-        grey: what surrounds the image.
+        canvas_degrees: the size of what is returned; smaller than `degrees` cuts the center out.
+        gray: what surrounds the image.
 
     Returns:
         uint8, sides of round(canvas_degrees / degrees * side) pixels.
@@ -51,7 +51,7 @@ def place_in_degrees(
     top, left = np.rint(np.abs(target - size) / 2).astype(int)
     if canvas_degrees < degrees:
         return rgb[top : top + target[0], left : left + target[1]]
-    out = np.full((*target, 3), grey, np.uint8)
+    out = np.full((*target, 3), gray, np.uint8)
     out[top : top + size[0], left : left + size[1]] = rgb
     return out
 
@@ -73,14 +73,14 @@ def raised_cosine(side: int, radius: float) -> np.ndarray:
 
 
 def add_aperture(
-    rgb: np.ndarray, degrees: float = 4.0, radius: float = 2.0, grey: int = GREY
+    rgb: np.ndarray, degrees: float = 4.0, radius: float = 2.0, gray: int = GRAY
 ) -> np.ndarray:
-    """Fade a square image to grey: (image - grey) times a raised cosine, plus grey.
+    """Fade a square image to gray: (image - gray) times a raised cosine, plus gray.
 
     Args:
         rgb: uint8 (H, H, 3).
         degrees: the image's size; radius: where nothing is left of it, in degrees.
-        grey: what it fades to.
+        gray: what it fades to.
 
     Returns:
         uint8, fractions cut off as in the published images.
@@ -89,14 +89,14 @@ def add_aperture(
     if height != width:
         raise InputError(f"an aperture needs a square image, found {height} x {width} pixels.")
     weights = raised_cosine(height, radius / degrees * height)[..., None]
-    return np.asarray((rgb - float(grey)) * weights + grey).astype(np.uint8)
+    return np.asarray((rgb - float(gray)) * weights + gray).astype(np.uint8)
 
 
-def has_aperture(rgb: np.ndarray, grey: int = GREY) -> bool:
-    """Whether the corners, a sixteenth of the side each, are all grey: faded already."""
+def has_aperture(rgb: np.ndarray, gray: int = GRAY) -> bool:
+    """Whether the corners, a sixteenth of the side each, are all gray: faded already."""
     n = max(1, min(rgb.shape[:2]) // 16)
     corners = (rgb[:n, :n], rgb[:n, -n:], rgb[-n:, :n], rgb[-n:, -n:])
-    return all(bool((corner == grey).all()) for corner in corners)
+    return all(bool((corner == gray).all()) for corner in corners)
 
 
 def shown(
@@ -130,7 +130,7 @@ def shown(
         if len(set(faded)) > 1:
             first = stimuli.ids[faded.index(not faded[0])]
             raise InputError(
-                f"{sum(faded)} of {len(stimuli)} images fade to grey at their corners, others do "
+                f"{sum(faded)} of {len(stimuli)} images fade to gray at their corners, others do "
                 f"not (first that differs: {first}). Use images of one kind, or say which with "
                 "aperture=add or aperture=none."
             )

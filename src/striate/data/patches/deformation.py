@@ -42,8 +42,8 @@ class Deformation:
     """Where each view of each sample looks, in pixels of the source.
 
     Attributes:
-        matrix: float32 (N, V, 2, 3). The output pixel at (x, y) from the centre of the patch
-            shows the source at `matrix @ (x, y, 1)` from the same centre; x goes right, y down.
+        matrix: float32 (N, V, 2, 3). The output pixel at (x, y) from the center of the patch
+            shows the source at `matrix @ (x, y, 1)` from the same center; x goes right, y down.
         warp: float32 (N, V, 2, G, G) or None: displacements (x, y) at the control points of a
             uniform cubic B-spline over the patch, rows first, added to the above.
     """
@@ -142,7 +142,7 @@ def sampling_grid(matrix: Tensor, patch: int, size: int, warp: Tensor | None = N
     """Return where `grid_sample` is to look: float32 (N, V, P, P, 2), x and y in [-1, 1].
 
     With `align_corners=False`, -1 and 1 are the outer edges of the first and the last pixel of a
-    window of `size`, so its centre is 0 and a pixel is 2 / size.
+    window of `size`, so its center is 0 and a pixel is 2 / size.
     """
     n, views = matrix.shape[:2]
     unit = matrix * (2 / size)

@@ -24,7 +24,7 @@ from striate.data.patches.photometry import (
     light,
     relight,
     standardize,
-    to_grey,
+    to_gray,
 )
 
 PLACE = 5
@@ -257,8 +257,8 @@ class PatchSource:
         for start in range(samples.start, samples.stop, some):
             part = slice(start, min(start + some, samples.stop))
             windows = self._windows(*(values[part] for values in places)).float()
-            if self.config.photometry.grey:
-                windows = to_grey(windows)
+            if self.config.photometry.gray:
+                windows = to_gray(windows)
             if self.amplitude == 0:  # the window is the patch: nothing to resample
                 yield part, windows[:, :, None].repeat(1, 1, 2, 1, 1)
                 continue

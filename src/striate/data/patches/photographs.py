@@ -39,7 +39,7 @@ class Photographs:
 
     Attributes:
         pixels: uint8 (bytes,); image i is the 3 x heights[i] x widths[i] values from offsets[i]
-            on, colour plane by colour plane. Often a memory map, never written to.
+            on, color plane by color plane. Often a memory map, never written to.
         offsets, heights, widths: int64 (N,).
         names: (N,) files relative to the folder, or numbers.
         hashes: (N,) content hashes of the images as decoded, before any shrinking.
@@ -112,7 +112,7 @@ class Photographs:
 
     @classmethod
     def from_images(cls, images: Sequence[np.ndarray], names: Sequence[str] | None = None) -> Self:
-        """Take images in memory, uint8 of shape (H, W, 3) or grey (H, W).
+        """Take images in memory, uint8 of shape (H, W, 3) or gray (H, W).
 
         Raises:
             InputError: an image of another dtype or shape, by name; no image at all.
@@ -324,5 +324,5 @@ def _write_header(stream: Any, length: int) -> int:
 
 
 def _planes(rgb: np.ndarray) -> np.ndarray:
-    """Lay (H, W, 3) out colour plane by colour plane: uint8 (3 * H * W,)."""
+    """Lay (H, W, 3) out color plane by color plane: uint8 (3 * H * W,)."""
     return np.ascontiguousarray(rgb.transpose(2, 0, 1)).reshape(-1)

@@ -1,4 +1,4 @@
-"""Changes of light, colour and contrast that leave a deformation as what two views differ in."""
+"""Changes of light, color and contrast that leave a deformation as what two views differ in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from striate.core.draws import generator_at
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601, as in Pillow's mode L)."""
 LEAST_CONTRAST = 1 / 255
-"""A patch is divided by no less than this (one grey level of [0, 1]), so a flat one is zeros."""
+"""A patch is divided by no less than this (one gray level of [0, 1]), so a flat one is zeros."""
 LIGHT, NOISE = 3, 4
 """Kinds of draws (see `core.draws`)."""
 _BANK = 2**20
@@ -26,16 +26,16 @@ _BANK = 2**20
 class PhotometryConfig(Config):
     """What is done to the pixels of each view, on the scale of [0, 1].
 
-    Without it, matching colour is enough to tell the two views of a patch from all others, and
+    Without it, matching color is enough to tell the two views of a patch from all others, and
     the filters become hues (papers/lcl-v2 11.1). All numbers are ours.
     """
 
-    grey: bool = False
-    """Luma in place of colours: three equal channels."""
+    gray: bool = False
+    """Luma in place of colors: three equal channels."""
     log_gain: float = Field(0.2, ge=0)
     """Standard deviation of the natural logarithm of each channel's gain; 0: none."""
     offset: float = Field(0.2, ge=0)
-    """Standard deviation of what is added to each channel; 0: none. Centring takes it out again,
+    """Standard deviation of what is added to each channel; 0: none. Centering takes it out again,
     so it matters with `center: false` only."""
     noise: float = Field(0.03, ge=0)
     """Standard deviation of the noise added to each pixel and channel; 0: none."""
@@ -47,7 +47,7 @@ class PhotometryConfig(Config):
 
 @dataclass(frozen=True)
 class Light:
-    """What changes the pixels of each view of each sample; C is 1 for grey, else 3.
+    """What changes the pixels of each view of each sample; C is 1 for gray, else 3.
 
     Attributes:
         gain: float32 (N, V, C).
@@ -85,7 +85,7 @@ def light(
         seed, step, stream: the place, see `core.draws.generator_at`.
         device: where the tensors are to lie; the numbers are the same on each.
     """
-    channels = 1 if config.grey else 3
+    channels = 1 if config.gray else 3
     place = generator_at(seed, step, LIGHT, stream)
     normal = place.standard_normal((count, views, 2, channels), dtype=np.float32)
     normal *= np.array([[config.log_gain], [config.offset]], dtype=np.float32)
@@ -116,7 +116,7 @@ def noise_bank(size: int, deviation: float, device: str = "cpu") -> Tensor:
     return torch.from_numpy(values * np.float32(deviation)).to(device)
 
 
-def to_grey(images: Tensor) -> Tensor:
+def to_gray(images: Tensor) -> Tensor:
     """Luma of RGB: (N, 3, H, W) to (N, 1, H, W), on the scale of the input."""
     red, green, blue = (images[:, i : i + 1] * weight for i, weight in enumerate(LUMA))
     return red.add_(green).add_(blue)
@@ -138,20 +138,20 @@ def relight(patches: Tensor, light: Light, config: PhotometryConfig) -> Tensor:
         torch.addcmul(noise, patches[:, :, view], gain[:, :, view], out=patches[:, :, view])
     if not light.noise:
         patches.mul_(gain)
-    if config.offset and not config.center:  # centring would take it out again
+    if config.offset and not config.center:  # centering would take it out again
         patches.add_(light.offset.transpose(1, 2)[..., None, None])
     return patches
 
 
 def standardize(patches: Tensor, config: PhotometryConfig) -> tuple[Tensor, Tensor | None]:
-    """Centre each channel of each patch, in place, and find what its contrast asks for.
+    """Center each channel of each patch, in place, and find what its contrast asks for.
 
     Contrast is the standard deviation over all pixels of a patch about the mean of each channel,
     so the channels keep their proportions. A flat patch becomes zeros.
 
     Args:
         patches: float32 (N, C, V, P, P) on the scale of [0, 1].
-        config: whether to centre and to divide by the contrast.
+        config: whether to center and to divide by the contrast.
 
     Returns:
         The same tensor, and the factor (N, 1, V, 1, 1) it is yet to be multiplied by, if any: the
@@ -163,7 +163,7 @@ def standardize(patches: Tensor, config: PhotometryConfig) -> tuple[Tensor, Tens
     patches.sub_(mean)
     factor = None
     if config.contrast:
-        # Centred first, so that nothing cancels; `torch.var` is ten times slower on a CPU.
+        # Centerd first, so that nothing cancels; `torch.var` is ten times slower on a CPU.
         norm = torch.linalg.vector_norm(patches.flatten(3), dim=3)
         contrast = norm.square().mean(1, keepdim=True).sqrt() / patches.shape[-1]
         factor = contrast.clamp(min=LEAST_CONTRAST).reciprocal()[..., None, None]

@@ -203,7 +203,7 @@ def _open_npy(file: Path, subject: str) -> Opened:
             f"{file} has {values.shape[0]} rows, {file.with_name('stimulus_ids.txt')} has "
             f"{len(ids)} ids. Each row needs the id of its image, in order."
         )
-    data = _labelled(as_counted(values, str(file)), ids, None)
+    data = _labeled(as_counted(values, str(file)), ids, None)
     return data, [], lambda i: f"unit {i + 1}"
 
 
@@ -211,11 +211,11 @@ def _open_table(file: Path, subject: str) -> Opened:
     table = read_table(file, text=["stimulus_id"])
     ids = table.ids("stimulus_id", f"{file}, subject {subject}", COPIES)
     units = [c for c in table.columns if c != "stimulus_id"]
-    data = _labelled(table.numbers(units, "a unit's responses"), ids, units)
+    data = _labeled(table.numbers(units, "a unit's responses"), ids, units)
     return data, [], lambda i: f"column {table.columns.index(units[i]) + 1}"
 
 
-def _labelled(values: Any, ids: list[str], units: list[str] | None) -> xr.DataArray:
+def _labeled(values: Any, ids: list[str], units: list[str] | None) -> xr.DataArray:
     """Put names on an array; `unit_id` only where units have names."""
     dims = ("stimulus", "unit") if values.ndim == 2 else ("stimulus", "repeat", "unit")
     coords: dict[str, Any] = {"stimulus_id": ("stimulus", np.array(ids, dtype=object))}

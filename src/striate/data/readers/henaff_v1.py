@@ -29,7 +29,7 @@ from striate.data.responses.responses import Responses
 SOURCE = (
     "Hénaff, Bai, Charlton, Nauhaus, Simoncelli & Goris 2021; counts: github wongyoJung/"
     "Primary-visual-cortex-straightens-natural-video-trajectories, images: github "
-    "olivierhenaff/neural-straightening; no licence stated"
+    "olivierhenaff/neural-straightening; no license stated"
 )
 COUNTS = "v1_spike_counts.npz"
 NO_TRIAL = 255

@@ -95,7 +95,7 @@ class Dataset(Mapping[str, Recording]):
     Attributes:
         name: which reader, such as `algonauts2023`.
         recordings: the subjects.
-        facts: anything worth keeping with a run (source, licence, what the reader left out).
+        facts: anything worth keeping with a run (source, license, what the reader left out).
     """
 
     name: str

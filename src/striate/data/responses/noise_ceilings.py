@@ -180,7 +180,7 @@ def split_half(trials: np.ndarray, splits: int = 100, seed: int = 0) -> np.ndarr
     largest = np.where(present, trials, -np.inf).max(axis=(0, 1), initial=-np.inf)
     origin = np.where(np.isfinite(largest), largest, 0.0)
     values = np.where(present, trials - origin, 0.0)
-    average = _centred_where(_ratio(values.sum(axis=1), count[:, 0]), used)
+    average = _centerd_where(_ratio(values.sum(axis=1), count[:, 0]), used)
     total = (average**2).sum(axis=0)
     generator = np.random.default_rng(seed)
     shared = np.zeros(trials.shape[2])
@@ -190,7 +190,7 @@ def split_half(trials: np.ndarray, splits: int = 100, seed: int = 0) -> np.ndarr
         first = present & (rank < count // 2)
         halves = (first, present & ~first)
         a, b = (
-            _centred_where(_ratio((values * half).sum(axis=1), half.sum(axis=1)), used)
+            _centerd_where(_ratio((values * half).sum(axis=1), half.sum(axis=1)), used)
             for half in halves
         )
         shared += (a * b).sum(axis=0) / splits
@@ -302,6 +302,6 @@ def _mean_where(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return _ratio(np.where(kept, values, 0.0).sum(axis=0), kept.sum(axis=0))
 
 
-def _centred_where(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _centerd_where(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Values less their mean over the kept stimuli, (n_stimuli, n_units); 0 where not kept."""
     return np.where(kept, values - _mean_where(values, kept), 0.0)

@@ -1,4 +1,4 @@
-"""Responses: what units did to stimuli, as a labelled array that may stay on disk."""
+"""Responses: what units did to stimuli, as a labeled array that may stay on disk."""
 
 from __future__ import annotations
 

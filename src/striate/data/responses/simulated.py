@@ -112,7 +112,7 @@ class Planted:
     """Simulated responses of one ROI and what is true of them.
 
     Attributes:
-        latents: (N, K) standardised, the features that the units read.
+        latents: (N, K) standardized, the features that the units read.
         responses: (N, V) averaged over repeats, each unit z-scored.
         ceiling: (V,) correlation that the true signal reaches with `responses`, in expectation.
     """
@@ -155,8 +155,8 @@ def plant(
             f"{features.shape[0]} stimuli: there are {min(features.shape) - 1} at most."
         )
     generator = np.random.default_rng(seed)
-    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    left = np.linalg.svd(centred, full_matrices=False)[0]
+    centerd = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    left = np.linalg.svd(centerd, full_matrices=False)[0]
     latents = left[:, first:last] * np.sqrt(len(features))
     weights = generator.normal(size=(last - first, n_units))
     weights /= np.sqrt((weights**2).sum(axis=0))

@@ -1,4 +1,4 @@
-"""Textures are synthesised one by one and kept, so that a stopped run goes on."""
+"""Textures are synthesized one by one and kept, so that a stopped run goes on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def make_textures(
     device: str = "cpu",
     say: Callable[[str], None] = lambda line: None,
 ) -> Textures:
-    """Synthesise the textures that the cache does not hold yet, and make their noise.
+    """Synthesize the textures that the cache does not hold yet, and make their noise.
 
     The same settings, seeds and versions give the same textures on one kind of machine; each is
     kept on its own as soon as it is done, so a stopped run goes on, and more samples add to those
@@ -67,7 +67,7 @@ def make_textures(
 
     Raises:
         InputError: seeds that cannot serve (`find_seeds`), a side that is too small, plenoptic is
-            not installed and something is to be synthesised.
+            not installed and something is to be synthesized.
     """
     cache = cache or Cache()
     seeds, notes = check_textures(config)
@@ -173,7 +173,7 @@ class _Maker:
             took.append(time.perf_counter() - started)
         minutes = 1.3 * min(took) * self.config.evaluations * missing / 60
         self.say(
-            f"{missing} of {len(places)} textures are to be synthesised: about {minutes:.1f} "
+            f"{missing} of {len(places)} textures are to be synthesized: about {minutes:.1f} "
             f"minutes on {self.device} (they are kept for all later runs)"
         )
 

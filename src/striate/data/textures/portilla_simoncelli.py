@@ -13,7 +13,7 @@ from torch import Tensor
 from striate.core.errors import InputError
 
 CORRELATIONS = 7
-"""Side in pixels of the neighbourhood of autocorrelations, as Portilla & Simoncelli use it."""
+"""Side in pixels of the neighborhood of autocorrelations, as Portilla & Simoncelli use it."""
 SCALES = 4
 """Scales of the pyramid at most (theirs)."""
 HIGHPASS = 100.0
@@ -27,7 +27,7 @@ MEMORY = 100
 
 @dataclass(frozen=True)
 class Synthesis:
-    """One synthesised texture.
+    """One synthesized texture.
 
     Attributes:
         pixels: float32 (side, side), on the scale of the seed; periodic: its edges fit together.

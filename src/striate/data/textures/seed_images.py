@@ -1,4 +1,4 @@
-"""Seed textures: grey pictures of one surface each, from installed packages or a user's folder."""
+"""Seed textures: gray pictures of one surface each, from installed packages or a user's folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGED: dict[str, tuple[str, str]] = {
 """Pictures inside the wheels of scikit-image and plenoptic (extra `textures`) that can serve.
 The first four are of one even surface; stars and tissue are less so."""
 LEAST_DEVIATION = 1.0
-"""Standard deviation, in grey levels of 255, below which a picture holds no texture (ours)."""
+"""Standard deviation, in gray levels of 255, below which a picture holds no texture (ours)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Seed:
         source: the package or file it came from.
         pixels: float64 (side, side), 0 to 255.
         hash: of the picture as decoded, before it was cut and shrunk.
-        colour: whether the picture had colours, of which the luma was taken.
+        color: whether the picture had colors, of which the luma was taken.
         file_hash: of the file.
     """
 
@@ -48,7 +48,7 @@ class Seed:
     source: str
     pixels: np.ndarray
     hash: str
-    colour: bool
+    color: bool
     file_hash: str = ""
 
 
@@ -73,7 +73,7 @@ def find_seeds(
             more they are, until it is too fine to be seen.
 
     Returns:
-        The seeds, by name, and notes for the reader: colours that were taken out, packaged
+        The seeds, by name, and notes for the reader: colors that were taken out, packaged
         pictures that are absent or too small.
 
     Raises:
@@ -107,8 +107,8 @@ def find_seeds(
                 f"seed texture {source} is the same picture as family {twin}: a family would count "
                 "twice. Remove one of them."
             )
-        if seed.colour:
-            notes.append(f"seed texture {source} has colours: its luma is taken.")
+        if seed.color:
+            notes.append(f"seed texture {source} has colors: its luma is taken.")
         pixels = _square(seed.pixels, side, shrink)
         seeds.append(replace(seed, pixels=pixels))
     if not seeds:
@@ -152,21 +152,21 @@ def _in_folder(folder: str | Path) -> dict[str, tuple[str, Path]]:
 def _read(name: str, source: str, path: Path) -> Seed:
     where, data = read_encoded(path)
     rgb = decode_image(data, where)
-    grey = rgb @ np.array(LUMA)
-    if grey.std() < LEAST_DEVIATION:
+    gray = rgb @ np.array(LUMA)
+    if gray.std() < LEAST_DEVIATION:
         raise InputError(
-            f"seed texture {path} has next to no contrast (standard deviation {grey.std():.2g} of "
+            f"seed texture {path} has next to no contrast (standard deviation {gray.std():.2g} of "
             "255). Remove it or choose another picture."
         )
-    colour = bool(np.ptp(rgb, axis=2).any())
-    return Seed(name, source, grey, hash_image(rgb), colour, hash_bytes(data))
+    color = bool(np.ptp(rgb, axis=2).any())
+    return Seed(name, source, gray, hash_image(rgb), color, hash_bytes(data))
 
 
-def _square(grey: np.ndarray, side: int, shrink: float) -> np.ndarray:
+def _square(gray: np.ndarray, side: int, shrink: float) -> np.ndarray:
     """A central square, shrunk to `side` with antialiasing."""
-    height, width = grey.shape
+    height, width = gray.shape
     least = min(height, width, max(side, round(shrink * side)))
     top, left = (height - least) // 2, (width - least) // 2
-    part = Image.fromarray(grey[top : top + least, left : left + least].astype(np.float32))
+    part = Image.fromarray(gray[top : top + least, left : left + least].astype(np.float32))
     small = part.resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(small, dtype=np.float64).clip(0, 255)

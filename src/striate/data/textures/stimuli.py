@@ -14,7 +14,7 @@ from pydantic import Field
 from striate.core.config import Config
 from striate.core.hashing import hash_array
 
-GREY = 128
+GRAY = 128
 """Pixel value of the background and the mean of every texture (papers/lcl-v2 5.1)."""
 TYPES = ("texture", "noise", "control")
 """`control`: a second draw of noise with the spectrum of the same texture."""
@@ -36,14 +36,14 @@ class TextureConfig(Config):
     samples: int = Field(SAMPLES, gt=0)
     """Textures of each family."""
     side: int = Field(128, gt=0)
-    """Of a synthesised texture in pixels. The stimuli of the recordings have 320; a model with 28
+    """Of a synthesized texture in pixels. The stimuli of the recordings have 320; a model with 28
     pixels per degree sees 112 of them, so that more only costs time."""
     shrink: float = Field(2.0, ge=1)
     """By how much the middle of a picture is shrunk at most to make its seed."""
     degrees: float = Field(4.0, gt=0)
     """Of a texture, and the diameter of its aperture."""
     contrast: float = Field(0.2, gt=0, le=1)
-    """Standard deviation of textures and noise over grey, the same for all."""
+    """Standard deviation of textures and noise over gray, the same for all."""
     evaluations: int = Field(100, gt=0)
     """Of the statistics and their gradient in one synthesis, at most."""
     seed: int = Field(0, ge=0)
@@ -76,7 +76,7 @@ def spectrally_matched_noise(image: np.ndarray, generator: np.random.Generator) 
 
 
 def aperture(side: int, pixels_per_degree: float, degrees: float) -> np.ndarray:
-    """A raised cosine, 1 in the centre and 0 from `degrees` / 2 on, float64 (side, side)."""
+    """A raised cosine, 1 in the center and 0 from `degrees` / 2 on, float64 (side, side)."""
     place = (np.arange(side) - (side - 1) / 2) / pixels_per_degree
     radius = np.hypot(place[:, None], place) / (degrees / 2)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * radius.clip(0, 1)))
@@ -130,21 +130,21 @@ class Textures:
         self,
         size: int,
         pixels_per_degree: float,
-        centre: tuple[float, float] | None = None,
+        center: tuple[float, float] | None = None,
         block: int = 64,
     ) -> Iterator[np.ndarray]:
         """Yield uint8 images (up to `block`, size, size, 3), types, families, samples in order.
 
         Each is brought to the model's pixels per degree, seen through the aperture, and put on
-        grey with its centre on the nearest pixel to `centre`; what is outside is cut off.
+        gray with its center on the nearest pixel to `center`; what is outside is cut off.
 
         Args:
             size: side of the images in pixels.
             pixels_per_degree: of the images.
-            centre: row and column in pixels; default the image's.
+            center: row and column in pixels; default the image's.
             block: images at once, which bounds memory.
         """
-        row, column = centre or ((size - 1) / 2, (size - 1) / 2)
+        row, column = center or ((size - 1) / 2, (size - 1) / 2)
         side = max(1, round(self.degrees * pixels_per_degree))
         window = aperture(side, pixels_per_degree, self.degrees)
         top, left = (int(np.floor(c - (side - 1) / 2 + 0.5)) for c in (row, column))
@@ -155,9 +155,9 @@ class Textures:
         flat = self.images.reshape(-1, *self.images.shape[-2:])
         for start in range(0, len(flat), block):
             part = flat[start : start + block]
-            out = np.full((len(part), size, size), GREY, dtype=np.uint8)
+            out = np.full((len(part), size, size), GRAY, dtype=np.uint8)
             for i, image in enumerate(part):
-                levels = GREY * (1 + resample(image, side) * window)
+                levels = GRAY * (1 + resample(image, side) * window)
                 shown = np.rint(levels[seen]).clip(0, 255).astype(np.uint8)
                 out[i, inside[0], inside[1]] = shown
             yield np.repeat(out[..., None], 3, axis=-1)

@@ -21,7 +21,7 @@ class BehaveModel(ModelConfig):
     reference: str | None = None
     """Another model of the run, whose measures are subtracted: what tuning changed."""
     group: str | None = None
-    """Models of one group are also summarised together."""
+    """Models of one group are also summarized together."""
 
 
 class BehaveConfig(Config):

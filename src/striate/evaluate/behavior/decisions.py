@@ -113,10 +113,10 @@ def no_classifier(model: Model) -> str:
         if isinstance(settings, dict) and "tap" in settings and settings["tap"] is None:
             return "no classifier: its output itself was tuned to responses"
     size = model.preprocessing.size
-    grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=model.device)
+    gray = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=model.device)
     with evaluating(model), torch.inference_mode():
         try:
-            shape = tuple(model(grey).shape[1:])
+            shape = tuple(model(gray).shape[1:])
         except (RuntimeError, AttributeError) as error:
             raise InputError(
                 f"{model.id} cannot take images of {size} x {size} pixels ({error})."

@@ -1,4 +1,4 @@
-"""What a behavioural comparison takes in: decisions made elsewhere, stimuli, and classifiers."""
+"""What a behavioral comparison takes in: decisions made elsewhere, stimuli, and classifiers."""
 
 from __future__ import annotations
 
@@ -133,17 +133,17 @@ def _stage(stage: Any) -> str:
 def predict(
     models: Mapping[str, Model], stimuli: Mapping[str, StimulusSet], config: BehaveConfig
 ) -> str:
-    """Say what deciding will take at most, from the shapes and the time of a few grey images."""
+    """Say what deciding will take at most, from the shapes and the time of a few gray images."""
     images, seconds, memory = sum(map(len, stimuli.values())), 0.0, 0
     took: dict[tuple[str, int], float] = {}
     for model in models.values():
         size, few = model.preprocessing.size, 4
         if (model.id, size) not in took:
-            grey = torch.full((few, size, size, 3), 128, dtype=torch.uint8)
+            gray = torch.full((few, size, size, 3), 128, dtype=torch.uint8)
             with evaluating(model), torch.inference_mode():
-                model(grey)
+                model(gray)
                 started = time.perf_counter()
-                model(grey)
+                model(gray)
             took[model.id, size] = (time.perf_counter() - started) / few
             none = ProjectionConfig(kind="none")
             batch = min(config.batch_size, max(images, 1))

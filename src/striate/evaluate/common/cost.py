@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 def time_pass(
     model: Model, taps: Sequence[str], device: str, precision: str, *, backward: bool
 ) -> tuple[float, float]:
-    """Time one pass over a few grey images.
+    """Time one pass over a few gray images.
 
     Args:
         model: the network; left as it was.

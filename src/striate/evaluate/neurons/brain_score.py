@@ -107,8 +107,8 @@ def same_products(features: np.ndarray) -> np.ndarray:
     gram = torch.zeros(n, n, dtype=torch.float64)
     for columns in row_blocks(p, n):
         block = np.asarray(features[:, columns], dtype=np.float64)
-        centred = torch.from_numpy(block - block.mean(axis=0))
-        gram.addmm_(centred, centred.T)
+        centerd = torch.from_numpy(block - block.mean(axis=0))
+        gram.addmm_(centerd, centerd.T)
     values, vectors = torch.linalg.eigh(gram)
     keep = values > values[-1] * n * torch.finfo(torch.float64).eps
     keep[-1] = True

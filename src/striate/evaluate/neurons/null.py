@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import InputError
-from striate.encoding.groups import centred, shuffled_orders
+from striate.encoding.groups import centerd, shuffled_orders
 from striate.encoding.inference import shuffled_means
 from striate.encoding.job import take, unit_factor
 from striate.encoding.pls import components_of
@@ -84,13 +84,13 @@ def null_means(
         guess = np.empty_like(y)
         for fit in fits:
             guess[fit.test] = fit.predict(y[fit.train], len(some))
-        r = score_r(centred(y, predicted.round), centred(guess, predicted.round))
+        r = score_r(centerd(y, predicted.round), centerd(guess, predicted.round))
         out += [mean_r(own) for own in r.reshape(len(some), -1)]
     return np.array(out)
 
 
 class _Fit:
-    """One round, factorised, ready to be fitted to any responses.
+    """One round, factorized, ready to be fitted to any responses.
 
     Attributes:
         train, test: positions among the tested stimuli (`Predicted.rows`); what is fitted and

@@ -13,8 +13,8 @@ from striate.learning import TrainConfig
 from striate.models.networks.recognition import BackConfig
 
 
-class LabelledConfig(Config):
-    """Labelled images to train on and to test with."""
+class LabeledConfig(Config):
+    """Labeled images to train on and to test with."""
 
     train: str
     """A folder with a folder for each class, or a parquet file."""
@@ -42,7 +42,7 @@ class FrontChoice(NetworkConfig):
 
 
 class DistortionConfig(Config):
-    """With which distortions generalisation is tested."""
+    """With which distortions generalization is tested."""
 
     experiments: tuple[str, ...] = tuple(SEVERITIES)
     """Of `striate.data.images.distortions.SEVERITIES`; none: clean images alone."""
@@ -61,7 +61,7 @@ class DistortionConfig(Config):
 class TrainRunConfig(Config):
     """Data, front, back-end, training and tests of one run."""
 
-    data: LabelledConfig
+    data: LabeledConfig
     front: FrontChoice = FrontChoice()
     back: BackConfig = BackConfig()
     image_size: int | None = Field(None, gt=0)

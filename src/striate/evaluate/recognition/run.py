@@ -1,4 +1,4 @@
-"""Training a recognition model as a run: labelled images in, model and generalisation out."""
+"""Training a recognition model as a run: labeled images in, model and generalization out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from striate.core.files import locked, read_json
 from striate.core.hashing import hash_json
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import assert_unseen_by
-from striate.data.images.labelled import Labelled, check_apart
+from striate.data.images.labeled import Labeled, check_apart
 from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.common.options import Options
 from striate.evaluate.recognition.config import TrainRunConfig
@@ -23,7 +23,7 @@ from striate.evaluate.recognition.tables import DONE, folder_name, write_results
 from striate.learning import TrainConfig, train
 from striate.learning.common.distributed import is_first_process
 from striate.learning.recognition.loop import check_batch
-from striate.learning.recognition.module import Recogniser, cacheable
+from striate.learning.recognition.module import Recognizer, cacheable
 from striate.learning.recognition.run import check_training
 from striate.models import Model, is_model_folder, recognition_model
 
@@ -36,7 +36,7 @@ SPARE = 500 * 2**20
 
 
 def train_model(config: TrainRunConfig, out: str | Path, options: Options | None = None) -> Path:
-    """Train a recognition model and test how it generalises; returns the run folder.
+    """Train a recognition model and test how it generalizes; returns the run folder.
 
     The folder gets `model/` (see `striate.learning.train`), `tables/conditions.parquet` (accuracy
     in each), `tables/distortions.parquet` (means of each), `decisions.npz` (the class given to
@@ -109,17 +109,17 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     return run.path
 
 
-def _asked(config: TrainRunConfig, testing: Labelled) -> str:
+def _asked(config: TrainRunConfig, testing: Labeled) -> str:
     """Hash of all that decides what a finished run tells."""
     settings = {k: v for k, v in config.to_dict().items() if k not in ("device", "batch_size")}
     return hash_json([settings, list(testing.images.hashes), testing.labels.tolist()])
 
 
-def read_data(config: TrainRunConfig) -> tuple[Labelled, Labelled, list[str]]:
+def read_data(config: TrainRunConfig) -> tuple[Labeled, Labeled, list[str]]:
     """Training and test images, apart from each other, and what a reader must be told."""
     data = config.data
     columns = {"image_column": data.image_column, "label_column": data.label_column}
-    training, testing = (Labelled.read(p, **columns) for p in (data.train, data.test))
+    training, testing = (Labeled.read(p, **columns) for p in (data.train, data.test))
     if training.classes == testing.classes:  # else check_apart says how they differ
         training = training.sample(data.train_images)
         testing = testing.sample(data.test_images)
@@ -141,7 +141,7 @@ def make_model(config: TrainRunConfig, classes: tuple[str, ...]) -> Model:
     )
 
 
-def describe(model: Model, training: Labelled, testing: Labelled, config: TrainConfig) -> str:
+def describe(model: Model, training: Labeled, testing: Labeled, config: TrainConfig) -> str:
     """Say what will be trained."""
     front: Any = model.network.config.front
     learning = "frozen" if front.frozen else "trained too"
@@ -161,28 +161,28 @@ def describe(model: Model, training: Labelled, testing: Labelled, config: TrainC
 def predict_cost(
     model: Model, images: int, config: TrainConfig, device: torch.device
 ) -> tuple[int, float]:
-    """Predict peak memory (bytes) and time (s) of training from steps on a few grey images."""
-    recogniser = Recogniser(model.copy(), config).to(device).train()
+    """Predict peak memory (bytes) and time (s) of training from steps on a few gray images."""
+    recognizer = Recognizer(model.copy(), config).to(device).train()
     size = model.preprocessing.size
-    grey = torch.full((FEW, size, size, 3), 128, dtype=torch.uint8, device=device)
+    gray = torch.full((FEW, size, size, 3), 128, dtype=torch.uint8, device=device)
     labels = torch.zeros(FEW, dtype=torch.int64, device=device)
     cached = cacheable(model, config, images)
 
     def step() -> None:
         if cached:
-            recogniser(features, labels, "features")[0].backward()
+            recognizer(features, labels, "features")[0].backward()
             return
         attack = config.attack.eps
-        x = recogniser.attack(grey, labels) if attack else grey
-        recogniser(x, labels, "pixels" if attack else "images")[0].backward()
+        x = recognizer.attack(gray, labels) if attack else gray
+        recognizer(x, labels, "pixels" if attack else "images")[0].backward()
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         with torch.no_grad():
             taken = time.perf_counter()
-            features = recogniser.network.features(recogniser.model.preprocessing(grey))
+            features = recognizer.network.features(recognizer.model.preprocessing(gray))
             taken = time.perf_counter() - taken
         step()
-        with counting_outputs(recogniser) as counted:
+        with counting_outputs(recognizer) as counted:
             started = time.perf_counter()
             step()
             if device.type == "cuda":
@@ -191,6 +191,6 @@ def predict_cost(
     versions = (1 + config.augment.flip) * images if cached else 0
     total = seconds * config.epochs * images / FEW + taken * versions / FEW
     kept = 4 * versions * features[0].numel()
-    weights = 4 * 4 * sum(p.numel() for p in recogniser.parameters())
+    weights = 4 * 4 * sum(p.numel() for p in recognizer.parameters())
     memory = COPIES * 4 * counted.values * config.batch_size / FEW + kept + weights + SPARE
     return int(memory), total

@@ -16,7 +16,7 @@ from striate.core.files import (
     write_table,
 )
 from striate.core.hashing import hash_json
-from striate.data.images.labelled import Labelled
+from striate.data.images.labeled import Labeled
 from striate.evaluate.common.measurement import FILE, NAN, Measurement, write_measurements
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.recognition.config import TrainRunConfig
@@ -33,7 +33,7 @@ def write_results(
     config: TrainRunConfig,
     table: pd.DataFrame,
     decisions: np.ndarray,
-    testing: Labelled,
+    testing: Labeled,
     model: Model,
     notes: list[str],
     asked: str,
@@ -66,7 +66,7 @@ def write_results(
 
 
 def folder_name(data: str) -> str:
-    """Name of the folder that labelled images lie in, whatever the path is relative to."""
+    """Name of the folder that labeled images lie in, whatever the path is relative to."""
     return Path(data).absolute().parent.name
 
 
@@ -75,7 +75,7 @@ def _measurements(
     config: TrainRunConfig,
     table: pd.DataFrame,
     summary: pd.DataFrame,
-    testing: Labelled,
+    testing: Labeled,
 ) -> list[Measurement]:
     """Accuracy on the test images as they are, and the mean over their distortions."""
     data = config.data.name or folder_name(config.data.test)

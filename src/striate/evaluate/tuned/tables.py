@@ -46,7 +46,7 @@ class Scored:
 
     Attributes:
         method: the model's name in the tables.
-        generalization: to what it generalises, such as `new images`.
+        generalization: to what it generalizes, such as `new images`.
         target: whose units.
         folder: of the kept `Encoding`.
     """

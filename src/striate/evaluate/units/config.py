@@ -36,7 +36,7 @@ class ProbeConfig(Config):
     negative: Literal["rectify", "refuse"] = "rectify"
     """What to do where a tap gives negative responses to textures: set them to 0, or stop."""
     baseline: Literal["subtract", "keep"] = "subtract"
-    """Whether the response to grey is taken from those to textures."""
+    """Whether the response to gray is taken from those to textures."""
     histograms: str | None = None
     """CSV or JSON file of published histograms to compare with (`read_histograms`)."""
     bootstrap: int = Field(1000, gt=0)

@@ -33,7 +33,7 @@ def rate_scale(peaks: np.ndarray, blanks: np.ndarray) -> RateScale:
 
     Args:
         peaks: (n_units,) largest responses; NaN left out.
-        blanks: (n_units,) responses to grey.
+        blanks: (n_units,) responses to gray.
 
     Returns:
         The map; of NaN where no unit responds above its blank response.

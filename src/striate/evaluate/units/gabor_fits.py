@@ -1,4 +1,4 @@
-"""What the kernels of a first stage look like: Gabor fits, colour opponency, localisation."""
+"""What the kernels of a first stage look like: Gabor fits, color opponency, localization."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ NYQUIST = 0.5
 class Gabor:
     """A Gabor on a square of pixels: `amplitude * envelope * cos(2 pi f u - phase) + offset`.
 
-    `u` runs at right angles to the bars, `v` along them, from the centre (x0, y0), which is in
+    `u` runs at right angles to the bars, `v` along them, from the center (x0, y0), which is in
     pixels from the middle of the square, rightwards and downwards; the envelope is
     `exp(-u^2 / 2 sigma_x^2 - v^2 / 2 sigma_y^2)` (Jones & Palmer 1987).
 
     Attributes:
-        x0, y0: centre in pixels.
+        x0, y0: center in pixels.
         orientation: of the bars in degrees, anticlockwise from horizontal, 0 to 180.
         frequency: of the carrier in cycles per pixel.
-        phase: in degrees; a grating of this phase, centred alike, excites the filter most.
+        phase: in degrees; a grating of this phase, centerd alike, excites the filter most.
         sigma_x, sigma_y: standard deviations across and along the bars, in pixels.
         amplitude: not negative.
         offset: added everywhere.
@@ -61,20 +61,20 @@ class Gabor:
         return _model(np.array([*shape, *linear]), *_grid(side))[0].reshape(side, side)
 
 
-def collapse_colour(
-    kernels: np.ndarray, collapse: Literal["component", "grey"] = "component"
+def collapse_color(
+    kernels: np.ndarray, collapse: Literal["component", "gray"] = "component"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce the colour channels of kernels to one pattern each.
+    """Reduce the color channels of kernels to one pattern each.
 
     Args:
         kernels: (C, channels, k, k).
-        collapse: `component` takes the first principal component over channels (not centred),
-            whose colour is chosen to have a positive sum; `grey` what a grey image meets, the sum
+        collapse: `component` takes the first principal component over channels (not centerd),
+            whose color is chosen to have a positive sum; `gray` what a gray image meets, the sum
             over channels (over the square root of their number, so that energy is kept).
 
     Returns:
         Patterns (C, k, k), and the share of each kernel's energy that is chromatic: the part
-        orthogonal to equal weights of all channels. 0 for a grey kernel, 1 for pure opponency,
+        orthogonal to equal weights of all channels. 0 for a gray kernel, 1 for pure opponency,
         2/3 for one that sees a single channel of three; NaN for a kernel of zeros.
 
     Raises:
@@ -85,10 +85,10 @@ def collapse_colour(
         raise InputError(f"kernels must be (C, channels, k, k), found shape {kernels.shape}.")
     n, channels, k, _ = kernels.shape
     flat = kernels.reshape(n, channels, k * k)
-    grey = flat.sum(axis=1) / np.sqrt(channels)
+    gray = flat.sum(axis=1) / np.sqrt(channels)
     energy = np.square(flat).sum(axis=(1, 2))
-    share = np.divide(np.square(grey).sum(axis=1), energy, out=np.full(n, np.nan), where=energy > 0)
-    pattern = grey
+    share = np.divide(np.square(gray).sum(axis=1), energy, out=np.full(n, np.nan), where=energy > 0)
+    pattern = gray
     if collapse == "component":
         u, s, v = np.linalg.svd(np.nan_to_num(flat), full_matrices=False)
         sign = np.where(u[:, :, 0].sum(axis=1) < 0, -1.0, 1.0)
@@ -131,7 +131,7 @@ def spectral_peaks(pattern: np.ndarray, number: int = 1) -> list[tuple[float, fl
 def fit_gabors(
     kernels: np.ndarray,
     pixels_per_degree: float = PIXELS_PER_DEGREE,
-    collapse: Literal["component", "grey"] = "component",
+    collapse: Literal["component", "gray"] = "component",
 ) -> pd.DataFrame:
     """Fit a Gabor to each kernel of a convolution by least squares.
 
@@ -141,7 +141,7 @@ def fit_gabors(
     Args:
         kernels: (C, channels, k, k), k of at least 5.
         pixels_per_degree: of the images that the kernels see.
-        collapse: see `collapse_colour`.
+        collapse: see `collapse_color`.
 
     Returns:
         One row a kernel: `unit`, the fields of `Gabor`, `cycles_per_degree`, `aspect`
@@ -153,7 +153,7 @@ def fit_gabors(
     Raises:
         InputError: kernels of another shape or smaller than 5 pixels.
     """
-    patterns, chromatic = collapse_colour(kernels, collapse)
+    patterns, chromatic = collapse_color(kernels, collapse)
     if patterns.shape[-1] < MIN_SIDE:
         raise InputError(
             f"kernels of {patterns.shape[-1]} pixels: a Gabor has 9 parameters and needs at least "

@@ -51,24 +51,24 @@ class Window:
     Attributes:
         size: side of the images in pixels.
         position: row and column of the unit in the tap's map for such images.
-        centre: row and column in pixels of the middle of its receptive field.
+        center: row and column in pixels of the middle of its receptive field.
         cropped: whether the images are only as large as the unit can see.
     """
 
     size: int
     position: tuple[int, int]
-    centre: tuple[float, float]
+    center: tuple[float, float]
     cropped: bool
 
 
 def window(
-    model: Model, tap: str, position: Literal["centre"] | tuple[int, int] = "centre"
+    model: Model, tap: str, position: Literal["center"] | tuple[int, int] = "center"
 ) -> Window:
     """Find where to look for a unit, and the smallest images that give exactly its response.
 
-    What a unit sees ends at its receptive field, so at `centre` gratings need only be drawn, and
+    What a unit sees ends at its receptive field, so at `center` gratings need only be drawn, and
     the network only run, there: the same numbers up to rounding at a fraction of the work. Images
-    have the model's own size where the network cannot be followed (the gratings are then centred
+    have the model's own size where the network cannot be followed (the gratings are then centerd
     on the image), where no position is free of padding, and for any other position.
 
     Raises:
@@ -79,14 +79,14 @@ def window(
     if len(shape) != 3:
         raise InputError(f"tap {tap!r} gives {shape} for an image, not a map (C, H, W).")
     rows, columns = shape[1:]
-    place = (rows // 2, columns // 2) if position == "centre" else position
+    place = (rows // 2, columns // 2) if position == "center" else position
     if not (0 <= place[0] < rows and 0 <= place[1] < columns):
         raise InputError(f"position {place} is outside the map of {rows} x {columns} at {tap!r}.")
     try:
         field = receptive_field(model, tap)
     except InputError:
         return Window(size, place, ((size - 1) / 2, (size - 1) / 2), False)
-    if position == "centre":
+    if position == "center":
         try:
             side = field.patch(1)
         except InputError:
@@ -94,9 +94,9 @@ def window(
         clean = field.clean(side)
         if side < size and clean.stop > clean.start:
             field, size, place = receptive_field(model, tap, side), side, (clean.start, clean.start)
-    top, left = field.centre
-    centre = top + place[0] * field.jumps[0], left + place[1] * field.jumps[1]
-    return Window(size, place, centre, size < model.preprocessing.size)
+    top, left = field.center
+    center = top + place[0] * field.jumps[0], left + place[1] * field.jumps[1]
+    return Window(size, place, center, size < model.preprocessing.size)
 
 
 def record(model: Model, tap: str, where: Window, batches: Iterable[np.ndarray]) -> np.ndarray:
@@ -135,22 +135,22 @@ def responses_to(
     model: Model,
     tap: str,
     gratings: Gratings,
-    position: Literal["centre"] | tuple[int, int] = "centre",
+    position: Literal["center"] | tuple[int, int] = "center",
     *,
     block: int = 64,
 ) -> xr.DataArray:
-    """Responses of one position's units (channels) to gratings centred on their receptive field.
+    """Responses of one position's units (channels) to gratings centerd on their receptive field.
 
     Args:
         model: runs on the device it is on, in eval mode.
         tap: module path of a map (B, C, H, W).
         gratings: the stimuli.
-        position: row and column in the map; `centre` is its middle.
+        position: row and column in the map; `center` is its middle.
         block: images a forward pass, which bounds memory.
 
     Returns:
         float32, dims `AXES` then `unit`, with the axes' values as coordinates and a coordinate
-        `blank` on `unit`: the response to plain grey. As the tap gives them, not rectified.
+        `blank` on `unit`: the response to plain gray. As the tap gives them, not rectified.
 
     Raises:
         InputError: an unknown tap or one that is no map, responses that are not finite.
@@ -158,7 +158,7 @@ def responses_to(
     where = window(model, tap, position)
     empty = Gratings((0.0,), (0.0,), (0.0,), contrasts=(0.0,))
     blank = record(model, tap, where, empty.blocks(where.size))[0]
-    values = record(model, tap, where, gratings.blocks(where.size, block, where.centre))
+    values = record(model, tap, where, gratings.blocks(where.size, block, where.center))
     units = np.arange(len(blank))
     return xr.DataArray(
         values.reshape(*gratings.shape, len(blank)),
@@ -169,7 +169,7 @@ def responses_to(
             "model": model.id,
             "tap": tap,
             "position": list(where.position),
-            "centre": list(where.centre),
+            "center": list(where.center),
             "image_size": where.size,
             "pixels_per_degree": gratings.pixels_per_degree,
         },
@@ -354,7 +354,7 @@ def _why_silent(f0: np.ndarray, peak: np.ndarray, threshold: float) -> np.ndarra
     top = f0.reshape(len(f0), -1).max(axis=1)
     conditions = {
         "no response above 0 to any grating": top <= 0,
-        "no response above that to grey": peak <= 1e-6 * top,
+        "no response above that to gray": peak <= 1e-6 * top,
         "weaker than the threshold": peak <= limit,
     }
     return np.select(list(conditions.values()), list(conditions), default="").astype(object)

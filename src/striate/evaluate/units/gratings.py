@@ -1,4 +1,4 @@
-"""Sine gratings on grey, in degrees of visual angle, drawn block by block."""
+"""Sine gratings on gray, in degrees of visual angle, drawn block by block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from striate.core.errors import InputError
 
-GREY = 127
+GRAY = 127
 """Pixel value of the background and the mean of every grating, so contrast 1 spans 0 to 254."""
 PIXELS_PER_DEGREE = 28.0
 """224 pixels over 8 degrees."""
@@ -54,14 +54,14 @@ def octaves(low: float, high: float, per_octave: int = 2) -> tuple[float, ...]:
 class Gratings:
     """Every combination of orientation, spatial frequency, diameter, contrast and phase.
 
-    Pixels are samples of the sine at their centres. Below the Nyquist frequency that is exact and
+    Pixels are samples of the sine at their centers. Below the Nyquist frequency that is exact and
     nothing aliases, whatever the orientation; at and above it a grating is refused. The rest is
     the rounding to whole pixel values, at most 0.5 of 127 (0.4 % contrast).
 
     Attributes:
         orientations: of the bars in degrees, anticlockwise from horizontal.
         spatial_frequencies: in cycles per degree.
-        phases: in degrees; 0 has a bright bar in the centre, and a rising phase drifts at right
+        phases: in degrees; 0 has a bright bar in the center, and a rising phase drifts at right
             angles to the bars, downwards (rightwards where they are vertical).
         diameters: of the circular aperture in degrees, to where its edge is at half height;
             infinite for a full field.
@@ -151,26 +151,26 @@ class Gratings:
         return pd.DataFrame(list(product(*self.axes.values())), columns=list(AXES))
 
     def blocks(
-        self, size: int = 224, block: int = 64, centre: tuple[float, float] | None = None
+        self, size: int = 224, block: int = 64, center: tuple[float, float] | None = None
     ) -> Iterator[np.ndarray]:
         """Yield uint8 images (up to `block`, size, size, 3), all in the order of `table`.
 
         Args:
             size: side of the images in pixels.
             block: images at once, which bounds memory.
-            centre: row and column of the gratings' centre in pixels; default the image's.
+            center: row and column of the gratings' center in pixels; default the image's.
         """
         table = self.table
         for start in range(0, len(table), block):
-            levels = self.draw(table.iloc[start : start + block], size, centre)
-            grey = np.rint(levels).astype(np.uint8)
-            yield np.repeat(grey[..., None], 3, axis=-1)
+            levels = self.draw(table.iloc[start : start + block], size, center)
+            gray = np.rint(levels).astype(np.uint8)
+            yield np.repeat(gray[..., None], 3, axis=-1)
 
     def draw(
-        self, table: pd.DataFrame, size: int = 224, centre: tuple[float, float] | None = None
+        self, table: pd.DataFrame, size: int = 224, center: tuple[float, float] | None = None
     ) -> np.ndarray:
         """Return rows of `table` as pixel values before rounding, float64 (n, size, size)."""
-        row, column = centre or ((size - 1) / 2, (size - 1) / 2)
+        row, column = center or ((size - 1) / 2, (size - 1) / 2)
         y = (np.arange(size) - row) / self.pixels_per_degree  # downwards
         x = (np.arange(size) - column) / self.pixels_per_degree
         angle, frequency, diameter, contrast, phase = table[list(AXES)].to_numpy(float).T
@@ -181,10 +181,10 @@ class Gratings:
         b = (wave * np.cos(angle))[:, None] * y - phase[:, None]
         out = np.cos(b)[:, :, None] * np.cos(a)[:, None, :]
         out -= np.sin(b)[:, :, None] * np.sin(a)[:, None, :]
-        out *= (GREY * contrast)[:, None, None]
+        out *= (GRAY * contrast)[:, None, None]
         for d in np.unique(diameter[np.isfinite(diameter)]):
             out[diameter == d] *= _aperture(x, y, float(d), self._edge)
-        return np.asarray(out + GREY)
+        return np.asarray(out + GRAY)
 
 
 def _aperture(x: np.ndarray, y: np.ndarray, diameter: float, edge: float) -> np.ndarray:

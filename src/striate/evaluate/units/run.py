@@ -165,7 +165,7 @@ def _trial(own: Probed, tap: str) -> tuple[float, int]:
     """Seconds of a block of images, from a few of them, and values of its maps for one image."""
     where = window(own.model, tap)
     some = 8
-    grey = np.full((some, where.size, where.size, 3), 128, dtype=np.uint8)
+    gray = np.full((some, where.size, where.size, 3), 128, dtype=np.uint8)
     values = 0
 
     def count(module: torch.nn.Module, inputs: object, output: object) -> None:
@@ -175,12 +175,12 @@ def _trial(own: Probed, tap: str) -> tuple[float, int]:
     leaves = [m for m in own.model.network.modules() if not any(m.children())]
     handles = [m.register_forward_hook(count) for m in leaves]
     try:
-        record(own.model, tap, where, [grey])
+        record(own.model, tap, where, [gray])
     finally:
         for handle in handles:
             handle.remove()
     started = time.perf_counter()
-    record(own.model, tap, where, [grey])
+    record(own.model, tap, where, [gray])
     drawing = 2.5e-8 * BLOCK * where.size**2  # of the gratings
     return (time.perf_counter() - started) * BLOCK / some + drawing, values // some
 

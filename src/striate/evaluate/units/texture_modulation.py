@@ -89,7 +89,7 @@ def compare_taps(
     samples: int = 1000,
     seed: int = 0,
 ) -> TextureModulation:
-    """Summarise the taps of one model and the differences between those that follow each other.
+    """Summarize the taps of one model and the differences between those that follow each other.
 
     Two kinds of resamples, never mixed: over families (the units stay), which says whether it
     holds for other textures, and over units (the families stay), which says whether it holds for

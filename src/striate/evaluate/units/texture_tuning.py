@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from striate.core.errors import InputError
-from striate.data.textures.stimuli import GREY, TYPES, Textures
+from striate.data.textures.stimuli import GRAY, TYPES, Textures
 from striate.evaluate.units.firing_rates import RateScale, rate_scale
 from striate.evaluate.units.grating_tuning import record, window
 from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
@@ -26,7 +26,7 @@ DIMS = ("type", "family", "sample", "unit")
 SECONDS = 0.1
 """Of the responses that spikes are counted in (papers/lcl-v2 5.2)."""
 NEGLIGIBLE = 1e-6
-"""Share of a unit's largest activation below which a response above grey is rounding (ours)."""
+"""Share of a unit's largest activation below which a response above gray is rounding (ours)."""
 Negative = Literal["rectify", "refuse"]
 Baseline = Literal["subtract", "keep"]
 
@@ -39,7 +39,7 @@ def texture_responses(
     pixels_per_degree: float = PIXELS_PER_DEGREE,
     block: int = 64,
 ) -> xr.DataArray:
-    """Responses of the central units of a tap to textures centred on their receptive field.
+    """Responses of the central units of a tap to textures centerd on their receptive field.
 
     Args:
         model: runs on the device it is on, in eval mode.
@@ -50,15 +50,15 @@ def texture_responses(
 
     Returns:
         float32 (type, family, sample, unit) with a coordinate `blank` on `unit`: the response to
-        plain grey. As the tap gives them, not rectified.
+        plain gray. As the tap gives them, not rectified.
 
     Raises:
         InputError: an unknown tap or one that is no map, responses that are not finite.
     """
     where = window(model, tap)
-    grey = np.full((1, where.size, where.size, 3), GREY, dtype=np.uint8)
-    blank = record(model, tap, where, [grey])[0]
-    shown = textures.blocks(where.size, pixels_per_degree, where.centre, block)
+    gray = np.full((1, where.size, where.size, 3), GRAY, dtype=np.uint8)
+    blank = record(model, tap, where, [gray])[0]
+    shown = textures.blocks(where.size, pixels_per_degree, where.center, block)
     values = record(model, tap, where, shown)
     return xr.DataArray(
         values.reshape(*textures.images.shape[:3], -1),
@@ -109,7 +109,7 @@ def texture_tuning(
 ) -> TextureTuning:
     """Tabulate the properties of units from their responses to textures (`texture_responses`).
 
-    Negative activations are set to 0, then the response to grey is subtracted and what falls
+    Negative activations are set to 0, then the response to gray is subtracted and what falls
     below 0 set to 0, as is done with the neurons (papers/lcl-v2 5.2). Without a rectification
     (t - n) / (t + n) would have no meaning, so a tap that gives negative values is either
     rectified, which changes what its units are, or refused.
@@ -117,7 +117,7 @@ def texture_tuning(
     Args:
         responses: (type, family, sample, unit).
         negative: `refuse` raises where an activation is below 0.
-        baseline: `keep` leaves the response to grey in.
+        baseline: `keep` leaves the response to gray in.
         scale: of activations to spikes/s; default one that gives the median active unit of these
             a largest response of 33.8. One from gratings (`tuning_table`) compares better.
 
@@ -156,7 +156,7 @@ def texture_tuning(
     table["reason"] = np.select(
         [active, peak <= 0],
         ["", "no response above 0 to any texture or noise"],
-        "no response above that to grey",
+        "no response above that to gray",
     )
     table["blank"] = blank
     table["texture_modulation_index"] = mean_of(index)

@@ -29,7 +29,7 @@ def split_rows(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Cut rows into batches; the last, partial one is kept (papers/contrastive-tuning 2.1).
 
     A last batch of one stimulus goes into the batch before it (ours): InfoNCE of one pair is 0
-    whatever the weights, and batch norm cannot normalise one sample.
+    whatever the weights, and batch norm cannot normalize one sample.
 
     >>> [len(b) for b in split_rows(np.arange(9), 4)]
     [4, 5]

@@ -31,18 +31,18 @@ class GlobalBatchNorm(_BatchNorm):
         pass  # any shape (B, C, ...)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, ...) per channel; in eval mode by the running statistics."""
+        """Normalize (B, C, ...) per channel; in eval mode by the running statistics."""
         if not self.training:
             return super().forward(input)
         axes = [0, *range(2, input.ndim)]
         shape = [1, -1] + [1] * (input.ndim - 2)
         n = all_sum(input.new_tensor(float(input.numel() // input.shape[1])).double())
         mean = all_sum(input.double().sum(axes)) / n
-        centred = input - mean.to(input.dtype).view(shape)
-        var = all_sum(centred.double().square().sum(axes)) / n
+        centerd = input - mean.to(input.dtype).view(shape)
+        var = all_sum(centerd.double().square().sum(axes)) / n
         with torch.no_grad():
             self._update(mean, var * n / (n - 1).clamp(min=1))
-        out = centred * (var + self.eps).rsqrt().to(input.dtype).view(shape)
+        out = centerd * (var + self.eps).rsqrt().to(input.dtype).view(shape)
         return out if self.weight is None else out * self.weight.view(shape) + self.bias.view(shape)
 
     def _update(self, mean: Tensor, var: Tensor) -> None:

@@ -32,7 +32,7 @@ class GrowConfig(Config):
     """`end_to_end`: one loss behind the last stage, from which all stages learn."""
     order: Literal["simultaneous", "sequential"] = "simultaneous"
     """All stages learn in each step, or one after another, `steps` each."""
-    position: Literal["centre", "mean"] = "centre"
+    position: Literal["center", "mean"] = "center"
     """What the loss reads of a map: its central position, or the mean over the clean ones."""
     clean: int = Field(1, ge=1)
     """Side of the square of positions of each stage's map that no padding touches."""

@@ -53,7 +53,7 @@ class Layerwise(nn.Module):
         channels: C' of each stage.
         positions: of each stage's map (rows and columns alike), those that no padding touches.
         projector: width of the projectors; None reads the features themselves.
-        position: `centre` reads the middle one of `positions`, `mean` their average.
+        position: `center` reads the middle one of `positions`, `mean` their average.
         credit: `layerwise` or `end_to_end`.
         redundancy: lambda of the objective.
         prepare: what patches go through before the first stage.
@@ -66,7 +66,7 @@ class Layerwise(nn.Module):
         positions: Sequence[slice],
         *,
         projector: int | None = 256,
-        position: Literal["centre", "mean"] = "centre",
+        position: Literal["center", "mean"] = "center",
         credit: Literal["layerwise", "end_to_end"] = "layerwise",
         redundancy: float = 5e-3,
         prepare: nn.Module | None = None,

@@ -33,7 +33,7 @@ class Correlation(NamedTuple):
 def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Cross-correlation matrix of the features of two views, over the joint batch of all processes.
 
-    Features are standardised over the batch, each view by itself; a feature that does not vary
+    Features are standardized over the batch, each view by itself; a feature that does not vary
     correlates with nothing (0). Gradients are those of one process (see `all_sum`).
 
     Args:
@@ -55,9 +55,9 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
         pair = torch.stack([first, second])
         pair = pair if pair.dtype == torch.float64 else pair.float()
         n = all_sum(pair.new_tensor(float(pair.shape[1])))
-        centred = pair - all_sum(pair.sum(1, keepdim=True)) / n
-        var = all_sum(centred.square().sum(1, keepdim=True)) / n
-        a, b = centred * (var + EPSILON).rsqrt()
+        centerd = pair - all_sum(pair.sum(1, keepdim=True)) / n
+        var = all_sum(centerd.square().sum(1, keepdim=True)) / n
+        a, b = centerd * (var + EPSILON).rsqrt()
         return all_sum(a.T @ b) / n
 
 

@@ -1,4 +1,4 @@
-"""Training's own steps: shuffled batches of labelled images, attacked or not."""
+"""Training's own steps: shuffled batches of labeled images, attacked or not."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from striate.learning.common.batchnorm import share_statistics
 from striate.learning.common.distributed import all_sum
 from striate.learning.common.loop import Loop, draw_seed, prefetched, rate_factor
 from striate.learning.recognition.config import TrainConfig
-from striate.learning.recognition.module import Kind, Recogniser, cacheable, take_features
+from striate.learning.recognition.module import Kind, Recognizer, cacheable, take_features
 
 
 class TrainLoop(Loop):
-    """Trains a `Recogniser`.
+    """Trains a `Recognizer`.
 
     Args:
         fabric: launched; decides device, precision and processes.
-        recogniser: what learns, in place.
+        recognizer: what learns, in place.
         images: uint8 (N, H, W, 3), may be a memory map.
         labels: int64 (N,).
         config: how.
@@ -43,7 +43,7 @@ class TrainLoop(Loop):
     def __init__(
         self,
         fabric: Fabric,
-        recogniser: Recogniser,
+        recognizer: Recognizer,
         images: np.ndarray,
         labels: np.ndarray,
         config: TrainConfig,
@@ -53,16 +53,16 @@ class TrainLoop(Loop):
     ) -> None:
         check_batch(config.batch_size, len(images), fabric.world_size)
         if fabric.world_size > 1:
-            share_statistics(recogniser)
+            share_statistics(recognizer)
         super().__init__(
             fabric,
-            recogniser,
-            make_optimizer(recogniser, config),
+            recognizer,
+            make_optimizer(recognizer, config),
             folder,
             progress=progress,
             tensorboard=config.tensorboard,
         )
-        self.recogniser, self.config = recogniser, config
+        self.recognizer, self.config = recognizer, config
         self.images, self.labels = images, torch.from_numpy(labels)
         self.features: Tensor | None = None
 
@@ -80,9 +80,9 @@ class TrainLoop(Loop):
         """See `Loop.steps`."""
         at, config = self.standing, self.config
         if at.step < self.total_steps and cacheable(
-            self.recogniser.model, config, len(self.images)
+            self.recognizer.model, config, len(self.images)
         ):
-            self.features = take_features(self.recogniser, self.images, config.augment.flip)
+            self.features = take_features(self.recognizer, self.images, config.augment.flip)
         warmup = round(config.warmup_epochs * self.epoch_steps)
         started = time.perf_counter()
         for step, batch in prefetched(range(at.step, self.total_steps), self._load):
@@ -136,10 +136,10 @@ class TrainLoop(Loop):
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * rate
         self.module.train()
-        self.recogniser.train()
+        self.recognizer.train()
         if config.attack.eps:
             with fabric.autocast():
-                x, kind = self.recogniser.attack(x, labels), "pixels"
+                x, kind = self.recognizer.attack(x, labels), "pixels"
         torch.manual_seed(draw_seed(config.seed, self.standing.step, fabric.global_rank))
         self.optimizer.zero_grad(set_to_none=True)
         loss, right = self.module(x, labels, kind)
@@ -177,9 +177,9 @@ def check_batch(batch: int, images: int, processes: int = 1) -> None:
         )
 
 
-def make_optimizer(recogniser: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(recognizer: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW; only kernels and matrices decay (ours)."""
-    learning = [p for p in recogniser.parameters() if p.requires_grad]
+    learning = [p for p in recognizer.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},

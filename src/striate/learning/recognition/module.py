@@ -20,7 +20,7 @@ CHUNK = 256
 Kind = Literal["images", "pixels", "features"]
 
 
-class Recogniser(nn.Module):
+class Recognizer(nn.Module):
     """A recognition model with its loss.
 
     Args:
@@ -56,7 +56,7 @@ class Recogniser(nn.Module):
         if kind == "features":
             out = self.network.back(x)
         elif kind == "pixels":
-            out = self.network(self.model.preprocessing.normalise(255 * x))
+            out = self.network(self.model.preprocessing.normalize(255 * x))
         else:
             out = self.model(x)
         return out.to(torch.promote_types(out.dtype, torch.float32))
@@ -93,20 +93,20 @@ def cacheable(model: Model, config: TrainConfig, images: int) -> bool:
 
 
 @torch.no_grad()
-def take_features(recogniser: Recogniser, images: np.ndarray, flip: bool) -> Tensor:
+def take_features(recognizer: Recognizer, images: np.ndarray, flip: bool) -> Tensor:
     """The front's features of all images, and with `flip` of their mirror images.
 
     Args:
-        recogniser: on the device that is to compute them.
+        recognizer: on the device that is to compute them.
         images: uint8 (N, H, W, 3), may be a memory map.
         flip: also of the mirror images.
 
     Returns:
         float32 (1 or 2, N, C, H', W') on the same device; the second row is of mirror images.
     """
-    model, network = recogniser.model, recogniser.network
+    model, network = recognizer.model, recognizer.network
     rows: list[Tensor] = []
-    with evaluating(recogniser):
+    with evaluating(recognizer):
         for mirrored in (False, True)[: 1 + flip]:
             parts = []
             for start in range(0, len(images), CHUNK):

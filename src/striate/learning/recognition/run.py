@@ -16,7 +16,7 @@ from striate.learning.common.distributed import make_fabric
 from striate.learning.common.folder import check_claim, claim, finished_model, folder_lock, identify
 from striate.learning.recognition.config import TrainConfig
 from striate.learning.recognition.loop import TrainLoop
-from striate.learning.recognition.module import Recogniser, cacheable
+from striate.learning.recognition.module import Recognizer, cacheable
 from striate.models import Model, is_model_folder, save
 from striate.models.lineage import record_start
 
@@ -72,25 +72,25 @@ def train(
     folder = Path(folder)
     start = record_start(model)
     model = model.copy()
-    recogniser = Recogniser(model, config)
+    recognizer = Recognizer(model, config)
     labels = np.asarray(labels, np.int64)
-    _check(recogniser, images, labels, hashes)
+    _check(recognizer, images, labels, hashes)
     fabric = make_fabric(device, config.precision)
     record = _record(model, labels, hashes, config)
     with folder_lock(folder, fabric):
         claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
             return finished_model(model, folder)
-        loop = TrainLoop(fabric, recogniser, images, labels, config, folder, progress=progress)
+        loop = TrainLoop(fabric, recognizer, images, labels, config, folder, progress=progress)
         loop.run()
-        recogniser.cpu()
-        unshare_statistics(recogniser)
+        recognizer.cpu()
+        unshare_statistics(recognizer)
         for parameter in model.parameters():
             parameter.grad = None
         model.eval()
         _note_provenance(model, hashes, file_hashes, config, name, start)
         if fabric.is_global_zero:
-            save(model, folder, _facts(folder, recogniser, len(images), config, name))
+            save(model, folder, _facts(folder, recognizer, len(images), config, name))
             if not config.keep_checkpoints:
                 loop.checkpoints.clear()
         fabric.barrier()
@@ -125,9 +125,9 @@ def _record(
 
 
 def _check(
-    recogniser: Recogniser, images: np.ndarray, labels: np.ndarray, hashes: Sequence[str]
+    recognizer: Recognizer, images: np.ndarray, labels: np.ndarray, hashes: Sequence[str]
 ) -> None:
-    size, classes = recogniser.model.preprocessing.size, recogniser.network.classes
+    size, classes = recognizer.model.preprocessing.size, recognizer.network.classes
     if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
         raise InputError(
             f"images must be uint8 (N, {size}, {size}, 3), as the model takes them, found "
@@ -142,7 +142,7 @@ def _check(
         )
     if len(np.unique(labels)) < 2:
         raise InputError("all training images are of one class; to tell classes apart needs two.")
-    recogniser.model.tap_shapes(["classifier"])  # the back-end finds a map that it can take
+    recognizer.model.tap_shapes(["classifier"])  # the back-end finds a map that it can take
 
 
 def _note_provenance(
@@ -169,17 +169,17 @@ def _note_provenance(
 
 
 def _facts(
-    folder: Path, recogniser: Recogniser, images: int, config: TrainConfig, name: str
+    folder: Path, recognizer: Recognizer, images: int, config: TrainConfig, name: str
 ) -> dict[str, Any]:
     """Further lines of the card."""
     lines = read_json_lines(folder / "metrics.jsonl")
-    front, attack = recogniser.network.config.front, config.attack
-    cached = cacheable(recogniser.model, config, images)
+    front, attack = recognizer.network.config.front, config.attack
+    cached = cacheable(recognizer.model, config, images)
     return {
         "Front": f"{front.id} up to {front.tap}, {'frozen' if front.frozen else 'trained too'}",
-        "Classes": ", ".join(recogniser.network.classes[:12])
-        + (" …" if len(recogniser.network.classes) > 12 else ""),
-        "Trained on": f"{images:,} labelled images{f' ({name})' if name else ''}",
+        "Classes": ", ".join(recognizer.network.classes[:12])
+        + (" …" if len(recognizer.network.classes) > 12 else ""),
+        "Trained on": f"{images:,} labeled images{f' ({name})' if name else ''}",
         "Steps": f"{lines[-1]['step']:,} of {config.batch_size} images ({config.epochs} epochs)",
         "Attack": f"PGD, L2, eps = {attack.eps:g}, {attack.steps} steps" if attack.eps else "none",
         "Front's features": "taken once" if cached else "taken in every step",

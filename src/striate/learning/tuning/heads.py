@@ -130,7 +130,7 @@ class RegressionHeads(nn.Module):
 def build_heads(
     features: int, units: Sequence[int], config: TuneConfig
 ) -> ContrastiveHeads | RegressionHeads:
-    """Build the heads of a config, initialised from its seed; the caller's random state is kept."""
+    """Build the heads of a config, initialized from its seed; the caller's random state is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.objective == "regression":

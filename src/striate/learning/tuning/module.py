@@ -62,9 +62,9 @@ class Tuner(nn.Module):
     def _feature_length(self) -> int:
         size = self.model.preprocessing.size
         device = self.model.device
-        grey = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
+        gray = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
         with evaluating(self.model), torch.no_grad():
-            return self.features(grey).shape[1]
+            return self.features(gray).shape[1]
 
     def train(self, mode: bool = True) -> Tuner:
         """Set training mode; batch norm that must not change stays in eval mode."""

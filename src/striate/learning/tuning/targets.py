@@ -72,7 +72,7 @@ def prepare(data: Sequence[TuneData], *, zscore: bool, size: int) -> list[TuneTa
 
     Args:
         data: the targets.
-        zscore: standardise each unit by its mean and deviation over the **tune** part.
+        zscore: standardize each unit by its mean and deviation over the **tune** part.
         size: side of the images that the model takes.
 
     Raises:

@@ -42,6 +42,6 @@ class AlexNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits (B, 1000)."""
+        """Map normalized images (B, 3, H, W) to logits (B, 1000)."""
         x = self.avgpool(self.features(x))
         return self.classifier(torch.flatten(x, 1))

@@ -95,7 +95,7 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(1280, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits (B, 1000)."""
+        """Map normalized images (B, 3, H, W) to logits (B, 1000)."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)

@@ -1,4 +1,4 @@
-"""A V1 of fixed Gabor filters: simple cells, energy-model complex cells, divisive normalisation.
+"""A V1 of fixed Gabor filters: simple cells, energy-model complex cells, divisive normalization.
 
 Everything here is given in pixels; at 28 pixels per degree (224 pixels over 8 degrees) a wavelength
 of 28 pixels is 1 cycle per degree. The values are Striate's own, chosen for the parafovea.
@@ -30,7 +30,7 @@ class GaborConfig(Config):
     stride: int = Field(4, gt=0)
     """Distance in pixels of the filters; the maps that are read out have half as many positions."""
     semisaturation: float = Field(0.1, gt=0)
-    """Contrast at which the normalisation pool has half its effect."""
+    """Contrast at which the normalization pool has half its effect."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def gabor_pairs(wavelength: float, orientations: int, bandwidth: float = 1.4) ->
 
     The even ones have no mean, and a grating of the preferred wavelength and orientation with
     amplitude 1 gives a pair of responses of energy 1. The envelope follows from the bandwidth in
-    octaves (Petkov & Kruizinga 1997, "Computational models of visual neurons specialised in the
+    octaves (Petkov & Kruizinga 1997, "Computational models of visual neurons specialized in the
     detection of periodic and aperiodic oriented visual stimuli", equation 3) and is cut at 2.5
     standard deviations.
     """
@@ -81,7 +81,7 @@ def energy(even: Tensor, odd: Tensor) -> Tensor:
 class GaborBank(nn.Module):
     """Linear responses (B, 1, H, W) to (B, 2, C, H', W'): even and odd, wavelength by wavelength.
 
-    Borders are filled with zeros: mid-grey, as around a stimulus on a grey screen. Positions lie at
+    Borders are filled with zeros: mid-gray, as around a stimulus on a gray screen. Positions lie at
     multiples of the stride at every wavelength.
     """
 
@@ -101,7 +101,7 @@ class GaborBank(nn.Module):
             self.register_buffer(f"filters{i}", filters.contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map grey images (B, 1, H, W) to (B, 2, C, H', W')."""
+        """Map gray images (B, 1, H, W) to (B, 2, C, H', W')."""
         parts = []
         for i in range(self.number):
             filters = self.get_buffer(f"filters{i}")
@@ -127,7 +127,7 @@ class SimpleCells(nn.Module):
 
 
 class ComplexCells(nn.Module):
-    """Energy model (Adelson & Bergen 1985): sqrt(even^2 + odd^2), averaged over neighbours.
+    """Energy model (Adelson & Bergen 1985): sqrt(even^2 + odd^2), averaged over neighbors.
 
     (B, 2, C, H, W) to (B, C, H/2, W/2). A grating's response is its contrast, at any phase.
     """
@@ -142,7 +142,7 @@ class ComplexCells(nn.Module):
 
 
 class DivisiveNormalization(nn.Module):
-    """r^2 / (s^2 + mean of r^2 over all channels and 5 x 5 neighbours) (Heeger 1992; form ours).
+    """r^2 / (s^2 + mean of r^2 over all channels and 5 x 5 neighbors) (Heeger 1992; form ours).
 
     Args:
         semisaturation: s, in units of contrast.
@@ -164,9 +164,9 @@ class DivisiveNormalization(nn.Module):
 
 
 class GaborEnergy(nn.Module):
-    """Fixed model of V1: input (B, 3, H, W) in -1..1, output of the normalised complex cells.
+    """Fixed model of V1: input (B, 3, H, W) in -1..1, output of the normalized complex cells.
 
-    Taps: `simple` (4 phases of every filter), `complex`, `normalised`. With the default options
+    Taps: `simple` (4 phases of every filter), `complex`, `normalized`. With the default options
     192, 48 and 48 channels on 28 x 28 positions at 224 pixels, 8 pixels apart. Filters are 11 to 49
     pixels wide, five standard deviations of their envelopes. Nothing is learned: no parameters.
 
@@ -177,7 +177,7 @@ class GaborEnergy(nn.Module):
         simple_cells, complex_cells: what each channel of `simple`, and of the other taps, prefers.
     """
 
-    default_taps = ("simple", "complex", "normalised")
+    default_taps = ("simple", "complex", "normalized")
 
     def __init__(self, config: GaborConfig | None = None) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ class GaborEnergy(nn.Module):
         self.bank = GaborBank(config)
         self.simple = SimpleCells()
         self.complex = ComplexCells()
-        self.normalised = DivisiveNormalization(config.semisaturation)
+        self.normalized = DivisiveNormalization(config.semisaturation)
         self.complex_cells = self.bank.cells
         self.simple_cells = tuple(
             Cell(c.orientation, c.wavelength, phase)
@@ -198,5 +198,5 @@ class GaborEnergy(nn.Module):
         """Map images (B, 3, H, W) in -1..1 to (B, C, H/8, W/8)."""
         pairs = self.bank(self.luma(x))
         self.simple(pairs)  # read out by its tap only
-        out: Tensor = self.normalised(self.complex(pairs))
+        out: Tensor = self.normalized(self.complex(pairs))
         return out

@@ -12,7 +12,7 @@ from striate.models.networks.parts import Luma, MaxBlurPool
 
 
 class StageConfig(Config):
-    """One stage: convolution, normalisation, nonlinearity, pooling, in this order."""
+    """One stage: convolution, normalization, nonlinearity, pooling, in this order."""
 
     channels: int = Field(gt=0)
     kernel: int = Field(gt=0)
@@ -55,7 +55,7 @@ class Lcl(nn.Module):
     pixels (0.68 and 2.39 degrees at 28 pixels per degree), 27 x 27 and 13 x 13 positions at 224.
 
     Registered with pixels scaled by a fixed (x / 255 - 0.5) / 0.25, as an image has no one
-    contrast; layerwise training may normalise each patch by its own contrast on top of that.
+    contrast; layerwise training may normalize each patch by its own contrast on top of that.
 
     Args:
         config: the stages and the number of input channels.
@@ -78,11 +78,11 @@ class Lcl(nn.Module):
         return [self.get_submodule(name) for name in self.default_taps]
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Map normalised RGB images (B, 3, H, W) to what the first stage takes."""
+        """Map normalized RGB images (B, 3, H, W) to what the first stage takes."""
         return self.luma(x) if hasattr(self, "luma") else x
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised RGB images (B, 3, H, W) to the last stage's map."""
+        """Map normalized RGB images (B, 3, H, W) to the last stage's map."""
         x = self.prepare(x)
         for stage in self.stages:
             x = stage(x)
@@ -90,7 +90,7 @@ class Lcl(nn.Module):
 
 
 def build_stage(inputs: int, config: StageConfig) -> nn.Sequential:
-    """Build one stage for maps of `inputs` channels, randomly initialised."""
+    """Build one stage for maps of `inputs` channels, randomly initialized."""
     stage = nn.Sequential()
     # a bias in front of batch norm would be subtracted again
     conv = nn.Conv2d(

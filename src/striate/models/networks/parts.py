@@ -13,7 +13,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Luma(nn.Module):
-    """Grey from RGB: (B, 3, H, W) to (B, 1, H, W), the luma of BT.601."""
+    """Gray from RGB: (B, 3, H, W) to (B, 1, H, W), the luma of BT.601."""
 
     weight: Tensor
 
@@ -32,7 +32,7 @@ class Blur(nn.Module):
     Args:
         size: side of the kernel in positions; 3 is (1, 2, 1)/4 along both axes.
         stride: distance of the positions kept.
-        padding: positions added at each border, each a copy of its nearest neighbour.
+        padding: positions added at each border, each a copy of its nearest neighbor.
     """
 
     kernel: Tensor

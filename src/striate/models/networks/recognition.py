@@ -13,7 +13,7 @@ from striate.core.errors import InputError
 from striate.models.taps import evaluating, resolve_tap, tapped_forward
 
 LOOK = 224
-"""Side of the grey image, in pixels, with which a front's channels are found."""
+"""Side of the gray image, in pixels, with which a front's channels are found."""
 
 
 class FrontConfig(Config):
@@ -63,7 +63,7 @@ class RecognitionConfig(BackConfig):
 
 
 class RecognitionNet(nn.Module):
-    """Input (B, 3, H, W), normalised as the front expects; output (B, classes) logits.
+    """Input (B, 3, H, W), normalized as the front expects; output (B, classes) logits.
 
     `front` is a network that ends at `config.front.tap`; then come `conv3`, `conv4`, `conv5`
     (3 x 3), `fc6`, `fc7` and `classifier`. With AlexNet's first two stages as a front, channels and
@@ -107,7 +107,7 @@ class RecognitionNet(nn.Module):
         return self
 
     def features(self, x: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to the front's map (B, C, H', W')."""
+        """Map normalized images (B, 3, H, W) to the front's map (B, C, H', W')."""
         tap = self.config.front.tap
         return tapped_forward(self.front, x, [tap])[tap]
 
@@ -118,7 +118,7 @@ class RecognitionNet(nn.Module):
         return self.classifier(self.fc7(self.fc6(torch.flatten(x, 1))))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits (B, classes)."""
+        """Map normalized images (B, 3, H, W) to logits (B, classes)."""
         return self.back(self.features(x))
 
 
@@ -163,8 +163,8 @@ def cut(network: nn.Module, tap: str) -> int:
     first = next((p for p in network.parameters()), torch.zeros(()))
     try:
         with evaluating(network), torch.no_grad():
-            grey = torch.zeros(1, 3, LOOK, LOOK, device=first.device, dtype=first.dtype)
-            out = tapped_forward(network, grey, [tap])[tap]
+            gray = torch.zeros(1, 3, LOOK, LOOK, device=first.device, dtype=first.dtype)
+            out = tapped_forward(network, gray, [tap])[tap]
     finally:
         for handle in handles:
             handle.remove()

@@ -58,5 +58,5 @@ class SqueezeNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits (B, 1000)."""
+        """Map normalized images (B, 3, H, W) to logits (B, 1000)."""
         return torch.flatten(self.classifier(self.features(x)), 1)

@@ -1,4 +1,4 @@
-"""The two standard figures of a behavioural comparison, from its tables alone."""
+"""The two standard figures of a behavioral comparison, from its tables alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from striate.report.figures.common import colours, label
+from striate.report.figures.common import colors, label
 
 HUMANS = "humans"
 RED = "#b2182b"
@@ -56,7 +56,7 @@ def shape_bias_plot(
     at = [order.index(c) for c in own["category"]]
     axes.scatter(own["shape_bias"], at, s=9, color=RED, alpha=0.25, linewidths=0)
     drawn = {HUMANS: [HUMANS], **shown_as(groups)}
-    colour = {HUMANS: RED, **colours(n for n in drawn if n != HUMANS)}
+    color = {HUMANS: RED, **colors(n for n in drawn if n != HUMANS)}
     places = np.linspace(-0.2, 0.2, len(drawn))
     for (name, models), shift in zip(drawn.items(), places, strict=True):
         known = [m for m in models if m in mean.index and np.isfinite(mean[m])]
@@ -65,11 +65,11 @@ def shape_bias_plot(
         points = np.array([[value.get((m, c), np.nan) for c in order] for m in known])
         middle = [_mean(points[:, i]) for i in range(len(order))]
         axes.scatter(middle, rows + shift, s=26, marker="o" if name == HUMANS else "D",
-                     color=colour[name], label=label(name), zorder=3, linewidths=0)  # fmt: skip
+                     color=color[name], label=label(name), zorder=3, linewidths=0)  # fmt: skip
         if len(known) > 1:
             axes.scatter(points.ravel(), np.tile(rows + shift, len(known)), s=5,
-                         color=colour[name], alpha=0.4, linewidths=0)  # fmt: skip
-        axes.axvline(float(mean[known].mean()), color=colour[name], lw=1.3, alpha=0.8, zorder=1)
+                         color=color[name], alpha=0.4, linewidths=0)  # fmt: skip
+        axes.axvline(float(mean[known].mean()), color=color[name], lw=1.3, alpha=0.8, zorder=1)
     axes.set_yticks(rows, order, fontsize=8)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xlim(1.01, -0.01)
@@ -112,7 +112,7 @@ def consistency_plot(
     rows = -(-len(experiments) // columns)
     figure = Figure(figsize=(2.9 * columns + 1.5, 3.0 * rows), layout="constrained")
     drawn = shown_as(groups)
-    colour = colours(drawn)
+    color = colors(drawn)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(experiments) :]:
         axes.set_visible(False)
@@ -123,7 +123,7 @@ def consistency_plot(
                      linewidths=0, label="each human")  # fmt: skip
         _point(axes, own, [HUMANS], RED, "humans with each other", "o")
         for name, models in drawn.items():
-            _point(axes, own, models, colour[name], label(name), "D")
+            _point(axes, own, models, color[name], label(name), "D")
         axes.axhline(0, color="black", lw=0.6)
         axes.set_title(experiment, fontsize=9)
         axes.set_xlabel("accuracy", fontsize=9)
@@ -137,7 +137,7 @@ def consistency_plot(
 
 
 def _point(
-    axes: Axes, own: pd.DataFrame, models: Sequence[str], colour: str, name: str, mark: str
+    axes: Axes, own: pd.DataFrame, models: Sequence[str], color: str, name: str, mark: str
 ) -> None:
     """One observer with its intervals, or the mean of a group with its models as dots."""
     wide = own[own["observer"].isin(models)].pivot(
@@ -148,12 +148,12 @@ def _point(
         return
     x, y = (wide[column].to_numpy(dtype=float) for column in needed)
     if len(wide) > 1:
-        axes.scatter(x, y, s=8, color=colour, alpha=0.5, linewidths=0)
-        axes.plot(x.mean(), y.mean(), mark, ms=6, color=colour, label=name, lw=0)
+        axes.scatter(x, y, s=8, color=color, alpha=0.5, linewidths=0)
+        axes.plot(x.mean(), y.mean(), mark, ms=6, color=color, label=name, lw=0)
         return
     reach = []
     for at, (_, measure) in zip((x, y), needed, strict=True):
         low, high = (wide[side, measure].to_numpy(dtype=float) for side in ("low", "high"))
         reach.append(np.clip([at - low, high - at], 0, None))
-    axes.errorbar(x, y, xerr=reach[0], yerr=reach[1], fmt=mark, ms=6, lw=0.9, color=colour,
+    axes.errorbar(x, y, xerr=reach[0], yerr=reach[1], fmt=mark, ms=6, lw=0.9, color=color,
                   label=name)  # fmt: skip

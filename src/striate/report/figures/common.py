@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, told apart also by readers who see few colours.
-COLOURS = {
+# Okabe & Ito's colors, told apart also by readers who see few colors.
+COLORS = {
     "untuned": "#6b6b6b",
     "random": "#b9b9b9",
     "contrastive": "#0072b2",
@@ -23,12 +23,12 @@ COLOURS = {
 FURTHER = ("#cc79a7", "#56b4e9", "#8c6d31", "#7b4173")
 
 
-def colours(models: Iterable[str]) -> dict[str, str]:
-    """A colour for each model: a fixed one for the methods, others in turn."""
+def colors(models: Iterable[str]) -> dict[str, str]:
+    """A color for each model: a fixed one for the methods, others in turn."""
     out: dict[str, str] = {}
     for model in models:
-        others = len([m for m in out if m not in COLOURS])
-        out[model] = COLOURS.get(model, FURTHER[others % len(FURTHER)])
+        others = len([m for m in out if m not in COLORS])
+        out[model] = COLORS.get(model, FURTHER[others % len(FURTHER)])
     return out
 
 
@@ -65,7 +65,7 @@ def roi_bars(group: pd.DataFrame, rois: pd.DataFrame) -> Figure:
     """Mean r of each model by ROI: a dot a subject, a bar for the mean, 95 % intervals."""
     models = list(dict.fromkeys(group["model"]))
     places = list(dict.fromkeys(zip(group["hemisphere"], group["roi"], strict=True)))
-    colour = colours(models)
+    color = colors(models)
     figure = Figure(figsize=(max(4.5, 1.2 + len(places) * (0.35 + 0.22 * len(models))), 3.2))
     axes = bare(figure.add_subplot())
     width = 0.8 / len(models)
@@ -77,14 +77,14 @@ def roi_bars(group: pd.DataFrame, rois: pd.DataFrame) -> Figure:
             at = x - 0.4 + (i + 0.5) * width
             row = own.iloc[0]
             name = label(model) if x == 0 else None
-            axes.bar(at, row["r"], width * 0.9, color=colour[model], alpha=0.55, label=name)
+            axes.bar(at, row["r"], width * 0.9, color=color[model], alpha=0.55, label=name)
             dots = _at(rois[rois["model"] == model], hemisphere, roi)
             spread = np.linspace(-0.25, 0.25, len(dots)) * width if len(dots) > 1 else [0.0]
             low = np.clip(dots["r"] - dots["r_low"], 0, None)
             high = np.clip(dots["r_high"] - dots["r"], 0, None)
             axes.errorbar(
                 at + np.asarray(spread), dots["r"], yerr=[low, high], fmt="o", ms=3,
-                lw=0.8, color=colour[model],
+                lw=0.8, color=color[model],
             )  # fmt: skip
     axes.set_xticks(range(len(places)), [place(*p) for p in places], rotation=0)
     axes.axhline(0, color="black", lw=0.6)
@@ -109,14 +109,14 @@ def unit_scatter(scores: pd.DataFrame) -> Figure | None:
     figure = Figure(figsize=(2.9 * columns, 2.9 * rows), layout="constrained")
     low = float(np.nanmin(wide.to_numpy(), initial=0.0)) - 0.02
     high = float(np.nanmax(wide.to_numpy(), initial=0.1)) + 0.02
-    colour = colours(dict.fromkeys(scores["model"]))
+    color = colors(dict.fromkeys(scores["model"]))
     size = float(np.clip(3000 / max(len(wide), 1), 1.0, 12.0))
     for i, model in enumerate(models):
         axes = bare(figure.add_subplot(rows, columns, i + 1))
         both = wide[["untuned", model]].dropna()
         axes.plot([low, high], [low, high], color="black", lw=0.6)
         axes.scatter(
-            both["untuned"], both[model], s=size, color=colour[model], alpha=0.6, linewidths=0,
+            both["untuned"], both[model], s=size, color=color[model], alpha=0.6, linewidths=0,
             rasterized=True,
         )  # fmt: skip
         share = float((both[model] > both["untuned"]).mean()) if len(both) else float("nan")
@@ -175,11 +175,11 @@ def ceilings(scores: pd.DataFrame) -> Figure | None:
     axes.set_ylabel("units", fontsize=9)
     axes = bare(figure.add_subplot(1, 2, 2))
     axes.plot([0, 1], [0, 1], color="black", lw=0.6)
-    colour = colours(dict.fromkeys(scores["model"]))
+    color = colors(dict.fromkeys(scores["model"]))
     size = float(np.clip(3000 / len(known), 1.0, 12.0))
     for model, own in known.groupby("model", sort=False):
         axes.scatter(
-            own["ceiling"], own["r"], s=size, alpha=0.5, linewidths=0, color=colour[str(model)],
+            own["ceiling"], own["r"], s=size, alpha=0.5, linewidths=0, color=color[str(model)],
             label=label(str(model)), rasterized=True,
         )  # fmt: skip
     axes.set_xlabel("noise ceiling (correlation)", fontsize=9)
@@ -198,7 +198,7 @@ def training_curves(curves: Mapping[str, pd.DataFrame]) -> Figure | None:
         return None
     methods = list(dict.fromkeys(name.split("/")[0] for name in curves))
     figure = Figure(figsize=(7.6, 2.2 * len(methods)), layout="constrained")
-    colour = colours(methods)
+    color = colors(methods)
     for i, method in enumerate(methods):
         left = bare(figure.add_subplot(len(methods), 2, 2 * i + 1))
         right = bare(figure.add_subplot(len(methods), 2, 2 * i + 2))
@@ -208,14 +208,14 @@ def training_curves(curves: Mapping[str, pd.DataFrame]) -> Figure | None:
                 continue
             mark = "o" if len(curve) == 1 else None
             left.plot(
-                curve["epoch"], curve["epoch_loss"], color=colour[method], lw=1, alpha=0.7,
+                curve["epoch"], curve["epoch_loss"], color=color[method], lw=1, alpha=0.7,
                 marker=mark, ms=3,
             )  # fmt: skip
             column = score_column(curve.columns)
             if column:
                 measure = column.removeprefix("select_").replace("top1", "top-1 matching")
                 right.plot(
-                    curve["epoch"], curve[column], color=colour[method], lw=1, alpha=0.7,
+                    curve["epoch"], curve[column], color=color[method], lw=1, alpha=0.7,
                     marker=mark, ms=3,
                 )  # fmt: skip
         left.set_ylabel(f"{label(method)}\nloss", fontsize=9)

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from striate.core.errors import InputError
 from striate.report.figures.common import FURTHER, bare
 
-BLUE, GREY, RED = "#0072b2", "#6b6b6b", "#d55e00"
+BLUE, GRAY, RED = "#0072b2", "#6b6b6b", "#d55e00"
 LINES = (BLUE, "#e69f00", "#009e73", RED, *FURTHER)
 
 
@@ -27,7 +27,7 @@ def filter_grid(
     """Draw the kernels of a first stage, each scaled by its own largest absolute value.
 
     Args:
-        kernels: (C, channels, k, k) or (C, k, k); three channels are shown in colour, where grey
+        kernels: (C, channels, k, k) or (C, k, k); three channels are shown in color, where gray
             is 0.
         order: kernels to show, in this order, such as sorted by orientation or by R2.
         labels: a short text under each shown kernel, in the order shown.
@@ -54,7 +54,7 @@ def filter_grid(
 
 
 def own_scale(kernel: np.ndarray) -> np.ndarray:
-    """Map a kernel (channels, k, k) to 0..1 for display, 0 to middle grey; (k, k) or (k, k, 3)."""
+    """Map a kernel (channels, k, k) to 0..1 for display, 0 to middle gray; (k, k) or (k, k, 3)."""
     top = float(np.nanmax(np.abs(kernel), initial=0.0))
     shown = np.nan_to_num(kernel / (2 * top) if top > 0 else 0 * kernel) + 0.5
     return shown[0] if len(shown) == 1 else np.moveaxis(shown, 0, -1)
@@ -124,11 +124,11 @@ def fit_histogram(r2: Mapping[str, np.ndarray], threshold: float = 0.7) -> Figur
     figure = Figure(figsize=(4.4, 2.8), layout="constrained")
     axes = bare(figure.add_subplot())
     edges = np.linspace(0, 1, 21).tolist()
-    for colour, (name, values) in zip(_colours(len(r2)), r2.items(), strict=True):
+    for color, (name, values) in zip(_colors(len(r2)), r2.items(), strict=True):
         values = np.asarray(values, dtype=float)
         text = f"{name}: {np.mean(values > threshold):.0%} of {len(values)} above"
         fitted = values[np.isfinite(values)].clip(0, 1)
-        axes.hist(fitted, bins=edges, color=colour, alpha=0.5, label=text)
+        axes.hist(fitted, bins=edges, color=color, alpha=0.5, label=text)
     axes.axvline(threshold, color="black", lw=0.8, ls="--")
     axes.set_xlim(0, 1)
     axes.set_xlabel("R² of the Gabor fit", fontsize=9)
@@ -225,7 +225,7 @@ def progress_curves(
         xlabel: what `x` counts.
     """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    colour = dict(zip(names, _colours(len(names)), strict=True))
+    color = dict(zip(names, _colors(len(names)), strict=True))
     columns = max(1, min(3, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
@@ -239,7 +239,7 @@ def progress_curves(
             known = np.isfinite(y)
             mark = "o" if known.sum() == 1 else None
             axes.plot(
-                at[known], y[known], color=colour[name], lw=1, alpha=0.85, marker=mark, ms=3,
+                at[known], y[known], color=color[name], lw=1, alpha=0.85, marker=mark, ms=3,
                 label=name,
             )  # fmt: skip
         axes.set_xlabel(xlabel, fontsize=8)
@@ -249,7 +249,7 @@ def progress_curves(
     return figure
 
 
-def _colours(n: int) -> list[str]:
+def _colors(n: int) -> list[str]:
     return [LINES[i % len(LINES)] for i in range(n)]
 
 

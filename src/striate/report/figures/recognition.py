@@ -1,4 +1,4 @@
-"""Figures of generalisation: accuracy over severity, from tables alone."""
+"""Figures of generalization: accuracy over severity, from tables alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from striate.data.images.distortions import UNITS
 from striate.report.figures.common import FURTHER, bare, label
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", FURTHER[0], "#6b6b6b", *FURTHER[1:])
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", FURTHER[0], "#6b6b6b", *FURTHER[1:])
 COLUMNS = 4
 
 
@@ -40,12 +40,12 @@ def severity_curves(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure
         axes.axhline(chance, color="#b9b9b9", lw=0.8, ls=":")
         for i, (name, table) in enumerate(tables.items()):
             own = table[table["experiment"] == experiment].sort_values("level")
-            colour = COLOURS[i % len(COLOURS)]
-            axes.plot(own["level"], own["accuracy"], color=colour, lw=1.2, label=label(name))
-            axes.fill_between(own["level"], own["low"], own["high"], color=colour, alpha=0.25, lw=0)
+            color = COLORS[i % len(COLORS)]
+            axes.plot(own["level"], own["accuracy"], color=color, lw=1.2, label=label(name))
+            axes.fill_between(own["level"], own["low"], own["high"], color=color, alpha=0.25, lw=0)
             out = own["excluded"].to_numpy(bool)
-            faces = np.where(out, "white", colour)
-            axes.scatter(own["level"], own["accuracy"], s=10, c=faces, edgecolors=colour, lw=0.8)
+            faces = np.where(out, "white", color)
+            axes.scatter(own["level"], own["accuracy"], s=10, c=faces, edgecolors=color, lw=0.8)
         ticks = every[every["experiment"] == experiment].drop_duplicates("level")
         axes.set_xticks(ticks["level"], ticks["severity"], rotation=60, fontsize=6.5)
         axes.set_xlabel(UNITS.get(experiment, "severity"), fontsize=6.5)

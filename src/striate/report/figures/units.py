@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from striate.evaluate.units.properties import PROPERTIES
 from striate.evaluate.units.published_histograms import Histogram, binned
-from striate.report.figures.filters import GREY, LINES
+from striate.report.figures.filters import GRAY, LINES
 
 
 def modulation_by_tap(taps: pd.DataFrame) -> Figure:
     """Mean texture modulation of each tap, shallow to deep, a panel a model.
 
-    The thick line is the 95 % interval over families, the thin one over units; grey is the control
+    The thick line is the 95 % interval over families, the thin one over units; gray is the control
     of noise against noise.
     """
     models = list(dict.fromkeys(taps["model"]))
@@ -26,12 +26,12 @@ def modulation_by_tap(taps: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
     for axes, model in zip(panels, models, strict=True):
         own = taps[taps["model"] == model].reset_index(drop=True)
-        for name, colour, shift in (("mean", LINES[0], -0.08), ("control", GREY, 0.14)):
+        for name, color, shift in (("mean", LINES[0], -0.08), ("control", GRAY, 0.14)):
             x = np.arange(len(own)) + shift
             for kind, width in (("units", 1.0), ("families", 3.0)):
                 low, high = own[f"{name}_{kind}_low"], own[f"{name}_{kind}_high"]
-                axes.vlines(x, low, high, color=colour, lw=width, alpha=0.8)
-            axes.plot(x, own[name], "o", color=colour, ms=5, label=_NAMES[name])
+                axes.vlines(x, low, high, color=color, lw=width, alpha=0.8)
+            axes.plot(x, own[name], "o", color=color, ms=5, label=_NAMES[name])
         axes.axhline(0, color="#999999", lw=0.7, zorder=0)
         axes.set_xticks(range(len(own)), own["tap"], rotation=30, ha="right")
         axes.set_xlim(-0.5, len(own) - 0.5)
@@ -56,7 +56,7 @@ def modulation_by_family(families: pd.DataFrame) -> Figure:
         taps = list(dict.fromkeys(own["tap"]))
         for i, name in enumerate(names):
             line = own[own["family"] == name].set_index("tap").reindex(taps)["index"]
-            axes.plot(range(len(taps)), line, "o-", ms=3, lw=1, color=_colour(i), label=name)
+            axes.plot(range(len(taps)), line, "o-", ms=3, lw=1, color=_color(i), label=name)
         axes.axhline(0, color="#999999", lw=0.7, zorder=0)
         axes.set_xticks(range(len(taps)), taps, rotation=30, ha="right")
         axes.set_title(model, fontsize=9)
@@ -78,7 +78,7 @@ def distributions(
         units: one row a unit, with a column `tap`.
         names: the properties.
         there: the column that says which units count.
-        published: histograms of neurons, drawn as grey bars, whose bins are then used.
+        published: histograms of neurons, drawn as gray bars, whose bins are then used.
     """
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
@@ -98,7 +98,7 @@ def distributions(
             own = units[(units["tap"] == tap) & units[there]][name].to_numpy(dtype=float)
             counts = binned(own, edges)
             if counts.sum() > 0:
-                axes.stairs(counts / counts.sum(), edges, color=_colour(k), lw=1.2, label=tap)
+                axes.stairs(counts / counts.sum(), edges, color=_color(k), lw=1.2, label=tap)
                 drawn = True
         if not drawn:
             axes.text(0.5, 0.5, "no unit has it", fontsize=6.5, color="#6b6b6b", ha="center",
@@ -140,7 +140,7 @@ def example_textures(images: np.ndarray, families: list[str], most: int = 15) ->
     return figure
 
 
-def _colour(i: int) -> str:
+def _color(i: int) -> str:
     return LINES[i % len(LINES)]
 
 

@@ -1,4 +1,4 @@
-"""The page of a behavioural comparison: do models decide like humans? No science here."""
+"""The page of a behavioral comparison: do models decide like humans? No science here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_behavior(config: dict[str, Any]) -> bool:
 
 
 def build_behavior(run: Path, config: dict[str, Any]) -> Path:
-    """Write `report.html` into the folder of a behavioural comparison and return its path.
+    """Write `report.html` into the folder of a behavioral comparison and return its path.
 
     Raises:
         InputError: the run was stopped before its end.
@@ -73,7 +73,7 @@ def build_behavior(run: Path, config: dict[str, Any]) -> Path:
         _models(known["models"]),
         provenance_section(run, config),
     ]
-    write_text(run / "report.html", page("Striate: behaviour", [str(p) for p in parts]))
+    write_text(run / "report.html", page("Striate: behavior", [str(p) for p in parts]))
     return run / "report.html"
 
 

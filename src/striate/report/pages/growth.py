@@ -129,7 +129,7 @@ def _first_stage(run: Path, kept: dict[str, np.ndarray]) -> Raw:
         fits = read_table(path)
         order = fits.sort_values("r2", ascending=False)["unit"].to_numpy()
         parts.append(
-            paragraph("Kernels, best Gabor fit first, each on its own scale; grey is 0.", "quiet")
+            paragraph("Kernels, best Gabor fit first, each on its own scale; gray is 0.", "quiet")
         )
     parts.append(_figure(draw.filter_grid(kept["kernels"], order), "kernels of the first stage"))
     if path.exists():

@@ -1,4 +1,4 @@
-"""The page of a trained recognition model: accuracy, and how it generalises. No science here."""
+"""The page of a trained recognition model: accuracy, and how it generalizes. No science here."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _distortions(accuracy: pd.DataFrame, means: pd.DataFrame, chance: float) -> 
         "made by Striate after Geirhos et al. 2018; lengths are scaled with the image."
     )
     return section(
-        "Generalisation",
+        "Generalization",
         paragraph(note, "quiet"),
         image(png(figure), "accuracy over severity of each distortion"),
         frame(means),

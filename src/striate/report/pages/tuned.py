@@ -155,7 +155,7 @@ def _generalization(
                 "Mean over units and subjects of Pearson r on test stimuli. Below it the gain "
                 "over the untuned network with its 95 % interval over subjects (Student's t), the "
                 "share of units improved with its own (cut at 0 and 1), and a star where "
-                f"q < {ALPHA} (sign flips over subjects, FDR over ROIs). Coloured where the "
+                f"q < {ALPHA} (sign flips over subjects, FDR over ROIs). Colored where the "
                 "interval leaves out 0; the largest r of the tuned models is in bold.",
                 "quiet",
             ),

@@ -63,7 +63,7 @@ def build_probe(run: Path) -> Path:
     parts = [
         Raw(f"<h1>{text(title)}</h1>"),
         paragraph(
-            "In-silico physiology: the units of a tap are its channels at the centre of the "
+            "In-silico physiology: the units of a tap are its channels at the center of the "
             f"image, at {config['pixels_per_degree']:g} pixels per degree. Definitions follow "
             "Marques, Schrimpf & DiCarlo 2021.",
             "quiet",
@@ -213,7 +213,7 @@ def _similarity(there: dict[str, pd.DataFrame], asked: bool) -> Raw:
     return section(
         "Comparison with neurons",
         paragraph(
-            "1 - normalised Kolmogorov-Smirnov distance of binned distributions, mean and 95 % "
+            "1 - normalized Kolmogorov-Smirnov distance of binned distributions, mean and 95 % "
             "over bootstrap samples of as many units as neurons; the ceiling is that of the "
             "neurons with themselves.",
             "quiet",

@@ -22,7 +22,7 @@ from striate.data.images.stimuli import Source, StimulusSet, image_files, same_p
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class Labeled:
     """Images and the class of each.
 
     Attributes:
@@ -68,7 +68,7 @@ class Labelled:
             return cls.from_parquet(path, image_column=image_column, label_column=label_column)
         problem = "does not exist" if not path.exists() else "is neither a folder nor .parquet"
         raise InputError(
-            f"labelled images {path}: {problem}. Give a folder with a folder for each class, or a "
+            f"labeled images {path}: {problem}. Give a folder with a folder for each class, or a "
             "parquet file with a column of encoded images and one of labels."
         )
 
@@ -168,11 +168,11 @@ class Labelled:
         texts = [str(v) for v in order] if order else sorted(set(named))
         return cls(images, _places(named, texts), tuple(texts), name)
 
-    def subset(self, rows: np.ndarray) -> Labelled:
+    def subset(self, rows: np.ndarray) -> Labeled:
         """Return those at `rows`, with the same classes."""
-        return Labelled(self.images.subset(rows), self.labels[rows], self.classes, self.name)
+        return Labeled(self.images.subset(rows), self.labels[rows], self.classes, self.name)
 
-    def sample(self, number: int | None, seed: int = 0) -> Labelled:
+    def sample(self, number: int | None, seed: int = 0) -> Labeled:
         """Return `number` images, as many of each class as go; by files' content and the seed.
 
         Raises:
@@ -202,9 +202,7 @@ class Labelled:
         return f"{len(self):,} images of {len(self.classes)} classes ({each} a class)"
 
 
-def check_apart(
-    train: Labelled, test: Labelled, leaks: str = "error"
-) -> tuple[Labelled, list[str]]:
+def check_apart(train: Labeled, test: Labeled, leaks: str = "error") -> tuple[Labeled, list[str]]:
     """See that test images are no training images; returns what to train on, and notes.
 
     Equal pixels, or files, are a leak: refused, or with `leaks="drop"` left out of the training

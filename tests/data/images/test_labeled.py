@@ -1,4 +1,4 @@
-"""Labelled images from folders, parquet and data sets of torchvision's style."""
+"""Labeled images from folders, parquet and data sets of torchvision's style."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import InputError, LeakError
-from striate.data.images.labelled import Labelled, check_apart
+from striate.data.images.labeled import Labeled, check_apart
 
 
 def pictures(n: int, seed: int = 0) -> list[np.ndarray]:
@@ -53,9 +53,9 @@ def test_three_sources_give_the_same(tmp_path: Path) -> None:
             return (Image.fromarray(image) if i % 2 else image), i % 2
 
     found = [
-        Labelled.read(folder(tmp_path / "f")),
-        Labelled.read(table(tmp_path / "t.parquet")),
-        Labelled.from_dataset(Pets()),
+        Labeled.read(folder(tmp_path / "f")),
+        Labeled.read(table(tmp_path / "t.parquet")),
+        Labeled.from_dataset(Pets()),
     ]
     content = [set(zip(x.images.hashes, x.labels.tolist(), strict=True)) for x in found]
     assert content[0] == content[1] == content[2]
@@ -65,14 +65,14 @@ def test_three_sources_give_the_same(tmp_path: Path) -> None:
 
 
 def test_number_labels_go_by_number(tmp_path: Path) -> None:
-    one = Labelled.read(table(tmp_path / "t.parquet", label=[10, 9, 2, 10, 9, 2]))
+    one = Labeled.read(table(tmp_path / "t.parquet", label=[10, 9, 2, 10, 9, 2]))
     assert one.classes == ("2", "9", "10") and one.labels.tolist() == [2, 1, 0, 2, 1, 0]
     boxed = [{"bytes": encoded(i), "path": None} for i in pictures(6)]
-    assert len(Labelled.read(table(tmp_path / "u.parquet", image=boxed))) == 6
+    assert len(Labeled.read(table(tmp_path / "u.parquet", image=boxed))) == 6
 
 
 def test_samples_are_even_and_nested(tmp_path: Path) -> None:
-    whole = Labelled.read(folder(tmp_path, 20))
+    whole = Labeled.read(folder(tmp_path, 20))
     few, more = whole.sample(6), whole.sample(10)
     assert np.bincount(few.labels).tolist() == [3, 3]
     assert set(few.images.ids) < set(more.images.ids)
@@ -86,55 +86,55 @@ def test_bad_folders(tmp_path: Path) -> None:
     one = folder(tmp_path / "a")
     (one / "emu").mkdir()
     with pytest.raises(InputError, match="class emu has no image"):
-        Labelled.read(one)
+        Labeled.read(one)
     (tmp_path / "b" / "cat").mkdir(parents=True)
     Image.fromarray(pictures(1)[0]).save(tmp_path / "b" / "cat" / "x.png")
     with pytest.raises(InputError, match=r"has 1 class \(cat\); to tell classes apart"):
-        Labelled.read(tmp_path / "b")
+        Labeled.read(tmp_path / "b")
     Image.fromarray(pictures(1)[0]).save(tmp_path / "b" / "loose.png")
     with pytest.raises(InputError, match=r"loose\.png lies in no class's folder"):
-        Labelled.read(tmp_path / "b")
+        Labeled.read(tmp_path / "b")
     broken = folder(tmp_path / "c")
     (broken / "dog" / "deep" / "bad.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"bad\.png"):
-        _ = Labelled.read(broken).images.hashes
+        _ = Labeled.read(broken).images.hashes
     with pytest.raises(InputError, match="nowhere: does not exist"):
-        Labelled.read(tmp_path / "nowhere")
+        Labeled.read(tmp_path / "nowhere")
 
 
 def test_bad_tables(tmp_path: Path) -> None:
     path = table(tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"unknown column 'labels'\. Did you mean label"):
-        Labelled.read(path, label_column="labels")
+        Labeled.read(path, label_column="labels")
     with pytest.raises(InputError, match="row 2 has no label"):
-        Labelled.read(table(path, label=["a", "b", None, "a", "b", "a"]))
+        Labeled.read(table(path, label=["a", "b", None, "a", "b", "a"]))
     with pytest.raises(InputError, match="row 0 holds no encoded image, found str"):
-        Labelled.read(table(path, image=["x.png"] * 6))
+        Labeled.read(table(path, image=["x.png"] * 6))
     damaged = [encoded(pictures(1)[0])[:60]] * 6
     with pytest.raises(InputError, match="image row-0 is damaged"):
-        Labelled.read(table(path, image=damaged)).images.image(0)
+        Labeled.read(table(path, image=damaged)).images.image(0)
     path.write_bytes(b"no table")
     with pytest.raises(InputError, match="cannot be read as a table"):
-        Labelled.read(path)
+        Labeled.read(path)
 
 
 def test_bad_datasets() -> None:
     with pytest.raises(InputError, match=r"item 0 is no image: .* found float"):
-        Labelled.from_dataset([(0.5, 1)])
+        Labeled.from_dataset([(0.5, 1)])
     pair = [(i, k) for k, i in enumerate(pictures(3))]
     with pytest.raises(InputError, match="labels 0 to 2, 2 names"):
-        Labelled.from_dataset(pair, classes=["a", "b"])
+        Labeled.from_dataset(pair, classes=["a", "b"])
 
 
 def test_train_and_test_must_be_apart(tmp_path: Path) -> None:
-    train = Labelled.read(folder(tmp_path / "train", 8))
-    test = Labelled.read(folder(tmp_path / "test", 6, seed=1))
+    train = Labeled.read(folder(tmp_path / "train", 8))
+    test = Labeled.read(folder(tmp_path / "test", 6, seed=1))
     assert check_apart(train, test) == (train, [])
     source = next((tmp_path / "test" / "cat").rglob("*.png"))
     (tmp_path / "train" / "cat" / "copy.png").write_bytes(source.read_bytes())
     with Image.open(source) as image:
         image.resize((40, 40)).save(tmp_path / "train" / "cat" / "larger.png")
-    leaky = Labelled.read(tmp_path / "train")
+    leaky = Labeled.read(tmp_path / "train")
     with pytest.raises(LeakError, match=r"1 images of .* \(first: cat/copy\.png\)"):
         check_apart(leaky, test)
     kept, notes = check_apart(leaky, test, "drop")
@@ -144,22 +144,22 @@ def test_train_and_test_must_be_apart(tmp_path: Path) -> None:
     (tmp_path / "test" / "emu").mkdir()
     Image.fromarray(pictures(1, 5)[0]).save(tmp_path / "test" / "emu" / "e.png")
     with pytest.raises(InputError, match=r"differ: emu \(2 and 3\)"):
-        check_apart(train, Labelled.read(tmp_path / "test"))
+        check_apart(train, Labeled.read(tmp_path / "test"))
 
 
 def test_deep_pictures_in_memory_are_scaled_or_refused_not_cut() -> None:
     """PIL's own conversion of 16 bits and floats to RGB cuts them off."""
     ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
     sixteen, bytes_ = Image.fromarray(ramp), Image.fromarray((ramp // 257).astype(np.uint8))
-    found = Labelled.from_dataset([(sixteen, 0), (bytes_, 1)])
+    found = Labeled.from_dataset([(sixteen, 0), (bytes_, 1)])
     assert found.images.hashes[0] == found.images.hashes[1]
     for deep in (Image.fromarray(ramp // 16), Image.fromarray(ramp.astype(np.float32))):
         with pytest.raises(InputError, match="data set: item 1"):
-            Labelled.from_dataset([(bytes_, 0), (deep, 1)])
+            Labeled.from_dataset([(bytes_, 0), (deep, 1)])
 
 
 def test_training_images_that_are_test_images_are_known_by_their_files_too(tmp_path: Path) -> None:
-    train, test = Labelled.read(folder(tmp_path / "a")), Labelled.read(folder(tmp_path / "b"))
+    train, test = Labeled.read(folder(tmp_path / "a")), Labeled.read(folder(tmp_path / "b"))
     test.images.__dict__["hashes"] = tuple(f"decoded otherwise {i}" for i in range(6))
     with pytest.raises(LeakError, match=r"6 images .* by their pixels or files"):
         check_apart(train, test)
@@ -170,4 +170,4 @@ def test_linked_classes_are_found(tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
     for name in ("cat", "dog"):
         (tmp_path / "linked" / name).symlink_to(root / name)
-    assert Labelled.read(tmp_path / "linked").images.hashes == Labelled.read(root).images.hashes
+    assert Labeled.read(tmp_path / "linked").images.hashes == Labeled.read(root).images.hashes

@@ -1,6 +1,6 @@
-"""Write docs/results/behaviour.md and its figures from run folders; no number is typed by hand.
+"""Write docs/results/behavior.md and its figures from run folders; no number is typed by hand.
 
-    python studies/behaviour/page.py RUN [RUN …]
+    python studies/behavior/page.py RUN [RUN …]
 
 Each RUN is a folder that `striate behave` finished. The words are in notes.md beside this file.
 """
@@ -118,7 +118,7 @@ def pictures(run: Path, name: str) -> str:
         (consistency, "consistency", "Error consistency against accuracy"),
     ):
         if figure is not None:
-            file = f"behaviour-{kind}-{name}.png"
+            file = f"behavior-{kind}-{name}.png"
             figure.savefig(OUT / file, dpi=130, facecolor="white", bbox_inches="tight")
             lines.append(f"![{words}: {name}]({file})")
     return "\n\n".join(lines)
@@ -150,7 +150,7 @@ def network(run: Path) -> str:
             ),
             "Shape bias of each category of the shape:",
             category_table(run),
-            f"Command (config: `studies/behaviour/{name}.yaml`):",
+            f"Command (config: `studies/behavior/{name}.yaml`):",
             f"    {portable(known['command'])}",
             f"Machine: {machine['processor']}, {machine['cores']} cores, "
             f"{machine['memory_gb']} GB; torch {known['versions']['torch']}.",
@@ -164,8 +164,8 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     notes = (HERE / "notes.md").read_text(encoding="utf-8")
     parts = {"humans": human_table(runs[0]), "runs": "\n\n".join(network(run) for run in runs)}
-    (OUT / "behaviour.md").write_text(fill(notes, parts), encoding="utf-8")
-    print(OUT / "behaviour.md")
+    (OUT / "behavior.md").write_text(fill(notes, parts), encoding="utf-8")
+    print(OUT / "behavior.md")
 
 
 if __name__ == "__main__":
