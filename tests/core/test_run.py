@@ -11,7 +11,7 @@ import striate
 from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import read_json
-from striate.core.run import Cells, RunFolder, provenance
+from striate.core.run import Pieces, RunFolder, provenance
 
 
 class Inner(Config):
@@ -129,25 +129,25 @@ def test_provenance_without_a_command_gives_the_command_line(monkeypatch):
     assert provenance()["command"] == "striate compare seed=1"
 
 
-def test_cells_are_found_by_what_decides_them(tmp_path):
-    cells = Cells(tmp_path / "cells")
+def test_pieces_are_found_by_what_decides_them(tmp_path):
+    pieces = Pieces(tmp_path / "pieces")
     key = {"model": "alexnet", "target": "subj01_lh_V1v", "config": {"epochs": 3}}
-    assert cells.load(key) is None
-    cells.store(key, {"seconds": 1.5, "best_epoch": None})
-    found = cells.load({"config": {"epochs": 3}, "target": "subj01_lh_V1v", "model": "alexnet"})
+    assert pieces.load(key) is None
+    pieces.store(key, {"seconds": 1.5, "best_epoch": None})
+    found = pieces.load({"config": {"epochs": 3}, "target": "subj01_lh_V1v", "model": "alexnet"})
     assert found is not None
     assert (found["seconds"], found["best_epoch"], found["key"]) == (1.5, None, key)
-    assert cells.load({**key, "config": {"epochs": 4}}) is None
+    assert pieces.load({**key, "config": {"epochs": 4}}) is None
 
 
 def test_a_cell_that_was_begun_is_not_finished(tmp_path):
-    cells = Cells(tmp_path)
-    cells.path({"a": 1}).mkdir(parents=True)
-    (cells.path({"a": 1}) / "network.safetensors").write_bytes(b"half")
-    assert cells.load({"a": 1}) is None
+    pieces = Pieces(tmp_path)
+    pieces.path({"a": 1}).mkdir(parents=True)
+    (pieces.path({"a": 1}) / "network.safetensors").write_bytes(b"half")
+    assert pieces.load({"a": 1}) is None
 
 
 def test_cells_take_paths_in_keys(tmp_path):
-    cells = Cells(tmp_path)
-    cells.store({"weights": tmp_path / "w"}, {})
-    assert cells.load({"weights": tmp_path / "w"}) == {"key": {"weights": str(tmp_path / "w")}}
+    pieces = Pieces(tmp_path)
+    pieces.store({"weights": tmp_path / "w"}, {})
+    assert pieces.load({"weights": tmp_path / "w"}) == {"key": {"weights": str(tmp_path / "w")}}

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from striate.data.images.labeled import Labeled
 
 from striate.core.errors import InputError
 from striate.core.names import clean_hemisphere, clean_name
 from striate.core.tables import read_table
 from striate.data import line_up, read, read_trials
+from striate.data.images.labeled import Labeled
 from striate.data.readers.folder import read_responses
 from striate.evaluate.units.published_histograms import read_histograms
 from tests.data.images.test_labeled import encoded, pictures

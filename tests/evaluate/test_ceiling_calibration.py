@@ -22,9 +22,9 @@ from striate.evaluate.neurons.predictivity import (
     split_rounds,
 )
 from striate.evaluate.neurons.predictivity import unit_table as predicted_units
-from striate.evaluate.neurons.resampled import Scored as Resampled
+from striate.evaluate.neurons.resampled import ResampledScore as Resampled
 from striate.evaluate.neurons.tables import score_table
-from striate.evaluate.tuned.tables import Scored, group_table, roi_table, unit_table
+from striate.evaluate.tuned.tables import ScoredTarget, group_table, roi_table, unit_table
 
 SUBJECTS, UNITS, FRAMES, CAUSES = 6, 80, 10, 3
 
@@ -74,7 +74,7 @@ def compared(dataset, causes, test, folder):
             )
             found.save(folder / method / name)
             target = Target(name, "", "all", unit_ids)
-            scored.append(Scored(method, "new images", target, folder / method / name))
+            scored.append(ScoredTarget(method, "new images", target, folder / method / name))
     rows = {name: np.arange(n) for name in dataset}
     units = unit_table(scored, dataset, rows)
     rois = roi_table(scored, units, samples=10, seed=0)

@@ -145,7 +145,7 @@ def _unknown(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> li
     """Name each unknown key, and where that key is known, or else what looks like it."""
     here = _fields_at(cls, loc[:-1])
     lines = []
-    for typed in flat(value, ".".join(map(str, loc))):
+    for typed in flatten_settings(value, ".".join(map(str, loc))):
         leaf = typed.rpartition(".")[2]
         paths = [p for p in _paths(cls) if p.rpartition(".")[2] == leaf]
         # The nearest by the whole path first: of a mistyped section, the right one.
@@ -194,7 +194,7 @@ def differing(old: Any, new: Any) -> list[str]:
     >>> differing({"a": {"b": 1, "c": [1]}}, {"a": {"b": 2, "c": [1]}})
     ['a.b: there 1, asked for 2']
     """
-    before, after = flat(old), flat(new)
+    before, after = flatten_settings(old), flatten_settings(new)
     return [
         f"{key}: there {before.get(key)!r}, asked for {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())
@@ -202,7 +202,7 @@ def differing(old: Any, new: Any) -> list[str]:
     ]
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten_settings(value: Any, prefix: str = "") -> dict[str, Any]:
     """Flatten nested mappings, and lists that hold some, to dotted keys."""
     if isinstance(value, Mapping):
         pairs = [(str(k), v) for k, v in value.items()]
@@ -212,5 +212,5 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: value}
     out: dict[str, Any] = {}
     for key, inner in pairs:
-        out |= flat(inner, f"{prefix}.{key}" if prefix else key)
+        out |= flatten_settings(inner, f"{prefix}.{key}" if prefix else key)
     return out

@@ -152,7 +152,7 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
-class Cells:
+class Pieces:
     """The finished pieces of a run, each kept under the hash of everything that decides it.
 
     A run that is stopped and started again takes finished pieces from here; one that a changed

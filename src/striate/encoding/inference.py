@@ -15,7 +15,14 @@ from scipy import stats
 
 from striate.core.errors import InputError
 from striate.encoding.groups import shuffled_orders
-from striate.encoding.scores import ROUNDING, flat, mean_r, score_r, standardize, usable
+from striate.encoding.scores import (
+    ROUNDING,
+    constant_predictions,
+    mean_r,
+    score_r,
+    standardize,
+    usable,
+)
 
 EXACT_UP_TO = 12
 """Subjects up to which all sign flips are enumerated (4,096 of them)."""
@@ -72,7 +79,7 @@ def resampled_means(
     """
     good = np.flatnonzero(usable(observed) & usable(predicted))
     total = np.zeros(len(counts))
-    known = np.full(len(counts), float(flat(observed, predicted).sum()))
+    known = np.full(len(counts), float(constant_predictions(observed, predicted).sum()))
     for a, b in _standard_blocks(observed, predicted, good):
         r, defined = _weighted_r(a, b, counts, rounds)
         total += r.sum(axis=1)
@@ -269,7 +276,7 @@ def shuffled_means(
     n = len(observed)
     orders = shuffled_orders(n, permutations, seed, groups)
     good = np.flatnonzero(usable(observed) & usable(predicted))
-    known = good.size + int(flat(observed, predicted).sum())
+    known = good.size + int(constant_predictions(observed, predicted).sum())
     if not known:
         return np.full(len(orders), np.nan)
     if not good.size or not len(orders):

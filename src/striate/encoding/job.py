@@ -17,7 +17,7 @@ from striate.encoding.ridge import ALPHAS, check_alphas, edge_text, make_folds
 from striate.encoding.scores import ceiling_normalized, mean_r, r_squared, score_r
 from striate.encoding.solver import Design, Fold, fold_scores, solve
 
-Protocol = Literal["nested", "paper_a", "paper_b"]
+ProtocolName = Literal["nested", "paper_a", "paper_b"]
 
 UNIT_ALPHAS = tuple(10.0**i for i in range(-6, 5))
 """Penalties for features of unit size: 1 is the mean eigenvalue of their Gram matrix (ours)."""
@@ -26,7 +26,7 @@ UNIT_ALPHAS = tuple(10.0**i for i in range(-6, 5))
 class EncodeConfig(Config):
     """How a model's features are turned into scores."""
 
-    protocol: Protocol = "nested"
+    protocol: ProtocolName = "nested"
     alphas: tuple[float, ...] | None = None
     """Penalties; None: 10^-6 to 10^4 with features of unit size, else the paper's 10^-1 to 10^7."""
     scale: Literal["unit", "none"] | None = None

@@ -49,10 +49,10 @@ def score_r(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     (array([0.]), array([nan]))
     """
     observed, predicted = _doubles(observed, predicted)
-    return np.where(flat(observed, predicted), 0.0, _pearson(observed, predicted))
+    return np.where(constant_predictions(observed, predicted), 0.0, _pearson(observed, predicted))
 
 
-def flat(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def constant_predictions(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Units, (n_units,) boolean, whose responses vary and whose finite prediction does not."""
     finite = np.isfinite(predicted).all(axis=0)
     return np.asarray(usable(observed) & finite & ~usable(predicted))

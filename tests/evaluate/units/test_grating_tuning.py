@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from striate.core.errors import InputError
 from striate.evaluate.units.gabor_fits import Gabor
 from striate.evaluate.units.grating_tuning import (
-    Protocol,
+    GratingSets,
+    make_grating_sets,
     physiology,
-    protocol,
     responses_to,
     tuning_table,
     window,
@@ -91,7 +91,7 @@ def model(network: nn.Module, tap: str, size: int = 128) -> Model:
 @pytest.fixture(scope="module")
 def table():
     edge, p = 0.1, PPD
-    shown = Protocol(
+    shown = GratingSets(
         Gratings(turns(24), (2.0, 2.8, 4.0), cycle(16)),
         Gratings(turns(12), octaves(1.0, 8.0, 4), cycle(16)),
         Gratings(turns(12), (2.8,), cycle(8), (*octaves(8 / p, 112 / p, 2), np.inf), edge=edge),
@@ -244,11 +244,11 @@ def test_input_that_cannot_be_probed_is_refused():
 
 
 def test_the_default_protocol_is_what_its_documentation_says():
-    shown = protocol(contrast=True)
-    assert shown.contrast is not None and protocol().contrast is None
+    shown = make_grating_sets(contrast=True)
+    assert shown.contrast is not None and make_grating_sets().contrast is None
     assert len(shown.orientation) + len(shown.frequency) + len(shown.size) == 6144
     assert len(shown.contrast) == 1680
-    fine = protocol(56.0)
+    fine = make_grating_sets(56.0)
     assert fine.size.diameters[0] * 56 == pytest.approx(shown.size.diameters[0] * 28)
 
 

@@ -17,7 +17,7 @@ from striate.data.textures import make as texture_synthesis
 from striate.data.textures.portilla_simoncelli import Synthesis
 from striate.data.textures.seed_images import find_seeds
 from striate.evaluate import Options, ProbeConfig, probe
-from striate.evaluate.units.grating_tuning import Protocol
+from striate.evaluate.units.grating_tuning import GratingSets
 from striate.evaluate.units.gratings import Gratings, cycle, octaves, turns
 from striate.models import load
 from striate.models.store import save
@@ -31,10 +31,10 @@ STAGES = [
 ]
 
 
-def tiny_protocol(pixels_per_degree: float = 28.0, contrast: bool = False) -> Protocol:
+def tiny_gratings(pixels_per_degree: float = 28.0, contrast: bool = False) -> GratingSets:
     p = pixels_per_degree
     angles, phases = turns(4), cycle(4)
-    return Protocol(
+    return GratingSets(
         Gratings(angles, (2.0, 4.0), phases, pixels_per_degree=p),
         Gratings(angles, octaves(1.0, 8.0, 1), phases, pixels_per_degree=p),
         Gratings(angles, (4.0,), phases, (0.3, np.inf), pixels_per_degree=p),
@@ -73,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.evaluate.units.run.protocol", tiny_protocol)
+    monkeypatch.setattr("striate.evaluate.units.run.make_grating_sets", tiny_gratings)
     monkeypatch.setattr(texture_synthesis, "synthesize", rolled)
     monkeypatch.setattr(texture_synthesis, "Statistics", Nothing)
     monkeypatch.setattr(texture_synthesis, "require_plenoptic", lambda: None)

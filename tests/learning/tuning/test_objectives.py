@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.core.errors import InputError
-from striate.learning.tuning.objectives import info_nce, mean_r, mse, retrieval_top1
+from striate.learning.tuning.objectives import info_nce, mean_unit_r, mse, retrieval_top1
 
 
 def written_out(image: np.ndarray, brain: np.ndarray, t: float) -> float:
@@ -94,4 +94,4 @@ def test_mean_r(rng: np.random.Generator) -> None:
     p, o = rng.normal(size=(2, 30, 3))
     p[:, 2] = 5
     expected = (np.corrcoef(p[:, 0], o[:, 0])[0, 1] + np.corrcoef(p[:, 1], o[:, 1])[0, 1]) / 3
-    assert mean_r(torch.from_numpy(p), torch.from_numpy(o)).item() == pytest.approx(expected)
+    assert mean_unit_r(torch.from_numpy(p), torch.from_numpy(o)).item() == pytest.approx(expected)

@@ -20,7 +20,7 @@ BEST = "best tap"
 
 
 @dataclass(frozen=True)
-class Scored:
+class ResampledScore:
     """One model's score of one readout and kind.
 
     Attributes:
@@ -48,9 +48,11 @@ class Scored:
         """Two-sided, over images or groups, of the value being 0."""
         return self.resampling.p(self.r, self.draws)
 
-    def less(self, other: Scored) -> Scored:
+    def less(self, other: ResampledScore) -> ResampledScore:
         """The paired difference."""
-        return Scored(self.by_session - other.by_session, self.draws - other.draws, self.resampling)
+        return ResampledScore(
+            self.by_session - other.by_session, self.draws - other.draws, self.resampling
+        )
 
 
 Key = tuple[str, int, str, str]
@@ -65,7 +67,9 @@ def folders(root: str | Path) -> list[Path]:
     return found
 
 
-def load_scored(scored: Sequence[Path], samples: int = 1000, seed: int = 0) -> dict[Key, Scored]:
+def load_scored(
+    scored: Sequence[Path], samples: int = 1000, seed: int = 0
+) -> dict[Key, ResampledScore]:
     """Resample all models of one data set in the same way, groups of stimuli whole.
 
     Args:
@@ -76,7 +80,7 @@ def load_scored(scored: Sequence[Path], samples: int = 1000, seed: int = 0) -> d
     Raises:
         InputError: they were scored on other stimuli, or with other settings.
     """
-    out: dict[Key, Scored] = {}
+    out: dict[Key, ResampledScore] = {}
     counts: dict[str, np.ndarray] = {}
     rounds: dict[str, np.ndarray] = {}
     tested: dict[str, np.ndarray] = {}
@@ -113,7 +117,7 @@ def load_scored(scored: Sequence[Path], samples: int = 1000, seed: int = 0) -> d
                 r.append(mean_r(score_r(y, x)))
                 draws.append(resampled_means(y, x, counts[s], rounds[s]))
             key = (str(facts["model"]), int(facts["seed"]), readout, kind)
-            out[key] = Scored(np.array(r), np.nanmean(draws, axis=0), resampling)
+            out[key] = ResampledScore(np.array(r), np.nanmean(draws, axis=0), resampling)
     return out
 
 

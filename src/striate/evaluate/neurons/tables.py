@@ -29,7 +29,7 @@ from striate.encoding import explained_variance, fdr, mean_interval, pooled_shar
 from striate.evaluate.neurons.resampled import (
     BEST,
     Key,
-    Scored,
+    ResampledScore,
     folders,
     load_scored,
 )
@@ -38,7 +38,7 @@ from striate.evaluate.neurons.rsa_tables import rsa_tables
 __all__ = [
     "BEST",
     "Key",
-    "Scored",
+    "ResampledScore",
     "difference_table",
     "folders",
     "load_scored",
@@ -49,27 +49,29 @@ __all__ = [
 ]
 
 
-def over_seeds(scored: Mapping[Key, Scored], model: str, readout: str, kind: str) -> list[Scored]:
+def over_seeds(
+    scored: Mapping[Key, ResampledScore], model: str, readout: str, kind: str
+) -> list[ResampledScore]:
     """A model's scores, one a seed, ascending."""
     found = sorted((k[1], k) for k in scored if (k[0], k[2], k[3]) == (model, readout, kind))
     return [scored[key] for _, key in found]
 
 
-def _mean(scores: Sequence[Scored]) -> Scored:
-    return Scored(
+def _mean(scores: Sequence[ResampledScore]) -> ResampledScore:
+    return ResampledScore(
         np.mean([s.by_session for s in scores], axis=0),
         np.mean([s.draws for s in scores], axis=0),
         scores[0].resampling,
     )
 
 
-def _places(scored: Mapping[Key, Scored]) -> list[tuple[str, str, str]]:
+def _places(scored: Mapping[Key, ResampledScore]) -> list[tuple[str, str, str]]:
     """Readout, kind and model, models in the order given."""
     return sorted(dict.fromkeys((r, k, m) for m, _, r, k in scored), key=lambda place: place[:2])
 
 
 def score_table(
-    scored: Mapping[Key, Scored], units: pd.DataFrame, nulls: pd.DataFrame
+    scored: Mapping[Key, ResampledScore], units: pd.DataFrame, nulls: pd.DataFrame
 ) -> pd.DataFrame:
     """One row a readout x kind x model: mean r over seeds, with three kinds of uncertainty.
 
@@ -147,7 +149,7 @@ def _explained(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return table.groupby([*by, "subject"]).mean().reset_index("subject", drop=True)
 
 
-def seed_table(scored: Mapping[Key, Scored]) -> pd.DataFrame:
+def seed_table(scored: Mapping[Key, ResampledScore]) -> pd.DataFrame:
     """One row a model x seed x readout x kind: r with its interval over images."""
     rows: list[dict[str, Any]] = []
     for (model, seed, readout, kind), one in scored.items():
@@ -157,7 +159,9 @@ def seed_table(scored: Mapping[Key, Scored]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def difference_table(scored: Mapping[Key, Scored], reference: str, seed: int = 0) -> pd.DataFrame:
+def difference_table(
+    scored: Mapping[Key, ResampledScore], reference: str, seed: int = 0
+) -> pd.DataFrame:
     """One row a readout x kind x other model: the reference less it, means over seeds.
 
     `q` is the FDR of the sign-flip `p` over the other models of a readout and kind; `seed_low` and

@@ -11,7 +11,7 @@ from striate.data import Dataset, Split, Target
 from striate.data.responses.bundles import group_numbers
 from striate.encoding.ridge import unusable_units
 from striate.evaluate.tuned.config import CONTROLS, RunConfig
-from striate.evaluate.tuned.models import Groups, Job
+from striate.evaluate.tuned.models import Groups, ModelSpec
 from striate.models import Model, load
 from striate.models.lineage import check_start
 
@@ -91,7 +91,7 @@ def check_sizes(config: RunConfig, dataset: Dataset, split: Split) -> None:
             )
 
 
-def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:
+def load_given(specs: Sequence[ModelSpec], base: Model) -> dict[str, Model]:
     """Load the models that a run was given, and check that the untuned one is their start.
 
     Raises:
@@ -100,16 +100,16 @@ def load_given(jobs: Sequence[Job], base: Model) -> dict[str, Model]:
             untuned network would not be that of the tuning.
     """
     given = {}
-    for job in jobs:
-        if job.source in CONTROLS:
+    for spec in specs:
+        if spec.source in CONTROLS:
             continue
-        model = load(job.source)
-        check_start(model, base, f"{job.name} ({job.source})", job.source)
-        given[job.source] = model
+        model = load(spec.source)
+        check_start(model, base, f"{spec.name} ({spec.source})", spec.source)
+        given[spec.source] = model
     return given
 
 
-def check_taps(config: RunConfig, jobs: Sequence[Job], models: Sequence[Model]) -> None:
+def check_taps(config: RunConfig, specs: Sequence[ModelSpec], models: Sequence[Model]) -> None:
     """Refuse taps that a network does not have or does not reach.
 
     Raises:
@@ -118,6 +118,6 @@ def check_taps(config: RunConfig, jobs: Sequence[Job], models: Sequence[Model]) 
     config.encode.penalties  # noqa: B018 - raises where they are not > 0
     for model in models:
         model.tap_shapes(config.encode.taps)
-    for job in jobs:
-        if job.tuning is not None and job.tuning.tap is not None:
-            models[0].tap_shapes([job.tuning.tap])
+    for spec in specs:
+        if spec.tuning is not None and spec.tuning.tap is not None:
+            models[0].tap_shapes([spec.tuning.tap])

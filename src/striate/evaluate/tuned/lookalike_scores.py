@@ -11,12 +11,12 @@ from striate.encoding import mean_r
 from striate.encoding.scores import score_r
 from striate.evaluate.common.lookalikes import crossing
 from striate.evaluate.tuned.measure import Bench, roi_key
-from striate.evaluate.tuned.tables import Scored
+from striate.evaluate.tuned.tables import ScoredTarget
 
 COLUMNS = ["subject", "hemisphere", "roi", "model", "n", "r", "n_without", "r_without"]
 
 
-def effect_table(bench: Bench, scored: Sequence[Scored]) -> pd.DataFrame:
+def effect_table(bench: Bench, scored: Sequence[ScoredTarget]) -> pd.DataFrame:
     """Mean r on all test stimuli, and without those that look like an image outside of test.
 
     One row a subject x ROI x model, for subjects with such stimuli alone; empty where none has.

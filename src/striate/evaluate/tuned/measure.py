@@ -19,7 +19,7 @@ import numpy as np
 from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.core.hashing import hash_array, hash_json
-from striate.core.run import Cells
+from striate.core.run import Pieces
 from striate.data import PARTS, Dataset, Split, StimulusSet, Target, assert_unseen_in
 from striate.encoding import Encoding, encode, extract
 from striate.evaluate.tuned.config import RunConfig
@@ -161,9 +161,9 @@ def score_subject(
     groups = labels if any(labels) else None
     if groups:
         key["groups"] = {"labels": list(groups), "version": GROUPS_VERSION}
-    cells = Cells(bench.folder / "cells")
-    if cells.load(key) is not None:
-        return cells.path(key)
+    pieces = Pieces(bench.folder / "pieces")
+    if pieces.load(key) is not None:
+        return pieces.path(key)
     started = time.monotonic()
     features = extract(
         model,
@@ -191,11 +191,11 @@ def score_subject(
         )
     except InputError as error:
         raise type(error)(f"{name}, subject {subject}: {error}") from error
-    encoding.save(cells.path(key))
+    encoding.save(pieces.path(key))
     seconds = round(time.monotonic() - started, 2)
-    cells.store(key, {"model": name, "subject": subject, "seconds": seconds})
+    pieces.store(key, {"model": name, "subject": subject, "seconds": seconds})
     bench.note("scored", model=name, subject=subject, seconds=seconds)
-    return cells.path(key)
+    return pieces.path(key)
 
 
 def check_unseen(bench: Bench, model: Model, name: str, subject: str) -> None:

@@ -28,7 +28,7 @@ Groups = Mapping[str, Sequence[Target]]
 
 
 @dataclass(frozen=True)
-class Job:
+class ModelSpec:
     """One model of a run.
 
     Attributes:
@@ -48,7 +48,7 @@ class Job:
     source: str = "untuned"
 
 
-def compare_jobs(config: CompareConfig, targets: Groups) -> list[Job]:
+def compare_specs(config: CompareConfig, targets: Groups) -> list[ModelSpec]:
     """List the models of a comparison, the untuned one first.
 
     Controls are scored on every subject; a model tuned to one target on that target; a model
@@ -57,36 +57,36 @@ def compare_jobs(config: CompareConfig, targets: Groups) -> list[Job]:
     Raises:
         InputError: a tuned method and nobody to tune to.
     """
-    jobs = _controls([m for m in CONTROLS if m in config.methods], targets)
+    specs = _controls([m for m in CONTROLS if m in config.methods], targets)
     for method in config.methods:
         if method not in CONTROLS:
-            jobs += tuning_jobs(
+            specs += tuning_specs(
                 config, method, config.tuning(method), targets, pooled=method.startswith("pooled")
             )
-    return jobs
+    return specs
 
 
-def encode_jobs(config: EncodeRunConfig, targets: Groups) -> list[Job]:
+def encode_specs(config: EncodeRunConfig, targets: Groups) -> list[ModelSpec]:
     """List the controls and the models that were given, each scored on every subject."""
     everything = {s: tuple(t) for s, t in targets.items()}
-    given = [Job(n, n, everything, source=source) for n, source in config.models.items()]
+    given = [ModelSpec(n, n, everything, source=source) for n, source in config.models.items()]
     return _controls(CONTROLS, targets) + given
 
 
-def tune_jobs(config: TuneRunConfig, targets: Groups) -> list[Job]:
+def tune_specs(config: TuneRunConfig, targets: Groups) -> list[ModelSpec]:
     """List the models that `striate tune` makes."""
     name = f"pooled_{config.tuning.objective}" if config.pooled else config.tuning.objective
-    return tuning_jobs(config, name, config.tuning, targets, pooled=config.pooled)
+    return tuning_specs(config, name, config.tuning, targets, pooled=config.pooled)
 
 
-def _controls(names: Sequence[str], targets: Groups) -> list[Job]:
+def _controls(names: Sequence[str], targets: Groups) -> list[ModelSpec]:
     everything = {s: tuple(t) for s, t in targets.items()}
-    return [Job(name, name, everything, source=name) for name in names]
+    return [ModelSpec(name, name, everything, source=name) for name in names]
 
 
-def tuning_jobs(
+def tuning_specs(
     config: RunConfig, method: str, tuning: TuneConfig, targets: Groups, *, pooled: bool
-) -> list[Job]:
+) -> list[ModelSpec]:
     """List the models of one tuned method."""
     tuned = {s: t for s, t in targets.items() if s not in config.split.held_out}
     if not tuned:
@@ -96,18 +96,18 @@ def tuning_jobs(
         )
     if not pooled:
         return [
-            Job(method, f"{method}/{t.name}", {s: (t,)}, (t,), tuning)
+            ModelSpec(method, f"{method}/{t.name}", {s: (t,)}, (t,), tuning)
             for s, own in tuned.items()
             for t in own
         ]
-    jobs = []
+    specs = []
     for hemisphere, roi in dict.fromkeys((t.hemisphere, t.roi) for o in tuned.values() for t in o):
         members = _at(tuned, hemisphere, roi)
         name = file_name(hemisphere, roi)
         tuned_to = tuple(t for group in members.values() for t in group)
         scored = _at(targets, hemisphere, roi)
-        jobs.append(Job(method, f"{method}/{name}", scored, tuned_to, tuning))
-    return jobs
+        specs.append(ModelSpec(method, f"{method}/{name}", scored, tuned_to, tuning))
+    return specs
 
 
 def _at(groups: Groups, hemisphere: str, roi: str) -> dict[str, tuple[Target, ...]]:

@@ -10,7 +10,7 @@ from striate.data import Dataset, Split
 from striate.encoding import predict_cost
 from striate.evaluate.common.cost import duration, time_pass
 from striate.evaluate.tuned.config import RunConfig
-from striate.evaluate.tuned.models import Job
+from striate.evaluate.tuned.models import ModelSpec
 from striate.learning import TuneConfig
 from striate.models import Model
 
@@ -78,7 +78,7 @@ def make_plan(
     config: RunConfig,
     dataset: Dataset,
     split: Split,
-    jobs: Sequence[Job],
+    specs: Sequence[ModelSpec],
     model: Model,
     *,
     scoring: bool = True,
@@ -92,8 +92,8 @@ def make_plan(
         else (0.0, 0)
     )
     steps = []
-    for method in dict.fromkeys(job.method for job in jobs):
-        own = [job for job in jobs if job.method == method]
+    for method in dict.fromkeys(spec.method for spec in specs):
+        own = [spec for spec in specs if spec.method == method]
         if own[0].tuning is not None:
             steps.append(_tuning(config, split, own, own[0].tuning, model))
         if scoring:
@@ -105,12 +105,12 @@ def _scoring(
     config: RunConfig,
     dataset: Dataset,
     split: Split,
-    jobs: Sequence[Job],
+    specs: Sequence[ModelSpec],
     model: Model,
     taps: Sequence[str],
     seconds: float,
 ) -> Step:
-    sizes = [len(split.part(s, *config.encode.parts)) for job in jobs for s in job.scored]
+    sizes = [len(split.part(s, *config.encode.parts)) for spec in specs for s in spec.scored]
     cost = predict_cost(
         model, max(sizes), max(sizes), config.encode.projection, taps, config.batch_size
     )
@@ -118,8 +118,8 @@ def _scoring(
     # Projection and ridge come on top of the forward pass: about a third of it, as measured on
     # recordings of a thousand images.
     return Step(
-        f"score {jobs[0].method}",
-        len(jobs),
+        f"score {specs[0].method}",
+        len(specs),
         sum(sizes),
         1.3 * sum(sizes) * seconds,
         (cost.memory + 4 * responses) / 1e9 + RUNTIME_GB,
@@ -127,12 +127,12 @@ def _scoring(
 
 
 def _tuning(
-    config: RunConfig, split: Split, jobs: Sequence[Job], tuning: TuneConfig, model: Model
+    config: RunConfig, split: Split, specs: Sequence[ModelSpec], tuning: TuneConfig, model: Model
 ) -> Step:
-    sizes = [len(split.part(t.subject, "tune")) for job in jobs for t in job.tuned_to]
+    sizes = [len(split.part(t.subject, "tune")) for spec in specs for t in spec.tuned_to]
     taps = (tuning.tap,) if tuning.tap else ()
     seconds, kept = time_pass(model, taps, config.device, tuning.precision, backward=True)
     parameters = 16 * sum(p.numel() for p in model.parameters())  # weights, gradient, Adam's two
     images = tuning.epochs * sum(sizes)
     memory = (min(tuning.batch_size, max(sizes)) * kept + parameters) / 1e9 + RUNTIME_GB
-    return Step(f"tune {jobs[0].method}", len(jobs), images, images * seconds, memory)
+    return Step(f"tune {specs[0].method}", len(specs), images, images * seconds, memory)

@@ -36,7 +36,7 @@ from striate.evaluate.tuned.config import (
 )
 from striate.evaluate.tuned.lookalike_scores import effect_table
 from striate.evaluate.tuned.measure import Bench, score_subject, tuned_model
-from striate.evaluate.tuned.models import Groups, Job, compare_jobs, encode_jobs, tune_jobs
+from striate.evaluate.tuned.models import Groups, ModelSpec, compare_specs, encode_specs, tune_specs
 from striate.evaluate.tuned.plan import make_plan
 from striate.evaluate.tuned.subjects import Generalization
 from striate.evaluate.tuned.warnings import find_warnings
@@ -66,7 +66,7 @@ def compare(config: CompareConfig, out: str | Path, options: Options | None = No
     """Tune and score every method of a config on one split, and write a run folder.
 
     The folder gets `config.yaml`, `provenance.json`, `splits.parquet`, `plan.json`,
-    `metrics.jsonl`, `models/`, `models.json`, `cells/` (kept pieces), `scores.parquet`,
+    `metrics.jsonl`, `models/`, `models.json`, `pieces/` (what is kept), `scores.parquet`,
     `scores.nc`, `tables/`, `leaks.json` and `warnings.json`. A run that was stopped goes on
     when called again.
 
@@ -80,8 +80,8 @@ def compare(config: CompareConfig, out: str | Path, options: Options | None = No
         LeakError: a score would use a stimulus that its model has seen.
     """
     options = options or Options()
-    with started(config, out, compare_jobs, options) as (bench, jobs, base):
-        return score(bench, jobs, base, options)
+    with started(config, out, compare_specs, options) as (bench, specs, base):
+        return score(bench, specs, base, options)
 
 
 def tune_models(
@@ -95,11 +95,11 @@ def tune_models(
         InputError: data, names or settings that do not fit, before anything is computed.
     """
     options = options or Options()
-    with started(config, out, tune_jobs, options, scoring=False) as (bench, jobs, base):
-        for number, job in enumerate(jobs, 1):
-            options.say(f"[{number}/{len(jobs)}] {job.name}")
-            make_model(bench, job, base)
-        return [bench.folder / "models" / job.name for job in jobs]
+    with started(config, out, tune_specs, options, scoring=False) as (bench, specs, base):
+        for number, spec in enumerate(specs, 1):
+            options.say(f"[{number}/{len(specs)}] {spec.name}")
+            make_model(bench, spec, base)
+        return [bench.folder / "models" / spec.name for spec in specs]
 
 
 def score_models(
@@ -112,19 +112,19 @@ def score_models(
         LeakError: a model has seen a test stimulus; use the split it was tuned with.
     """
     options = options or Options()
-    with started(config, out, encode_jobs, options) as (bench, jobs, base):
-        return score(bench, jobs, base, options)
+    with started(config, out, encode_specs, options) as (bench, specs, base):
+        return score(bench, specs, base, options)
 
 
 @contextmanager
 def started(
     config: C,
     out: str | Path,
-    jobs_of: Callable[[C, Groups], list[Job]],
+    specs_of: Callable[[C, Groups], list[ModelSpec]],
     options: Options,
     *,
     scoring: bool = True,
-) -> Iterator[tuple[Bench, list[Job], Model]]:
+) -> Iterator[tuple[Bench, list[ModelSpec], Model]]:
     """Read and split the data, say what will be done, and hold the run folder while it is done.
 
     Raises:
@@ -138,15 +138,15 @@ def started(
     split = _divide(dataset, config, Path(out), options)
     targets, more = find_targets(config, dataset, split)
     check_sizes(config, dataset, split)
-    jobs = jobs_of(config, targets)
+    specs = specs_of(config, targets)
     base = config.model.build()
-    given = load_given(jobs, base)
-    check_taps(config, jobs, [base, *given.values()])
+    given = load_given(specs, base)
+    check_taps(config, specs, [base, *given.values()])
     notes += more + describe_lookalikes(split, config.split)
     for note in notes:
         options.say(f"note: {note}")
     options.say(_what(dataset, split, targets))
-    plan = make_plan(config, dataset, split, jobs, base, scoring=scoring)
+    plan = make_plan(config, dataset, split, specs, base, scoring=scoring)
     options.say(str(plan))
     # Only now is anything written: a folder made for a mistyped name would be in the way.
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
@@ -164,7 +164,7 @@ def started(
                 tuple(notes),
                 given,
             ),
-            jobs,
+            specs,
             base,
         )
 
@@ -187,51 +187,51 @@ def _what(dataset: Dataset, split: Split, targets: Groups) -> str:
     return "\n".join(lines)
 
 
-def make_model(bench: Bench, job: Job, base: Model) -> Model:
-    """Return a job's model: the base itself, random weights, a saved one, or tuned here."""
-    if job.tuning is not None:
-        return tuned_model(bench, base, job.tuned_to, job.tuning, job.name)
-    if job.source == "untuned":
+def make_model(bench: Bench, spec: ModelSpec, base: Model) -> Model:
+    """Return a spec's model: the base itself, random weights, a saved one, or tuned here."""
+    if spec.tuning is not None:
+        return tuned_model(bench, base, spec.tuned_to, spec.tuning, spec.name)
+    if spec.source == "untuned":
         return base
-    if job.source == "random":
+    if spec.source == "random":
         return random_twin(base, bench.config.seed)
-    return bench.given[job.source]
+    return bench.given[spec.source]
 
 
-def score(bench: Bench, jobs: Sequence[Job], base: Model, options: Options) -> Result:
-    """Make and score each job's model, then write the tables of the run folder.
+def score(bench: Bench, specs: Sequence[ModelSpec], base: Model, options: Options) -> Result:
+    """Make and score each spec's model, then write the tables of the run folder.
 
     Raises:
         LeakError: a score would use a stimulus that its model has seen.
     """
-    scored: list[tables.Scored] = []
+    scored: list[tables.ScoredTarget] = []
     generalization = Generalization(bench.dataset, bench.means, bench.config.split.held_out)
     told: dict[str, None] = {}
     untuned: dict[str, Path] = {}
     known = []
-    for number, job in enumerate(jobs, 1):
-        options.say(f"[{number}/{len(jobs)}] {job.name}")
-        model = make_model(bench, job, base)
-        group = job.method if job.name != job.method else None
-        known.append(model_record(job.name, model, group))
-        for subject, targets in job.scored.items():
+    for number, spec in enumerate(specs, 1):
+        options.say(f"[{number}/{len(specs)}] {spec.name}")
+        model = make_model(bench, spec, base)
+        group = spec.method if spec.name != spec.method else None
+        known.append(model_record(spec.name, model, group))
+        for subject, targets in spec.scored.items():
             chosen = None
-            if bench.config.encode.protocol == "paper_a" and job.source != "untuned":
+            if bench.config.encode.protocol == "paper_a" and spec.source != "untuned":
                 chosen = Encoding.load(untuned[subject])
-            folder = score_subject(bench, model, job.name, subject, targets, chosen)
-            if job.method == "untuned":
+            folder = score_subject(bench, model, spec.name, subject, targets, chosen)
+            if spec.method == "untuned":
                 untuned[subject] = folder
             for target in targets:
                 kind = generalization.kind(model, target)
                 told |= dict.fromkeys(kind.notes)
-                scored.append(tables.Scored(job.method, kind.name, target, folder))
+                scored.append(tables.ScoredTarget(spec.method, kind.name, target, folder))
     for note in told:
         options.say(f"note: {note}")
     write_models(bench.folder, known)
     return _write(replace(bench, notes=(*bench.notes, *told)), with_controls(scored))
 
 
-def with_controls(scored: Sequence[tables.Scored]) -> list[tables.Scored]:
+def with_controls(scored: Sequence[tables.ScoredTarget]) -> list[tables.ScoredTarget]:
     """Put the controls of a target beside every kind of generalization that it is scored for."""
     kinds: dict[str, dict[str, None]] = {}
     for one in scored:
@@ -244,7 +244,7 @@ def with_controls(scored: Sequence[tables.Scored]) -> list[tables.Scored]:
     return out
 
 
-def _write(bench: Bench, scored: Sequence[tables.Scored]) -> Result:
+def _write(bench: Bench, scored: Sequence[tables.ScoredTarget]) -> Result:
     folder, config = bench.folder, bench.config.encode
     parts = {s: bench.split.part(s, *config.parts) for s in bench.dataset}
     units = tables.unit_table(scored, bench.dataset, parts)

@@ -41,7 +41,7 @@ ROI_KEYS = ["generalization", "subject", "hemisphere", "roi", "model"]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredTarget:
     """One target scored with one model.
 
     Attributes:
@@ -79,7 +79,7 @@ def _load(folder: Path) -> Encoding:
 
 
 def unit_table(
-    scored: Iterable[Scored],
+    scored: Iterable[ScoredTarget],
     recordings: Mapping[str, Recording],
     parts: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def unit_table(
 
 
 def roi_table(
-    scored: Sequence[Scored], units: pd.DataFrame, samples: int, seed: int
+    scored: Sequence[ScoredTarget], units: pd.DataFrame, samples: int, seed: int
 ) -> pd.DataFrame:
     """One row a subject x ROI x model: mean r with intervals, and the gain over `untuned`.
 
@@ -139,7 +139,7 @@ def roi_table(
     `explained` over `explainable`, means over `n_reliable` units (`encoding.explained`): a share
     of variance, where `r_normalized` is one of a correlation.
     """
-    places: dict[tuple[str, str, str, str], dict[str, Scored]] = {}
+    places: dict[tuple[str, str, str, str], dict[str, ScoredTarget]] = {}
     for one in scored:
         place = (one.generalization, one.target.subject, one.target.hemisphere, one.target.roi)
         places.setdefault(place, {})[one.method] = one
@@ -297,7 +297,7 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table
 
 
-def tap_table(scored: Iterable[Scored]) -> pd.DataFrame:
+def tap_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
     """One row a subject x ROI x model x tap: the score on `select` that taps were chosen by."""
     tables = []
     for one in scored:
@@ -314,7 +314,7 @@ def tap_table(scored: Iterable[Scored]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def null_table(scored: Iterable[Scored]) -> pd.DataFrame:
+def null_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
     """One row a subject x ROI x model: mean r with shuffled stimuli, and the p of the real one.
 
     Groups of stimuli are shuffled whole. `arrangements` is in how many ways they can be; with

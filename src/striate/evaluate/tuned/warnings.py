@@ -10,14 +10,14 @@ from striate.core.files import read_json
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.evaluate.tuned.measure import Bench
-from striate.evaluate.tuned.tables import Scored
+from striate.evaluate.tuned.tables import ScoredTarget
 
 FEW_STIMULI = 50
 """Test stimuli of a subject, groups counted once, below which a reader is warned (ours)."""
 
 
 def find_warnings(
-    bench: Bench, scored: Sequence[Scored], rois: pd.DataFrame, null: pd.DataFrame
+    bench: Bench, scored: Sequence[ScoredTarget], rois: pd.DataFrame, null: pd.DataFrame
 ) -> list[str]:
     """What must stand beside the scores, the most important first, naming whom it is about."""
     found = []

@@ -177,7 +177,7 @@ def responses_to(
 
 
 @dataclass(frozen=True)
-class Protocol:
+class GratingSets:
     """The sets of gratings that `physiology` shows. The defaults span stages of V1 and V2 size.
 
     Attributes:
@@ -193,7 +193,9 @@ class Protocol:
     contrast: Gratings | None = None
 
 
-def protocol(pixels_per_degree: float = PIXELS_PER_DEGREE, contrast: bool = False) -> Protocol:
+def make_grating_sets(
+    pixels_per_degree: float = PIXELS_PER_DEGREE, contrast: bool = False
+) -> GratingSets:
     """Return the default protocol: 6,144 gratings, and 1,680 for contrast.
 
     Frequencies go from 1/56 to 0.4 cycles per pixel: 0.5 to 11.2 per degree at 28 pixels.
@@ -204,7 +206,7 @@ def protocol(pixels_per_degree: float = PIXELS_PER_DEGREE, contrast: bool = Fals
     sizes = (*(6 / p * 1.45**i for i in range(11)), np.inf)
     contrasts = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
     edge = 2.8 / p
-    return Protocol(
+    return GratingSets(
         Gratings(turns(12), coarse, cycle(8), (28 / p, np.inf), pixels_per_degree=p, edge=edge),
         Gratings(turns(12), octaves(low, high, 4), cycle(8), pixels_per_degree=p),
         Gratings(turns(12), few, cycle(4), sizes, pixels_per_degree=p, edge=edge),
@@ -214,9 +216,9 @@ def protocol(pixels_per_degree: float = PIXELS_PER_DEGREE, contrast: bool = Fals
     )
 
 
-def physiology(model: Model, tap: str, shown: Protocol | None = None) -> pd.DataFrame:
+def physiology(model: Model, tap: str, shown: GratingSets | None = None) -> pd.DataFrame:
     """Probe the central units of a tap with the whole protocol; see `tuning_table`."""
-    shown = shown or protocol()
+    shown = shown or make_grating_sets()
     return tuning_table(
         responses_to(model, tap, shown.orientation),
         responses_to(model, tap, shown.frequency),

@@ -15,7 +15,7 @@ import xarray as xr
 from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_arrays, write_json, write_table
-from striate.core.run import Cells, RunFolder, check_run_folder
+from striate.core.run import Pieces, RunFolder, check_run_folder
 from striate.data import assert_unseen
 from striate.data.textures.make import check_textures, make_textures
 from striate.data.textures.stimuli import TYPES, Textures
@@ -23,7 +23,13 @@ from striate.evaluate.common.cost import duration
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.evaluate.units.config import ProbeConfig
-from striate.evaluate.units.grating_tuning import Protocol, physiology, protocol, record, window
+from striate.evaluate.units.grating_tuning import (
+    GratingSets,
+    make_grating_sets,
+    physiology,
+    record,
+    window,
+)
 from striate.evaluate.units.properties import PROPERTIES
 from striate.evaluate.units.published_histograms import Histogram, read_histograms
 from striate.evaluate.units.tables import assemble
@@ -62,7 +68,7 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
 
     The folder gets `tables/tuning.parquet` and `tables/textures.parquet` (one row a unit),
     `texture_modulation`, `texture_differences`, `texture_families`, `synthesis` and `similarity`
-    (each .parquet and .csv), `examples.npz` (textures for the report), `cells/` (finished pieces,
+    (each .parquet and .csv), `examples.npz` (textures for the report), `pieces/` (finished pieces,
     from which a stopped run goes on) and, last, `probe.json`.
 
     Raises:
@@ -75,7 +81,7 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
     published = read_histograms(config.histograms, PROPERTIES) if config.histograms else {}
     device = device_name(config.device)
     probed = [ready(config, name, device) for name in config.models]
-    shown = protocol(config.pixels_per_degree, config.contrast)
+    shown = make_grating_sets(config.pixels_per_degree, config.contrast)
     if "textures" in config.stimuli:
         seeds, _ = check_textures(config.textures)
         for own in probed:
@@ -90,8 +96,8 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
     with locked(run.path / ".lock"):
         (run / "probe.json").unlink(missing_ok=True)
         started = time.monotonic()
-        cells = Cells(run / "cells")
-        for line in describe(config, probed, shown, cells):
+        pieces = Pieces(run / "pieces")
+        for line in describe(config, probed, shown, pieces):
             options.say(line)
         textures = None
         if "textures" in config.stimuli:
@@ -99,7 +105,7 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
                 config.textures, cache=options.cache, device=device, say=options.say
             )
             options.say(textures.describe())
-        tuning, responses = _measure(config, probed, shown, textures, cells, options)
+        tuning, responses = _measure(config, probed, shown, textures, pieces, options)
         notes = _write(config, run, tuning, responses, textures, published)
         write_models(run.path, [model_record(p.name, p.model) for p in probed])
         facts = {
@@ -138,7 +144,9 @@ def ready(config: ProbeConfig, name: str, device: str) -> Probed:
     return Probed(name, model, taps, model.fingerprint())
 
 
-def describe(config: ProbeConfig, probed: list[Probed], shown: Protocol, cells: Cells) -> list[str]:
+def describe(
+    config: ProbeConfig, probed: list[Probed], shown: GratingSets, pieces: Pieces
+) -> list[str]:
     """Say what will be done, with memory and time as far as they can be predicted."""
     lines = [f"{p.name}: {p.model.id}, taps {', '.join(p.taps)}" for p in probed]
     if "gratings" not in config.stimuli:
@@ -148,7 +156,7 @@ def describe(config: ProbeConfig, probed: list[Probed], shown: Protocol, cells: 
     seconds, memory, missing = 0.0, 0, 0
     for own in probed:
         for tap in own.taps:
-            if cells.load(_grating_key(own, tap, shown)) is None:
+            if pieces.load(_grating_key(own, tap, shown)) is None:
                 missing += 1
                 took, values = _trial(own, tap)
                 seconds += took * n / BLOCK
@@ -185,7 +193,7 @@ def _trial(own: Probed, tap: str) -> tuple[float, int]:
     return (time.perf_counter() - started) * BLOCK / some + drawing, values // some
 
 
-def _grating_key(own: Probed, tap: str, shown: Protocol) -> dict[str, object]:
+def _grating_key(own: Probed, tap: str, shown: GratingSets) -> dict[str, object]:
     return {
         "what": "gratings",
         "model": own.fingerprint,
@@ -198,23 +206,23 @@ def _grating_key(own: Probed, tap: str, shown: Protocol) -> dict[str, object]:
 def _measure(
     config: ProbeConfig,
     probed: list[Probed],
-    shown: Protocol,
+    shown: GratingSets,
     textures: Textures | None,
-    cells: Cells,
+    pieces: Pieces,
     options: Options,
 ) -> tuple[dict[tuple[str, str], pd.DataFrame], dict[tuple[str, str], xr.DataArray]]:
-    """Tuning tables and responses to textures by (model, tap), kept ones from `cells`."""
+    """Tuning tables and responses to textures by (model, tap), kept ones from `pieces`."""
     tuning, responses = {}, {}
     for own in probed:
         for tap in own.taps:
             place = (own.name, tap)
             if "gratings" in config.stimuli:
                 key = _grating_key(own, tap, shown)
-                path = cells.path(key) / "tuning.parquet"
-                if cells.load(key) is None:
+                path = pieces.path(key) / "tuning.parquet"
+                if pieces.load(key) is None:
                     options.say(f"{own.name}, {tap}: gratings")
                     write_table(path, physiology(own.model, tap, shown))
-                    cells.store(key, {"name": own.name})
+                    pieces.store(key, {"name": own.name})
                 tuning[place] = pd.read_parquet(path)
             if textures is not None:
                 key = {
@@ -225,8 +233,8 @@ def _measure(
                     "pixels_per_degree": config.pixels_per_degree,
                     "version": VERSION,
                 }
-                path = cells.path(key) / "responses.npz"
-                if cells.load(key) is None:
+                path = pieces.path(key) / "responses.npz"
+                if pieces.load(key) is None:
                     options.say(f"{own.name}, {tap}: textures")
                     found = texture_responses(
                         own.model,
@@ -237,7 +245,7 @@ def _measure(
                     )
                     arrays = {"values": found.to_numpy(), "blank": found["blank"].to_numpy()}
                     write_arrays(path, arrays)
-                    cells.store(key, {"name": own.name})
+                    pieces.store(key, {"name": own.name})
                 responses[place] = _load(path, textures, tap)
     return tuning, responses
 

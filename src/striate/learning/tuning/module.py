@@ -17,7 +17,7 @@ from striate.learning.tuning.heads import ContrastiveHeads, build_heads
 from striate.learning.tuning.objectives import (
     at_least_float32,
     info_nce,
-    mean_r,
+    mean_unit_r,
     mse,
     retrieval_top1,
 )
@@ -137,7 +137,7 @@ class Tuner(nn.Module):
                 predicted, observed = self.heads(features, responses, target)
                 return {
                     "loss": mse(predicted, observed).item(),
-                    "r": mean_r(predicted, observed).item(),
+                    "r": mean_unit_r(predicted, observed).item(),
                 }
             loss = top1 = 0.0
             blocks = -(-len(features) // SCORE_ROWS)

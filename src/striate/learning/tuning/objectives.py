@@ -102,7 +102,7 @@ def retrieval_top1(z_image: Tensor, z_brain: Tensor) -> Tensor:
     return (scores.diagonal() > rivals.max(1).values).float().mean()
 
 
-def mean_r(predicted: Tensor, observed: Tensor) -> Tensor:
+def mean_unit_r(predicted: Tensor, observed: Tensor) -> Tensor:
     """Mean over units of Pearson's r over stimuli; a constant prediction counts as 0.
 
     Args:

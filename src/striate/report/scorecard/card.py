@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from striate.core.config import flat
+from striate.core.config import flatten_settings
 from striate.evaluate.common.measurement import MEASURES, NAN, Measurement
 from striate.report.scorecard.runs import Known, Run, read_run
 
@@ -144,7 +144,7 @@ def _rows(runs: Sequence[Run], shown: set[str]) -> tuple[list[Row], list[str]]:
             identity = run.models[found.model].identity
             if identity not in shown or pd.isna(found.value):
                 continue
-            settings = flat({**found.protocol, "simulated": found.simulated})
+            settings = flatten_settings({**found.protocol, "simulated": found.simulated})
             settings = {k: v for k, v in settings.items() if v is not None}  # None: not set
             key = json.dumps(settings, sort_keys=True, default=str)
             places.setdefault((found.measure, found.row), {})[key] = settings
