@@ -137,7 +137,7 @@ def test_with_warn_scores_stand_with_and_without_the_look_alikes(copied, tmp_pat
     assert len(near) == ((parts[::2][across] == "test") | (parts[1::2][across] == "test")).sum() > 0
     assert any(f"{len(near)} test images look like an image outside" in w for w in result.warnings)
     table = pd.read_parquet(out / "tables/lookalikes.parquet")
-    (folder,) = (f.parent for f in (out / "cells").glob("*/encoding.json"))
+    (folder,) = (f.parent for f in (out / "pieces").glob("*/encoding.json"))
     encoding = Encoding.load(folder)
     read = split.part("ann", "fit", "select", "test")[encoding.stimuli]
     keep = ~np.isin(read, near)
