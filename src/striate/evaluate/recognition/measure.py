@@ -84,7 +84,7 @@ class Distorted:
         return kept if kept.ndim == 4 else np.repeat(kept[..., None], 3, axis=3)
 
     def _make(self, condition: Condition) -> np.ndarray:
-        if condition.experiment == "power-equalization" and self._amplitude is None:
+        if condition.experiment == "power-equalisation" and self._amplitude is None:
             self._amplitude = mean_amplitude(self.images)
         parts = [
             distort(
