@@ -24,8 +24,8 @@ from striate.models.lineage import record_start
 from striate.report import build
 from striate.report.scorecard.card import as_table, make_scorecard
 
-# papers/lcl-v2 5.5: observers, conditions, trials an observer, accuracy, accuracy difference,
-# observed and error consistency, as printed
+# docs/papers/lcl-v2.md 5.5: observers, conditions, trials an observer, accuracy, its
+# difference, observed and error consistency, as printed
 PRINTED = {
     "colour": "4 1 640 .887 .001 .883 .415",
     "contrast": "4 5 800 .661 .008 .780 .437",

@@ -157,9 +157,9 @@ def _accuracy(right: np.ndarray) -> dict[str, float]:
 def means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy of each experiment over the conditions that count, and over experiments.
 
-    As in the benchmark of Geirhos et al. 2021 (papers/lcl-v2 5.5): conditions of an experiment
-    have as many images each, so its mean is that over all its trials; then the mean over
-    experiments.
+    As in the benchmark of Geirhos et al. 2021 (docs/papers/lcl-v2.md 5.5): conditions of an
+    experiment have as many images each, so its mean is that over all its trials; then the mean
+    over experiments.
 
     Args:
         table: of `score_conditions`.
