@@ -155,7 +155,7 @@ def test_seed_stream_and_step_change_everything():
 
 def test_the_size_of_the_parts_on_a_cpu_changes_nothing(monkeypatch):
     whole = source().views(0)
-    monkeypatch.setattr(patches, "_CHUNK", 1)
+    monkeypatch.setattr(patches, "_CHUNK_VALUES", 1)
     assert torch.equal(source().views(0), whole)
 
 
@@ -271,11 +271,13 @@ def test_photographs_are_read_as_the_config_says(tmp_path):
     with pytest.raises(InputError, match=r"bad\.png"):
         read_photographs(tmp_path, PatchConfig())
     config = PatchConfig(unreadable="skip", max_side=20, held_out=0.5, in_memory=True)
-    train, held = read_photographs(tmp_path, config, seed=1)
+    photographs = read_photographs(tmp_path, config)
+    train, held = photographs.hold_out(config.held_out, seed=1)
     assert len(train) + len(held) == 5
     assert len(train.unreadable) == 1
     assert train.heights.max() == 20
-    assert set(held.hashes) == set(read_photographs(tmp_path, config, seed=1)[1].hashes)
+    again = read_photographs(tmp_path, config).hold_out(config.held_out, seed=1)
+    assert set(held.hashes) == set(again[1].hashes)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -292,7 +294,7 @@ def test_real_photographs(shared_data, tmp_path):
     folder = shared_data / "data" / "bsds500" / "val"
     if not folder.is_dir():
         pytest.skip(f"no photographs at {folder}")
-    train, held = read_photographs(folder, PatchConfig())
+    train, held = read_photographs(folder, PatchConfig()).hold_out()
     assert len(train) + len(held) >= 90
     assert 0 < len(held) < 0.3 * len(train)
     for field, patch in ((19, 35), (67, 115)):

@@ -1,7 +1,7 @@
-"""Bundles: which stimuli must stay together, in a split, in folds and in resamples.
+"""Bundles: the stimuli that must stay together in a split, in folds and in resamples.
 
-Copies of a picture, re-encoded or resized ones (look-alikes), and the frames of a movie or other
-groups that a data set states; and all that hangs together by these.
+A bundle holds the copies of a picture, its look-alikes (re-encoded or resized copies), the frames
+of a movie or other groups that a data set states, and everything that these link together.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ Lookalikes = Literal["group", "warn", "ignore"]
 
 @dataclass(frozen=True)
 class Bundles:
-    """What each picture of a data set must stay together with.
+    """The bundle of each picture of a data set.
 
     Attributes:
-        leader: what stands for a picture's bundle, by content hash: the first by name of its
-            groups; without any, the smallest content hash, which is its own where it is alone.
-        alike: name of the look-alikes of a picture by content hash, `` where it has none. Names
-            reach over chains of look-alikes that `leader` has cut (`lookalikes.find_classes`).
+        leader: name of each picture's bundle, by content hash: the first name among its groups or,
+            without groups, the smallest content hash in it. A picture that stands alone has its
+            own hash.
+        alike: name of the look-alikes of each picture, by content hash; `` where it has none. One
+            name covers a whole chain of look-alikes, also a long chain that is cut into several
+            bundles (`lookalikes.find_classes`).
     """
 
     leader: Mapping[str, str]
     alike: Mapping[str, str]
 
     def labels(self, stimuli: StimulusSet) -> tuple[str, ...]:
-        """One label a stimulus of a subject, `` for one that stands alone: groups for folds.
+        """Label each stimulus of a subject with its bundle, `` where it stands alone.
 
-        A label stands for one bundle in all subjects, also where a subject saw one member alone.
+        A label names the same bundle for all subjects, also where a subject saw only one member.
         """
         copies = Counter(stimuli.hashes)
         labels = []
@@ -51,55 +53,55 @@ class Bundles:
 
     @cached_property
     def _sizes(self) -> Counter[str]:
-        """How many different pictures each bundle has."""
+        """Number of different pictures in each bundle."""
         return Counter(self.leader.values())
 
 
 def find_bundles(dataset: Dataset, lookalikes: Lookalikes = "group") -> Bundles:
-    """Find what must stay together over all subjects of a data set.
+    """Find the stimuli that must stay together, over all subjects of a data set.
 
-    The outcome does not depend on the order of subjects or stimuli.
+    The result does not depend on the order of subjects or stimuli.
 
     Args:
         dataset: the recordings.
-        lookalikes: `group`: pictures that look alike stay together; `warn`: they are only named;
-            `ignore`: they are not looked for.
+        lookalikes: `group` keeps pictures that look alike together; `warn` only names them;
+            `ignore` does not look for them.
     """
     thumbnails: dict[str, np.ndarray] = {}
     parent: dict[tuple[int, str], tuple[int, str]] = {}
 
-    def lead(node: tuple[int, str]) -> tuple[int, str]:
+    def find_leader(node: tuple[int, str]) -> tuple[int, str]:
         while parent.setdefault(node, node) != node:
             parent[node] = node = parent[parent[node]]
         return node
 
-    def join(a: tuple[int, str], b: tuple[int, str]) -> None:
-        low, high = sorted((lead(a), lead(b)))
+    def join_bundles(a: tuple[int, str], b: tuple[int, str]) -> None:
+        low, high = sorted((find_leader(a), find_leader(b)))
         parent[high] = low
 
     for recording in dataset.values():
         stimuli = recording.stimuli
         for i, (digest, group) in enumerate(zip(stimuli.hashes, stimuli.groups, strict=True)):
-            lead((1, digest))
-            if group:  # groups come before pictures: they give a bundle its name
-                join((0, group), (1, digest))
+            find_leader((1, digest))
+            if group:  # groups sort before pictures, so that a bundle is named by a group
+                join_bundles((0, group), (1, digest))
             if lookalikes != "ignore" and digest not in thumbnails:
                 thumbnails[digest] = stimuli.thumbnails[i]
     digests = sorted(thumbnails)
     alike: dict[str, str] = {}
     if digests:
-        found = find_classes(np.stack([thumbnails[digest] for digest in digests]))
-        first: dict[int, str] = {}  # the smallest hash, as they are in order
-        for digest, chain in zip(digests, found.chains.tolist(), strict=True):
+        lookalike_classes = find_classes(np.stack([thumbnails[digest] for digest in digests]))
+        representative: dict[int, str] = {}  # the smallest hash of each, as hashes are in order
+        for digest, chain in zip(digests, lookalike_classes.chains.tolist(), strict=True):
             if chain >= 0:
-                alike[digest] = first.setdefault(chain, digest)
+                alike[digest] = representative.setdefault(chain, digest)
         if lookalikes == "group":
-            first = {}
-            for digest, number in zip(digests, found.classes.tolist(), strict=True):
+            representative = {}
+            for digest, number in zip(digests, lookalike_classes.classes.tolist(), strict=True):
                 if number >= 0:
-                    join((1, first.setdefault(number, digest)), (1, digest))
+                    join_bundles((1, representative.setdefault(number, digest)), (1, digest))
     return Bundles(
-        {digest: lead((kind, digest))[1] for kind, digest in list(parent) if kind == 1},
+        {digest: find_leader((kind, digest))[1] for kind, digest in list(parent) if kind == 1},
         {digest: alike.get(digest, "") for kind, digest in parent if kind == 1},
     )
 
@@ -107,10 +109,10 @@ def find_bundles(dataset: Dataset, lookalikes: Lookalikes = "group") -> Bundles:
 def group_numbers(groups: Sequence[str] | None, n: int) -> np.ndarray:
     """Number the groups of n stimuli (`StimulusSet.groups`) by first appearance, (n,) from 0.
 
-    A stimulus that stands alone (``) is a group of its own; None: all are.
+    A stimulus that stands alone (``) is a group of its own. With None, all stimuli stand alone.
 
     Raises:
-        InputError: not one label a stimulus.
+        InputError: the number of labels is not n.
 
     >>> group_numbers(["b", "", "b", "a", ""], 5)
     array([0, 1, 0, 2, 3])
@@ -122,3 +124,21 @@ def group_numbers(groups: Sequence[str] | None, n: int) -> np.ndarray:
     labels = [(group, -1) if group else ("", i) for i, group in enumerate(groups)]
     numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
     return np.array([numbers[label] for label in labels], dtype=np.int64)
+
+
+def group_members(numbers: np.ndarray) -> list[np.ndarray]:
+    """Return the positions of each group's stimuli, given the number of each stimulus's group.
+
+    Args:
+        numbers: int (n,), as from `group_numbers`.
+
+    Returns:
+        One array of ascending positions for each group, in the order of the groups' numbers.
+
+    >>> group_members(np.array([0, 1, 0, 2]))
+    [array([0, 2]), array([1]), array([3])]
+    """
+    if not len(numbers):
+        return []
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)

@@ -1,4 +1,4 @@
-"""Split: every stimulus belongs to exactly one part, by what the image is, everywhere."""
+"""Split: the content of a stimulus decides its one part, for all subjects and sessions."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from striate.data.responses.dataset import Dataset
 
 Part = Literal["tune", "fit", "select", "test"]
 SPLIT_FILE = "splits.parquet"
-"""Where a run folder keeps its split."""
+"""Name of the split table in a run folder."""
 PARTS: tuple[Part, ...] = ("tune", "fit", "select", "test")
 
 
 class SplitConfig(Config):
     """How stimuli are divided.
 
-    The share of each part is ours: the paper has 85 % for tuning and readout together and 15 %
-    for scoring, with no part of its own for selection (papers/contrastive-tuning 3.2).
+    The shares are ours: the paper uses 85 % for tuning and readout together and 15 % for scoring,
+    without a part for selection (papers/contrastive-tuning 3.2).
     """
 
     seed: int = 0
@@ -37,26 +37,27 @@ class SplitConfig(Config):
     select: float = Field(0.10, gt=0, lt=1)
     test: float = Field(0.15, gt=0, lt=1)
     lookalikes: Lookalikes = "group"
-    """Pictures that look like one picture, re-encoded or resized: `group` puts them into one part,
-    as exact copies are; `warn` names those on both sides of the split; `ignore` does not look."""
+    """What to do about re-encoded or resized copies of a picture: `group` puts them into one part,
+    like exact copies; `warn` names those on both sides of the split; `ignore` does not look."""
     table: str | None = None
-    """`splits.parquet` of an earlier run, whose parts are taken; the other keys then count for
-    nothing. With fewer or more subjects other look-alikes may be found, and a model that was tuned
-    with one split could otherwise not be scored with the next."""
+    """`splits.parquet` of an earlier run, whose parts are used; the other keys are then ignored.
+    Without it a model that was tuned with one split could not be scored with the next, as other
+    look-alikes may be found with fewer or more subjects."""
     held_out: tuple[str, ...] = ()
-    """Subjects never used for tuning. What only they saw is divided into fit, select and test."""
+    """Subjects never used for tuning. Stimuli that only they saw are divided into fit, select and
+    test."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which part each stimulus belongs to.
+    """The part of each stimulus.
 
     Attributes:
-        table: one row a subject x stimulus: `subject, stimulus_id, hash, part`; `part` is one of
-            tune, fit, select, test, or `unused`. Further columns, where any stimulus has it:
-            `group` (`StimulusSet.groups`), `file_hash` (`StimulusSet.file_hashes`), `lookalike`
-            (one name for pictures that look alike), `together` (one label for stimuli that folds
-            and resamples keep together, `` for one that stands alone).
+        table: one row for each stimulus of each subject: `subject, stimulus_id, hash, part`; `part`
+            is tune, fit, select, test or `unused`. Further columns, each only if any stimulus has
+            a value: `group` (`StimulusSet.groups`), `file_hash` (`StimulusSet.file_hashes`),
+            `lookalike` (one name for pictures that look alike), `together` (one label for stimuli
+            that folds and resamples keep together, `` for one that stands alone).
     """
 
     table: pd.DataFrame
@@ -72,20 +73,20 @@ class Split:
         return np.flatnonzero(rows["part"].isin(parts).to_numpy())
 
     def groups(self, subject: str, rows: Sequence[int] | np.ndarray | None = None) -> list[str]:
-        """One label a stimulus of a subject: what folds, resamples and nulls keep together.
+        """Label each stimulus of a subject with what folds, resamples and nulls keep together.
 
-        It joins groups that the data state, such as movies, and look-alikes
-        (`data.responses.bundles`); `` for a stimulus that stands alone.
+        A label joins groups that the data state, such as movies, and look-alikes
+        (`data.responses.bundles`). It is `` for a stimulus that stands alone.
 
         Args:
-            subject: whose stimuli.
-            rows: positions of some of them; default all.
+            subject: the subject whose stimuli are labeled.
+            rows: positions of some of the stimuli; default all.
         """
-        own = self.table[self.table["subject"] == subject]
-        if own.empty:
+        subject_rows = self.table[self.table["subject"] == subject]
+        if subject_rows.empty:
             raise unknown_name("subject", subject, self.table["subject"].unique())
-        name = next((c for c in ("together", "group") if c in own.columns), None)
-        labels = own[name].tolist() if name else [""] * len(own)
+        name = next((c for c in ("together", "group") if c in subject_rows.columns), None)
+        labels = subject_rows[name].tolist() if name else [""] * len(subject_rows)
         return labels if rows is None else [labels[row] for row in rows]
 
     def hashes(self, *parts: str) -> set[str]:
@@ -102,7 +103,7 @@ class Split:
 
     @classmethod
     def load(cls, path: str | Path) -> Split:
-        """Read what `save` wrote."""
+        """Read a table that `save` wrote."""
         try:
             table = pd.read_parquet(path)
         except (OSError, ValueError) as error:
@@ -111,11 +112,11 @@ class Split:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Split:
-        """Check that no image and no group is in two parts, whatever its name or subject.
+        """Take a table after checking that no image and no group is in two parts.
 
         Raises:
-            InputError: a column is missing, or a part unknown.
-            LeakError: naming the first image that is.
+            InputError: a column is missing, or a part is unknown.
+            LeakError: an image or group is in two parts, under whatever names and subjects.
         """
         for column in ("subject", "stimulus_id", "hash", "part"):
             if column not in table.columns:
@@ -134,83 +135,90 @@ class Split:
                 continue
             parts = used[used[column] != ""].groupby(column)["part"].nunique()
             if (parts > 1).any():
-                bad = used[used[column] == parts.idxmax()].drop_duplicates(["subject", "part"])
-                where = ", ".join(
-                    f"{r.subject}/{r.stimulus_id} in {r.part}" for r in bad.itertuples()
+                leaking = used[used[column] == parts.idxmax()].drop_duplicates(["subject", "part"])
+                places = ", ".join(
+                    f"{r.subject}/{r.stimulus_id} in {r.part}" for r in leaking.itertuples()
                 )
                 raise LeakError(
-                    f"{int((parts > 1).sum())} {what} are in two parts of the split: {where}."
+                    f"{int((parts > 1).sum())} {what} are in two parts of the split: {places}."
                 )
         return cls(table.reset_index(drop=True))
 
     def of(self, dataset: Dataset, place: str | Path) -> Split:
-        """Take the rows of these subjects and stimuli, in their order; `place` names the table.
+        """Select the rows of a data set's stimuli, in its order; `place` names the table.
 
         Raises:
-            InputError: a subject or stimulus that the table does not have, or another picture.
+            InputError: the table lacks a subject or stimulus, or has another picture for it.
         """
         tables = []
         for subject, recording in dataset.items():
-            own = self.table[self.table["subject"] == subject].set_index("stimulus_id", drop=False)
-            missing = [name for name in recording.stimuli.ids if name not in own.index]
+            subject_rows = self.table[self.table["subject"] == subject].set_index(
+                "stimulus_id", drop=False
+            )
+            missing = [name for name in recording.stimuli.ids if name not in subject_rows.index]
             if missing:
                 raise InputError(
                     f"subject {subject}: {len(missing)} stimuli are not in the split {place} "
                     f"(first: {missing[0]}). Divide the stimuli anew: leave split.table out."
                 )
-            tables.append(own.loc[list(recording.stimuli.ids)])
-        found = Split.from_table(pd.concat(tables, ignore_index=True))
-        found.check_fits(dataset, place)
-        return found
+            tables.append(subject_rows.loc[list(recording.stimuli.ids)])
+        split = Split.from_table(pd.concat(tables, ignore_index=True))
+        split.check_fits(dataset, place)
+        return split
 
     def check_fits(self, dataset: Dataset, place: str | Path) -> None:
-        """Refuse a saved split that is not of these stimuli; `place` is where it was saved.
+        """Refuse a saved split that was made for other stimuli; `place` is its path.
 
-        An image is known by its pixels or by the bytes of its file, as another library may decode
-        it to other pixels.
+        An image is recognized by its pixels or by the bytes of its file, as another library may
+        decode it to other pixels.
 
         Raises:
-            InputError: naming the subject and the first stimulus.
+            InputError: subjects, stimuli or pictures differ; the first of them is named.
         """
-        mend = (
+        advice = (
             f"The split in {place} was made for other stimuli. Choose another output folder, pass "
             "--overwrite to divide the stimuli anew, or leave split.table out."
         )
         subjects = list(dict.fromkeys(self.table["subject"]))
         if set(subjects) != set(dataset):
-            odd = ", ".join(sorted(set(subjects) ^ set(dataset)))
-            raise InputError(f"subjects differ from those of the saved split ({odd}). {mend}")
+            differing = ", ".join(sorted(set(subjects) ^ set(dataset)))
+            raise InputError(
+                f"subjects differ from those of the saved split ({differing}). {advice}"
+            )
         for subject, recording in dataset.items():
-            own, stimuli = self.table[self.table["subject"] == subject], recording.stimuli
-            if own["stimulus_id"].tolist() != list(stimuli.ids):
-                names = sorted(set(own["stimulus_id"]) ^ set(stimuli.ids)) or ["their order"]
+            subject_rows, stimuli = self.table[self.table["subject"] == subject], recording.stimuli
+            if subject_rows["stimulus_id"].tolist() != list(stimuli.ids):
+                names = sorted(set(subject_rows["stimulus_id"]) ^ set(stimuli.ids)) or [
+                    "their order"
+                ]
                 raise InputError(
                     f"subject {subject}: stimuli differ from those of the saved split "
-                    f"({', '.join(names[:3])}). {mend}"
+                    f"({', '.join(names[:3])}). {advice}"
                 )
-            same = own["hash"].to_numpy() == np.array(stimuli.hashes)
-            if "file_hash" in own.columns:
-                files = own["file_hash"].to_numpy()
-                same |= (files == np.array(stimuli.file_hashes)) & (files != "")
-            if not same.all():
+            is_same = subject_rows["hash"].to_numpy() == np.array(stimuli.hashes)
+            if "file_hash" in subject_rows.columns:
+                files = subject_rows["file_hash"].to_numpy()
+                is_same |= (files == np.array(stimuli.file_hashes)) & (files != "")
+            if not is_same.all():
                 raise InputError(
-                    f"subject {subject}: {int((~same).sum())} images are other pictures than those "
-                    f"of the saved split (first: {stimuli.ids[int((~same).argmax())]}). {mend}"
+                    f"subject {subject}: {int((~is_same).sum())} images are other pictures than "
+                    "those of the saved split (first: "
+                    f"{stimuli.ids[int((~is_same).argmax())]}). {advice}"
                 )
 
 
 def make_split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
     """Divide a data set's stimuli by the content hash of their images.
 
-    The part depends on the image and the seed alone (`core.hashing.hash_fraction`), so it stays
-    the same when subjects are added, and an image that two subjects saw is in one part for both.
-    Sizes are therefore near the shares asked for, not exactly them. Images of one group
-    (`StimulusSet.groups`) go to one part together, and the part depends on the group's name; so do
-    images that look alike (`config.lookalikes`), by the smallest hash among them.
+    The part depends only on the image and the seed (`core.hashing.hash_fraction`). It therefore
+    stays the same when subjects are added, an image that two subjects saw is in one part for both,
+    and the sizes of the parts are near the shares asked for, but not exact. Images of one group
+    (`StimulusSet.groups`) go to one part, which depends on the group's name. Images that look alike
+    (`config.lookalikes`) go to one part, which depends on the smallest hash among them.
 
     Raises:
-        InputError: unknown held-out subject, shares that do not add up to 1, an empty part; a
-            table of an earlier run (`config.table`) that does not fit.
+        InputError: an unknown held-out subject, shares that do not add up to 1, an empty part, or
+            a table of an earlier run (`config.table`) that does not fit.
     """
     config = config or SplitConfig()
     if config.table is not None:
@@ -221,29 +229,32 @@ def make_split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
     for subject in config.held_out:
         if subject not in dataset:
             raise unknown_name("held-out subject", subject, dataset)
-    found = find_bundles(dataset, config.lookalikes)
-    bundles = found.leader
+    bundles = find_bundles(dataset, config.lookalikes)
+    leaders = bundles.leader
     tuned = {
-        bundles[digest]
+        leaders[digest]
         for subject, hashes in dataset.hashes().items()
         if subject not in config.held_out
         for digest in hashes
     }
     edges = np.cumsum(shares)[:-1]
-    # Stimuli that only held-out subjects saw have no `tune` part: its share goes to `fit`, so
-    # that `select` and `test` have the same edges for everybody.
-    held_edges = np.array([0.0, edges[1], edges[2]])
+    # Stimuli that only held-out subjects saw have no `tune` part. Its share goes to `fit`, so that
+    # `select` and `test` have the same edges for all subjects.
+    held_out_edges = np.array([0.0, edges[1], edges[2]])
     parts = {}
-    for lead in set(bundles.values()):
-        place, at = hash_fraction(config.seed, lead), edges if lead in tuned else held_edges
-        parts[lead] = PARTS[int(np.searchsorted(at, place, "right"))]
-    split = _tabulate(dataset, found, parts)
+    for leader in set(leaders.values()):
+        fraction, part_edges = (
+            hash_fraction(config.seed, leader),
+            edges if leader in tuned else held_out_edges,
+        )
+        parts[leader] = PARTS[int(np.searchsorted(part_edges, fraction, "right"))]
+    split = _tabulate_parts(dataset, bundles, parts)
     for subject in dataset:
         tuning = config.tune > 0 and subject not in config.held_out
         for part in PARTS if tuning else PARTS[1:]:
             if split.part(subject, part).size == 0:
                 hashes = dataset[subject].stimuli.hashes
-                together = len({bundles[digest] for digest in hashes})
+                together = len({leaders[digest] for digest in hashes})
                 raise InputError(
                     f"subject {subject} has no stimulus in part {part!r} of the split "
                     f"({len(hashes)} stimuli in all, {together} that can be divided). Use more "
@@ -253,17 +264,18 @@ def make_split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
 
 
 def group_stimuli(dataset: Dataset, lookalikes: Lookalikes = "group") -> Split:
-    """Find what stays together (`Split.groups`) where nothing is divided: all parts are unused."""
-    return _tabulate(dataset, find_bundles(dataset, lookalikes), {})
+    """Find the groups of stimuli (`Split.groups`) without dividing them: all parts are `unused`."""
+    return _tabulate_parts(dataset, find_bundles(dataset, lookalikes), {})
 
 
 def load_split(path: str | Path, dataset: Dataset) -> Split | None:
-    """Read the split that an earlier run with the same settings saved; None where there is none.
+    """Read the split that an earlier run with the same settings saved; None if there is none.
 
-    So that a run that is gone on with finds the same look-alikes, whatever decodes the images now.
+    With it a run that is continued finds the same look-alikes even if the images are now decoded
+    by another library.
 
     Raises:
-        InputError: it is not of these stimuli, as `Split.check_fits`.
+        InputError: the split was made for other stimuli; see `Split.check_fits`.
     """
     if not Path(path).exists():
         return None
@@ -272,8 +284,14 @@ def load_split(path: str | Path, dataset: Dataset) -> Split | None:
     return split
 
 
-def _tabulate(dataset: Dataset, found: Bundles, parts: Mapping[str, str]) -> Split:
-    """One row a subject x stimulus; `parts` by the leader of a bundle."""
+def _tabulate_parts(dataset: Dataset, bundles: Bundles, parts: Mapping[str, str]) -> Split:
+    """Build a split with one row for each stimulus of each subject.
+
+    Args:
+        dataset: the recordings.
+        bundles: the bundles of their pictures.
+        parts: part of each bundle, by its leader; other bundles are `unused`.
+    """
     tables = []
     for subject, recording in dataset.items():
         images = recording.stimuli
@@ -281,11 +299,11 @@ def _tabulate(dataset: Dataset, found: Bundles, parts: Mapping[str, str]) -> Spl
             "subject": [subject] * len(images),
             "stimulus_id": images.ids,
             "hash": images.hashes,
-            "part": [parts.get(found.leader[digest], "unused") for digest in images.hashes],
+            "part": [parts.get(bundles.leader[digest], "unused") for digest in images.hashes],
             "group": images.groups,
             "file_hash": images.file_hashes,
-            "lookalike": [found.alike[digest] for digest in images.hashes],
-            "together": found.labels(images),
+            "lookalike": [bundles.alike[digest] for digest in images.hashes],
+            "together": bundles.labels(images),
         }
         tables.append(pd.DataFrame(columns))
     table = pd.concat(tables, ignore_index=True)
