@@ -14,7 +14,7 @@ from math import factorial
 
 import numpy as np
 
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 
 FEWEST_ARRANGEMENTS = 20
 """With fewer ways to arrange the groups no permutation test can reach p = 0.05."""

@@ -1,6 +1,6 @@
 """Near-duplicates: re-encoded or resized copies of an image, which a hash of pixels cannot detect.
 
-A split keeps them in one part, like exact copies (`striate.data.responses.bundles`).
+A split keeps them in one part, like exact copies (`striate.data.splits.bundles`).
 """
 
 from __future__ import annotations

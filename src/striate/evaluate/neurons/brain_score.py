@@ -18,7 +18,7 @@ import torch
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 from striate.core.errors import InputError
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding import Interval, PLSRegression, pearson_r, percentile_interval
 from striate.encoding.inference import bootstrap_counts, resampled_r
 from striate.encoding.projection import row_blocks

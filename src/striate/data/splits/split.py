@@ -15,8 +15,8 @@ from striate.core.config import Config
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.files import write_table
 from striate.core.hashing import hash_fraction
-from striate.data.responses.bundles import Bundles, Lookalikes, find_bundles
 from striate.data.responses.dataset import Dataset
+from striate.data.splits.bundles import Bundles, Lookalikes, find_bundles
 
 Part = Literal["tune", "fit", "select", "test"]
 SPLIT_FILE = "splits.parquet"
@@ -76,7 +76,7 @@ class Split:
         """Label each stimulus of a subject with what folds, resamples and nulls keep together.
 
         A label joins groups that the data state, such as movies, and look-alikes
-        (`data.responses.bundles`). It is `` for a stimulus that stands alone.
+        (`data.splits.bundles`). It is `` for a stimulus that stands alone.
 
         Args:
             subject: the subject whose stimuli are labeled.

@@ -10,7 +10,7 @@ import numpy as np
 from striate.core.errors import LeakError
 from striate.data.images.stimuli import StimulusSet
 from striate.data.responses.dataset import Dataset
-from striate.data.responses.splits import Split
+from striate.data.splits.split import Split
 
 
 class Experienced(Protocol):

@@ -18,9 +18,9 @@ from striate.core.hashing import hash_fraction
 from striate.data import Dataset, Recording, Responses, SplitConfig, StimulusSet, make_split, read
 from striate.data.images.decode import decode_image
 from striate.data.images.lookalikes import ALIKE, SIDE, find_classes, near_duplicates, thumbnail
-from striate.data.responses.bundles import find_bundles
-from striate.data.responses.splits import PARTS, group_stimuli
 from striate.data.responses.tidy import tidy
+from striate.data.splits.bundles import find_bundles
+from striate.data.splits.split import PARTS, group_stimuli
 
 
 def coarse(seed: int) -> np.ndarray:
