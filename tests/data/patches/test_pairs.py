@@ -276,18 +276,18 @@ def test_photographs_are_read_as_the_config_says(tmp_path):
     assert len(train) + len(held) == 5
     assert len(train.unreadable) == 1
     assert train.heights.max() == 20
-    again = read_photographs(tmp_path, config).hold_out(config.held_out, seed=1)
-    assert set(held.hashes) == set(again[1].hashes)
+    repeated = read_photographs(tmp_path, config).hold_out(config.held_out, seed=1)
+    assert set(held.hashes) == set(repeated[1].hashes)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("resident", [False, True])
 def test_a_gpu_makes_the_same_views(resident):
     config = {"deform": {"warp": 0.3}}
-    here = source(config=config).views(1)
-    there = source(config=config, device="cuda", resident=resident).views(1)
-    assert there.device.type == "cuda"
-    torch.testing.assert_close(there.cpu(), here, atol=1e-3, rtol=1e-3)
+    on_cpu = source(config=config).views(1)
+    on_gpu = source(config=config, device="cuda", resident=resident).views(1)
+    assert on_gpu.device.type == "cuda"
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu, atol=1e-3, rtol=1e-3)
 
 
 def test_real_photographs(shared_data, tmp_path):
@@ -303,7 +303,7 @@ def test_real_photographs(shared_data, tmp_path):
         first, second = made.views(0)
         # Two views of one place are more alike than views of two places, light and all.
         alike = torch.einsum("ichw,jchw->ij", first, second) / first[0].numel()
-        own = alike.diagonal()
+        same_place = alike.diagonal()
         others = alike[~torch.eye(32, dtype=torch.bool)]
-        assert own.mean() > others.mean() + 3 * others.std() / 32
-        assert own.mean() > 0.2
+        assert same_place.mean() > others.mean() + 3 * others.std() / 32
+        assert same_place.mean() > 0.2

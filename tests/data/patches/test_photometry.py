@@ -107,8 +107,10 @@ def test_offset_alone_disappears_with_centering(rng):
     x, drawn = patches(rng), light(6, 9, PhotometryConfig(noise=0))
     without = Light(drawn.gain, torch.zeros_like(drawn.offset))
     config = PhotometryConfig(noise=0)
-    one, two = (standardize(relight(x.clone(), d, config), config)[0] for d in (drawn, without))
-    torch.testing.assert_close(one, two)
+    with_light, without_light = (
+        standardize(relight(x.clone(), d, config), config)[0] for d in (drawn, without)
+    )
+    torch.testing.assert_close(with_light, without_light)
 
 
 def test_gray_is_luma_and_has_one_gain(rng):
@@ -125,9 +127,9 @@ def test_gray_is_luma_and_has_one_gain(rng):
 
 def test_only_the_place_decides():
     config = PhotometryConfig()
-    first, again = (light(5, 9, config, seed=1, step=2, stream=3) for _ in range(2))
-    torch.testing.assert_close(first.gain, again.gain, rtol=0, atol=0)
-    torch.testing.assert_close(first.noise, again.noise, rtol=0, atol=0)
+    first, second = (light(5, 9, config, seed=1, step=2, stream=3) for _ in range(2))
+    torch.testing.assert_close(first.gain, second.gain, rtol=0, atol=0)
+    torch.testing.assert_close(first.noise, second.noise, rtol=0, atol=0)
     for other in ({"seed": 0}, {"step": 0}, {"stream": 0}):
         changed = light(5, 9, config, **({"seed": 1, "step": 2, "stream": 3} | other))
         assert not torch.equal(changed.gain, first.gain)
