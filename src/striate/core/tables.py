@@ -140,8 +140,8 @@ class Table:
             return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
         first_word = ""
         if pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
-            bad = pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()
-            row = int(np.argmax(bad)) if bad.any() else 0
+            is_word = pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()
+            row = int(np.argmax(is_word)) if is_word.any() else 0
             first_word = (
                 f" (first: {values.iloc[row]!r} in {self.place(row)})" if len(values) else ""
             )

@@ -70,7 +70,7 @@ def test_noise_for_any_size_of_batch_and_patch(count, patch):
         assert torch.isfinite(view[-1]).all()
 
 
-def test_centerd_and_of_unit_contrast(rng):
+def test_centered_and_of_unit_contrast(rng):
     config = PhotometryConfig()
     x = patches(rng)
     x[:, 0] *= 0.1  # channels keep their proportions
@@ -89,8 +89,8 @@ def test_contrast_without_centering_keeps_the_mean(rng):
     x = patches(rng) / 255
     out, factor = standardize(x.clone(), config)
     assert factor is not None
-    centerd = x - x.mean((3, 4), keepdim=True)
-    contrast = centerd.square().mean((1, 3, 4), keepdim=True).sqrt()
+    centered = x - x.mean((3, 4), keepdim=True)
+    contrast = centered.square().mean((1, 3, 4), keepdim=True).sqrt()
     torch.testing.assert_close(out * factor, x / contrast)
 
 

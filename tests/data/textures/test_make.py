@@ -202,7 +202,7 @@ def test_what_a_reader_must_know_is_told(seeds, quick, monkeypatch):
     assert any("cut off at black or white" in note for note in loud.notes)
 
 
-def test_images_are_centerd_on_the_receptive_field():
+def test_images_are_centered_on_the_receptive_field():
     images = np.zeros((3, 1, 1, 32, 32), np.float32)
     images[0] = 0.5
     shown = Textures(images, ("a",), None, 4.0)  # type: ignore[arg-type]

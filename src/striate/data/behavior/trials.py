@@ -111,7 +111,7 @@ def _find_tables(path: Path) -> list[tuple[Path, str]]:
 
 def _read_session(file: Path, experiment: str, categories: Sequence[str]) -> pd.DataFrame:
     """Read one table into the columns `COLUMNS` and `place`, for messages about rows."""
-    table = read_table(file, only=lambda name: _tidy_name(name) in COLUMNS)
+    table = read_table(file, only=lambda name: _translate_name(name) in COLUMNS)
     columns = _match_columns(table)
     if not len(table):
         raise InputError(f"{file} holds no trials, only a header. Copy it again, or remove it.")
@@ -140,15 +140,15 @@ def _read_session(file: Path, experiment: str, categories: Sequence[str]) -> pd.
     return trials[[*COLUMNS, "place"]]
 
 
-def _tidy_name(name: str) -> str:
-    """Return the name of a column in the tidy table."""
+def _translate_name(name: str) -> str:
+    """Translate the name of a column to that in the tidy table."""
     name = name.lower()
     return ALIASES.get(name, name)
 
 
 def _match_columns(table: Table) -> dict[str, str]:
     """Return the name in the table for each tidy column that it has."""
-    names = [_tidy_name(c) for c in table.columns]
+    names = [_translate_name(c) for c in table.columns]
     repeated = sorted({n for n in names if names.count(n) > 1})
     if repeated:
         raise InputError(

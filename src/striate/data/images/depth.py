@@ -227,7 +227,7 @@ def _read_tiff(tags: Any) -> Stated:
     for name in ("typed_most", "most"):
         value = read_tag(name)
         # The tag may also hold the largest value of this one image, which would scale each image
-        # by itself. It does where it is not the largest value of a whole number of bits.
+        # by itself. The range itself is the largest value of a whole number of bits.
         if value is not None and (value in (1, 255) if floats else _fills_bits(value, bits)):
             white = float(value)
     if bits < 16 and bits > 8:

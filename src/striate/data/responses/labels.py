@@ -180,7 +180,7 @@ def read_numbers(values: Values, what: str, place: Place) -> np.ndarray:
 def _parse_number(text: str) -> float | None:
     """Return the number that a text states, or None."""
     try:
-        return float(text) if "_" not in text else None  # Python reads 1_000
+        return float(text) if "_" not in text else None  # Python would read 1_000 as a number
     except ValueError:
         return None
 
