@@ -128,7 +128,7 @@ def sketch_size(components: int, d: int) -> int:
 
 @dataclass(frozen=True)
 class Pca:
-    """Principal components: centerd, not whitened.
+    """Principal components: centered, not whitened.
 
     Attributes:
         mean: (d,) of the fitted rows.
@@ -172,7 +172,7 @@ class Pca:
 
 
 def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.ndarray, int]:
-    """Loadings by way of the Gram matrix of the centerd rows, in double precision."""
+    """Loadings by way of the Gram matrix of the centered rows, in double precision."""
     d = raw.shape[1]
     fitted = slice(0, n_fit)
     gram = torch.zeros(n_fit, n_fit, dtype=torch.float64)
@@ -241,7 +241,7 @@ def _orthonormalize(x: Tensor) -> None:
 
 
 def pca_size(components: int, n_fit: int, d: int) -> int:
-    """Number of components that `n_fit` centerd rows of `d` features can have."""
+    """Number of components that `n_fit` centered rows of `d` features can have."""
     if n_fit < 2:
         raise InputError(f"PCA needs two stimuli or more to be fitted on, found {n_fit}.")
     return min(components, n_fit - 1, d)

@@ -57,7 +57,7 @@ def mean_measured(values: Sequence[Measured]) -> Measured:
     )
 
 
-def centerd_interval(measured: Measured, lowest: float = -np.inf) -> Interval:
+def centered_interval(measured: Measured, lowest: float = -np.inf) -> Interval:
     """95 % percentile interval less the bootstrap's bias.
 
     The noise of resampling adds to every square, so that draws of an accuracy difference lie above
@@ -68,7 +68,7 @@ def centerd_interval(measured: Measured, lowest: float = -np.inf) -> Interval:
         lowest: below which there are no values.
 
     >>> draws = np.arange(5.0) + 1  # one too high on average
-    >>> found = centerd_interval(Measured(2.0, draws))
+    >>> found = centered_interval(Measured(2.0, draws))
     >>> round(found.low, 3), round(found.high, 3)
     (0.1, 3.9)
     """

@@ -20,7 +20,7 @@ from striate.evaluate.behavior.measure import (
     HUMANS,
     Key,
     Measured,
-    centerd_interval,
+    centered_interval,
     mean_measured,
     parts,
 )
@@ -55,7 +55,7 @@ def human_table(experiments: Iterable[Observers], found: Everything) -> pd.DataF
 def _wide(known: Mapping[str, Measured | None]) -> dict[str, float]:
     out = {}
     for name, one in known.items():
-        found = one and centerd_interval(one, _lowest(name))
+        found = one and centered_interval(one, _lowest(name))
         out[name] = found.value if found else float("nan")
         out[f"{name}_low"] = found.low if found else float("nan")
         out[f"{name}_high"] = found.high if found else float("nan")
@@ -83,7 +83,7 @@ def _row(one: Measured | None, measure: str) -> dict[str, Any]:
     if one is None:
         nan = float("nan")
         return {"value": nan, "low": nan, "high": nan, "status": NOT_MEASURED}
-    found = centerd_interval(one, _lowest(measure))
+    found = centered_interval(one, _lowest(measure))
     return {"value": found.value, "low": found.low, "high": found.high, "status": "measured"}
 
 
@@ -213,7 +213,7 @@ def difference_table(
 def _difference(
     experiment: str, model: str, reference: str, name: str, gap: Measured
 ) -> dict[str, Any]:
-    found = centerd_interval(gap)
+    found = centered_interval(gap)
     place = {"experiment": experiment, "model": model, "reference": reference, "measure": name}
     p = bootstrap_p(gap.draws - (gap.draws.mean() - gap.value))
     return {**place, "delta": found.value, "low": found.low, "high": found.high, "p": p}

@@ -15,7 +15,7 @@ from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_arrays, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder
-from striate.data.patches.photographs import Photographs
+from striate.data.patches.pairs import read_photographs
 from striate.evaluate.common.cost import counting_outputs, duration
 from striate.evaluate.common.options import Options
 from striate.evaluate.growth.config import GrowRunConfig
@@ -59,13 +59,7 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         fields = stage_fields(model)
         plan = describe(fields, how)
         memory, seconds = predict_cost(model, fields, how, device)
-    photographs = Photographs.from_folders(
-        config.photographs,
-        max_side=how.patches.max_side,
-        skip_unreadable=how.patches.unreadable == "skip",
-        in_memory=how.patches.in_memory,
-        cache=options.cache,
-    )
+    photographs = read_photographs(config.photographs, how.patches, options.cache)
     check_growth(photographs, how, out / "model")  # before the config there is written anew
     if not is_first_process():  # the first one writes, and waits for the others while it learns
         grow(photographs, how, out / "model", device=config.device, progress=False)

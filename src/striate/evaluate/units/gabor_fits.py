@@ -36,7 +36,7 @@ class Gabor:
         x0, y0: center in pixels.
         orientation: of the bars in degrees, anticlockwise from horizontal, 0 to 180.
         frequency: of the carrier in cycles per pixel.
-        phase: in degrees; a grating of this phase, centerd alike, excites the filter most.
+        phase: in degrees; a grating of this phase, centered alike, excites the filter most.
         sigma_x, sigma_y: standard deviations across and along the bars, in pixels.
         amplitude: not negative.
         offset: added everywhere.
@@ -68,7 +68,7 @@ def collapse_color(
 
     Args:
         kernels: (C, channels, k, k).
-        collapse: `component` takes the first principal component over channels (not centerd),
+        collapse: `component` takes the first principal component over channels (not centered),
             whose color is chosen to have a positive sum; `gray` what a gray image meets, the sum
             over channels (over the square root of their number, so that energy is kept).
 

@@ -68,7 +68,7 @@ def window(
 
     What a unit sees ends at its receptive field, so at `center` gratings need only be drawn, and
     the network only run, there: the same numbers up to rounding at a fraction of the work. Images
-    have the model's own size where the network cannot be followed (the gratings are then centerd
+    have the model's own size where the network cannot be followed (the gratings are then centered
     on the image), where no position is free of padding, and for any other position.
 
     Raises:
@@ -139,7 +139,7 @@ def responses_to(
     *,
     block: int = 64,
 ) -> xr.DataArray:
-    """Responses of one position's units (channels) to gratings centerd on their receptive field.
+    """Responses of one position's units (channels) to gratings centered on their receptive field.
 
     Args:
         model: runs on the device it is on, in eval mode.

@@ -68,7 +68,7 @@ def pooling_maps(
         weights: (C2, C1, k, k) of the second stage's convolution.
         orientation: (C1,) preferred orientation of the first-stage units in degrees; NaN for none.
         frequency: (C1,) preferred spatial frequency, above 0; NaN for none.
-        n_orientations: bins over 180 degrees, the first centerd on 0 (horizontal bars).
+        n_orientations: bins over 180 degrees, the first centered on 0 (horizontal bars).
         frequencies: edges of the frequency bins, rising; default four, evenly spaced in log
             frequency over the units there are. What lies outside counts to the nearest bin.
         scale: (C1,) the size of each first-stage unit's responses, such as their standard

@@ -39,7 +39,7 @@ def texture_responses(
     pixels_per_degree: float = PIXELS_PER_DEGREE,
     block: int = 64,
 ) -> xr.DataArray:
-    """Responses of the central units of a tap to textures centerd on their receptive field.
+    """Responses of the central units of a tap to textures centered on their receptive field.
 
     Args:
         model: runs on the device it is on, in eval mode.
