@@ -1,4 +1,4 @@
-"""Typed configs: YAML in, `key=value` overrides; an unknown key is refused, the nearest offered."""
+"""Typed configs from YAML and `key=value` overrides; unknown keys are refused with suggestions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import write_text
 
-PLAIN = {
+PLAIN_PROBLEMS = {
     "missing": "is missing",
     "model_type": "should be a section of key: value pairs",
     "dict_type": "should be a section of key: value pairs",
@@ -28,9 +28,9 @@ PLAIN = {
     "bool_parsing": "should be true or false",
     "string_type": "should be text (in quotes, where it looks like a number)",
 }
-"""What pydantic's kinds of problems are in plain words; others keep their text."""
-SHOWN = 4
-"""At most this many places are offered where a key is known."""
+"""Plain words for pydantic's types of problems; types that are not listed keep their text."""
+MOST_SUGGESTIONS = 4
+"""How many places at most are suggested for a misplaced key."""
 
 
 class Config(BaseModel):
@@ -41,7 +41,7 @@ class Config(BaseModel):
         frozen=True,
         validate_default=True,
         populate_by_name=True,
-        allow_inf_nan=False,  # no comparison with a limit holds NaN back
+        allow_inf_nan=False,  # NaN passes every comparison with a limit
     )
 
     @classmethod
@@ -55,7 +55,7 @@ class Config(BaseModel):
         if path is not None:
             values = read_yaml(Path(path))
         for override in overrides:
-            _set(values, override)
+            _apply_override(values, override)
         return cls.from_dict(values, source=str(path) if path else "the command line")
 
     @classmethod
@@ -64,7 +64,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise _explain(cls, error, source) from error
+            raise _explain_problems(cls, error, source) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML and JSON can hold."""
@@ -79,7 +79,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read the key: value pairs of a YAML file.
 
     Raises:
-        InputError: missing or unreadable file, or something else than key: value pairs.
+        InputError: a missing or unreadable file, or anything but key: value pairs.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -96,7 +96,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _set(values: dict[str, Any], override: str) -> None:
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one `dotted.key=value` in nested values, in place."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"override {override!r} is not of the form key=value.")
@@ -117,60 +118,64 @@ def _set(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explain(cls: type[BaseModel], error: ValidationError, source: str) -> InputError:
+def _explain_problems(cls: type[BaseModel], error: ValidationError, source: str) -> InputError:
+    """Turn pydantic's problems into one error, a line each."""
     lines = []
     problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
     for problem in problems:  # unknown keys first: a typo is also a missing key
-        place = ".".join(str(p) for p in problem["loc"])
-        kind, found = problem["type"], problem["input"]
+        key_path = ".".join(str(p) for p in problem["loc"])
+        kind, value = problem["type"], problem["input"]
         if kind == "extra_forbidden":
-            lines += _unknown(cls, problem["loc"], found)
-        elif kind == "value_error":  # our own validators: a sentence already
-            where = f"config key {place}: " if place else ""
-            lines.append(f"{where}{str(problem['ctx']['error']).rstrip('.')}.")
+            lines += _explain_unknown_key(cls, problem["loc"], value)
+        elif kind == "value_error":  # from our own validators: already a sentence
+            prefix = f"config key {key_path}: " if key_path else ""
+            lines.append(f"{prefix}{str(problem['ctx']['error']).rstrip('.')}.")
         elif kind == "too_short":
             depth = len(problem["loc"])
             inner = [p for p in problems if p["loc"][:depth] == problem["loc"] != p["loc"]]
             if not inner:  # items that were refused are counted as missing
                 least = problem["ctx"]["min_length"]
-                lines.append(f"config key {place} should hold at least {least}, found {found!r}.")
+                lines.append(
+                    f"config key {key_path} should hold at least {least}, found {value!r}."
+                )
         else:
-            said = PLAIN.get(kind) or problem["msg"].replace("Input should", "should", 1)
-            found = "" if kind == "missing" else f", found {found!r}"
-            lines.append(f"config key {place} {said}{found}.")
+            expectation = PLAIN_PROBLEMS.get(kind)
+            expectation = expectation or problem["msg"].replace("Input should", "should", 1)
+            found_note = "" if kind == "missing" else f", found {value!r}"
+            lines.append(f"config key {key_path} {expectation}{found_note}.")
     return InputError(f"{source}: " + "\n".join(lines))
 
 
-def _unknown(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> list[str]:
-    """Name each unknown key, and where that key is known, or else what looks like it."""
-    here = _fields_at(cls, loc[:-1])
+def _explain_unknown_key(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> list[str]:
+    """Name each unknown key, with the places that have this key, or else with similar keys."""
+    siblings = _list_fields_at(cls, loc[:-1])
     lines = []
-    for typed in flatten_settings(value, ".".join(map(str, loc))):
-        leaf = typed.rpartition(".")[2]
-        paths = [p for p in _paths(cls) if p.rpartition(".")[2] == leaf]
-        # The nearest by the whole path first: of a mistyped section, the right one.
-        paths.sort(key=lambda p: -SequenceMatcher(None, typed, p).ratio())
-        if paths:
-            more = ", …" if len(paths) > SHOWN else ""
-            offer = f"{', '.join(paths[:SHOWN])}{more}"
-            lines.append(f"unknown config key {typed!r}. Did you mean {offer}?")
+    for key in flatten_settings(value, ".".join(map(str, loc))):
+        last_part = key.rpartition(".")[2]
+        candidates = [p for p in _list_key_paths(cls) if p.rpartition(".")[2] == last_part]
+        # Sorted by likeness of the whole path, so that a mistyped section gets the right one.
+        candidates.sort(key=lambda path: -SequenceMatcher(None, key, path).ratio())
+        if candidates:
+            ellipsis = ", …" if len(candidates) > MOST_SUGGESTIONS else ""
+            suggestions = f"{', '.join(candidates[:MOST_SUGGESTIONS])}{ellipsis}"
+            lines.append(f"unknown config key {key!r}. Did you mean {suggestions}?")
     if not lines:
-        at = f"(at {'.'.join(map(str, loc))})" if len(loc) > 1 else ""
-        lines.append(str(unknown_name("config key", str(loc[-1]), here, at)))
+        location = f"(at {'.'.join(map(str, loc))})" if len(loc) > 1 else ""
+        lines.append(str(unknown_name("config key", str(loc[-1]), siblings, location)))
     return lines
 
 
-def _paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Walk through a config class and yield the dotted path of every key that holds a value."""
+def _list_key_paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted path of every key of a config class that holds a value."""
     for name, field in cls.model_fields.items():
-        section = _section(field.annotation)
+        section = _find_section(field.annotation)
         if section is None:
             yield prefix + (field.alias or name)
         else:
-            yield from _paths(section, f"{prefix}{name}.")
+            yield from _list_key_paths(section, f"{prefix}{name}.")
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
+def _find_section(annotation: Any) -> type[BaseModel] | None:
     """Return the config class that an annotation holds, if any."""
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
@@ -178,39 +183,39 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Walk from a config class along `loc` and return the field names there."""
+def _list_fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Return the field names of the config class that lies at `loc` within another one."""
     for part in loc:
         field = cls.model_fields.get(str(part))
         if field is None:
             continue  # a list index, or the tag of a union
-        cls = _section(field.annotation) or cls
+        cls = _find_section(field.annotation) or cls
     return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 def differing(old: Any, new: Any) -> list[str]:
-    """Say where two nested settings differ, one line a dotted key.
+    """Describe where two nested settings differ, one line for each dotted key.
 
     >>> differing({"a": {"b": 1, "c": [1]}}, {"a": {"b": 2, "c": [1]}})
     ['a.b: there 1, asked for 2']
     """
-    before, after = flatten_settings(old), flatten_settings(new)
+    old_settings, new_settings = flatten_settings(old), flatten_settings(new)
     return [
-        f"{key}: there {before.get(key)!r}, asked for {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        f"{key}: there {old_settings.get(key)!r}, asked for {new_settings.get(key)!r}"
+        for key in sorted(old_settings.keys() | new_settings.keys())
+        if old_settings.get(key) != new_settings.get(key)
     ]
 
 
 def flatten_settings(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings, and lists that hold some, to dotted keys."""
+    """Flatten nested mappings, and lists that hold mappings or lists, to dotted keys."""
     if isinstance(value, Mapping):
         pairs = [(str(k), v) for k, v in value.items()]
     elif isinstance(value, list) and any(isinstance(v, (Mapping, list)) for v in value):
         pairs = [(str(i), v) for i, v in enumerate(value)]
     else:
         return {prefix: value}
-    out: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, inner in pairs:
-        out |= flatten_settings(inner, f"{prefix}.{key}" if prefix else key)
-    return out
+        flat |= flatten_settings(inner, f"{prefix}.{key}" if prefix else key)
+    return flat

@@ -1,7 +1,7 @@
-"""Tables as they come from others, CSV or parquet: ragged rows, doubled names, words for numbers.
+"""Reading CSV and parquet tables that users give: ragged rows, doubled names, words for numbers.
 
 Every table that a user gives goes through `read_table`. pandas alone takes a row's first field for
-an index where rows have one field more than there are names, fills up rows that are cut off, calls
+an index if rows have one field more than there are names, fills up rows that are cut off, calls
 a second `u1` `u1.1`, and reads the names `NA`, `1e5` and `007` as numbers or as nothing.
 """
 
@@ -29,11 +29,11 @@ MISSING = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
-"""Texts that say of a number that there is none (those of pandas). Of a name they say nothing."""
-Only = Callable[[str], bool] | None
+"""Texts that stand for a missing number (those of pandas). In a column of names they are names."""
+ColumnFilter = Callable[[str], bool] | None
 # What pandas, pyarrow and the csv module raise on damaged files; NotImplementedError is pyarrow's
 # answer to a parquet of a kind that it does not know.
-_DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, zlib.error, csv.Error)
+_READ_ERRORS = (OSError, EOFError, ValueError, NotImplementedError, zlib.error, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Table:
 
     Attributes:
         file: where it was read.
-        frame: the values; text columns are strings as written, `` where a cell is empty.
+        frame: the values; text columns are strings as written, `` if a cell is empty.
         header: names of all columns as written, kept or not.
         lines: (n_rows,) the line on which each row ends; None for parquet.
     """
@@ -74,19 +74,19 @@ class Table:
                 raise unknown_name(f"column of {self.file}", column, self.columns)
 
     def given(self, column: str) -> list[object]:
-        """Values of a column as they are, None where there is none."""
+        """Values of a column as they are, None for missing ones."""
         values = self.frame[column].astype(object)
         return list(values.where(values.notna(), None))
 
     def texts(self, column: str) -> list[str]:
-        """Names in a column, cleaned (`core.names.clean_name`); `` where a cell is empty."""
+        """Names in a column, cleaned (`core.names.clean_name`); `` for an empty cell."""
         return [clean_name(value) for value in self.given(column)]
 
     def ids(self, column: str, owner: str = "", advice: str = "") -> list[str]:
         """Unique names in a column; empty ones and doubled ones are refused with their places.
 
         Args:
-            column: which.
+            column: name of the column.
             owner: for messages; default the file.
             advice: what to do about a name that is there twice.
         """
@@ -97,7 +97,7 @@ class Table:
         return names
 
     def whole(self, column: str) -> list[int]:
-        """Whole numbers in a column of text or numbers; another value is refused by its place."""
+        """Whole numbers in a column of text or numbers; other values are refused by their place."""
         self.need(column)
         texts = self.texts(column)
         for i, text in enumerate(texts):
@@ -109,46 +109,48 @@ class Table:
         return [int(text.partition(".")[0]) for text in texts]
 
     def numbers(self, columns: Sequence[str], what: str) -> np.ndarray:
-        """Columns of numbers, float64 (n_rows, n_columns); NaN where a cell is empty.
+        """Columns of numbers, float64 (n_rows, n_columns); NaN for an empty cell.
 
         Args:
-            columns: which.
-            what: each column should hold, for the message.
+            columns: names of the columns.
+            what: what each column should hold, for the message.
 
         Raises:
             InputError: words or dates, by column and place.
         """
-        out = np.empty((len(self), len(columns)))
+        numbers = np.empty((len(self), len(columns)))
         for i, column in enumerate(columns):
-            out[:, i] = self._column(column, what)
-        return out
+            numbers[:, i] = self._column_numbers(column, what)
+        return numbers
 
-    def _column(self, column: str, what: str) -> np.ndarray:
+    def _column_numbers(self, column: str, what: str) -> np.ndarray:
         values = self.frame[column]
-        known = values.dropna() if values.dtype == object else values
-        if not len(known):
+        filled = values.dropna() if values.dtype == object else values
+        if not len(filled):
             return np.full(len(values), np.nan)
-        if values.dtype == object and known.map(lambda v: isinstance(v, bool | np.bool_)).all():
+        if values.dtype == object and filled.map(lambda v: isinstance(v, bool | np.bool_)).all():
             values = values.astype("boolean")  # with empty cells
-        kind = getattr(values.dtype, "kind", "O")
-        if pd.api.types.is_numeric_dtype(values.dtype) and kind != "c":
+        type_code = getattr(values.dtype, "kind", "O")
+        if pd.api.types.is_numeric_dtype(values.dtype) and type_code != "c":
             return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
-        where = ""
+        example = ""
         if pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
-            bad = pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()
-            row = int(np.argmax(bad)) if bad.any() else 0
-            where = f" (first: {values.iloc[row]!r} in {self.place(row)})" if len(values) else ""
-        raise InputError(f"{self.file}: column {column!r} holds words{where}, expected {what}.")
+            is_word = pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()
+            row = int(np.argmax(is_word)) if is_word.any() else 0
+            example = f" (first: {values.iloc[row]!r} in {self.place(row)})" if len(values) else ""
+        raise InputError(f"{self.file}: column {column!r} holds words{example}, expected {what}.")
 
 
-def read_table(file: Path, *, text: Sequence[str] | None = None, only: Only = None) -> Table:
+def read_table(
+    file: Path, *, text: Sequence[str] | None = None, only: ColumnFilter = None
+) -> Table:
     """Read a CSV (`.csv`, `.csv.gz`) or parquet table.
 
     Args:
         file: where it lies.
         text: columns of names, which are not taken for numbers; None for all columns. Parquet
-            says itself which columns are numbers.
-        only: says of a name whether to keep its column; how others are named does not matter.
+            files say themselves which columns are numbers.
+        only: whether to keep the column of a given name; names of other columns do not matter.
 
     Raises:
         InputError: naming file, line and column: a damaged or missing file, another encoding or
@@ -159,13 +161,13 @@ def read_table(file: Path, *, text: Sequence[str] | None = None, only: Only = No
         raise InputError(f"{file} does not exist.")
     try:
         if file.name.lower().endswith(".parquet"):
-            return _from_parquet(file, only)
-        return _from_csv(file, text, only)
+            return _read_parquet(file, only)
+        return _read_csv(file, text, only)
     except UnicodeDecodeError as error:
         raise not_utf8(file, error) from error
     except InputError:
         raise
-    except _DAMAGE as error:
+    except _READ_ERRORS as error:
         raise InputError(
             f"{file} cannot be read as a table ({error}). Copy or download it again."
         ) from error
@@ -174,7 +176,7 @@ def read_table(file: Path, *, text: Sequence[str] | None = None, only: Only = No
 def read_header(file: Path) -> list[str]:
     """Return the names in the first line of a CSV, as they are; see `read_table` for errors."""
     try:
-        with _opened(file) as stream:
+        with _open_text(file) as stream:
             header = next((row for row in csv.reader(stream) if not _is_blank(row)), None)
         if header is None:
             raise InputError(f"{file} is empty.")
@@ -183,7 +185,7 @@ def read_header(file: Path) -> list[str]:
         raise not_utf8(file, error) from error
     except InputError:
         raise
-    except _DAMAGE as error:
+    except _READ_ERRORS as error:
         raise InputError(f"{file} cannot be read as a table ({error}).") from error
 
 
@@ -207,66 +209,66 @@ def not_utf8(file: Path, error: UnicodeDecodeError) -> InputError:
     )
 
 
-def _opened(file: Path) -> TextIO:
+def _open_text(file: Path) -> TextIO:
     if file.name.lower().endswith(".gz"):
         return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
     return file.open("r", encoding="utf-8-sig", newline="")
 
 
-def _from_csv(file: Path, text: Sequence[str] | None, only: Only) -> Table:
-    with _opened(file) as stream:
+def _read_csv(file: Path, text: Sequence[str] | None, only: ColumnFilter) -> Table:
+    with _open_text(file) as stream:
         reader = csv.reader(stream)
         header = next((row for row in reader if not _is_blank(row)), None)
         if header is None:
             raise InputError(f"{file} cannot be read as a table: it is empty. Copy it again.")
         _check_separator(file, header)
-        lines = _lines(file, reader, header)
-    names = _names(file, header, only)
-    unused = set(_unused(len(names)))
-    kept = [n for n in names if n not in unused]
-    words = {n for n in names if text is None or n in text}
-    kinds: Any = dict.fromkeys(words, str)
-    missing: Any = {n: list(MISSING) for n in names if n not in words}
-    with _opened(file) as stream:
+        lines = _find_row_ends(file, reader, header)
+    names = _clean_column_names(file, header, only)
+    unused = set(_make_unused_names(len(names)))
+    kept_names = [n for n in names if n not in unused]
+    text_names = {n for n in names if text is None or n in text}
+    dtypes: Any = dict.fromkeys(text_names, str)
+    missing_texts: Any = {n: list(MISSING) for n in names if n not in text_names}
+    with _open_text(file) as stream:
         frame = pd.read_csv(
-            stream, header=0, names=names, index_col=False, dtype=kinds, na_values=missing,
+            stream, header=0, names=names, index_col=False, dtype=dtypes, na_values=missing_texts,
             keep_default_na=False, low_memory=False,
         )  # fmt: skip
-    if len(frame) != len(lines):  # what pandas takes for a row is not what the csv module does
+    if len(frame) != len(lines):  # pandas and the csv module differ in what they take for a row
         raise InputError(
             f"{file}: {len(lines)} rows were counted and {len(frame)} read. Look for quotes that "
             "are not closed."
         )
-    return Table(file, frame[kept], tuple(header), np.array(lines, dtype=np.int64))
+    return Table(file, frame[kept_names], tuple(header), np.array(lines, dtype=np.int64))
 
 
-def _lines(file: Path, reader: Any, header: Sequence[str]) -> list[int]:
-    """Return the line on which each row ends; refuse a row that is longer or shorter than names."""
-    lines = []
-    before = reader.line_num
+def _find_row_ends(file: Path, reader: Any, header: Sequence[str]) -> list[int]:
+    """Return the line on which each row ends; refuse rows with more or fewer fields than names."""
+    row_ends = []
+    previous_end = reader.line_num
     for row in reader:
-        first, before = before + 1, reader.line_num
+        first_line, previous_end = previous_end + 1, reader.line_num
         if _is_blank(row):
             continue
-        lines.append(reader.line_num)
+        row_ends.append(reader.line_num)
         if len(row) != len(header):
-            if first < reader.line_num:
+            if first_line < reader.line_num:
                 raise InputError(
-                    f"{file}, line {first}: a quote opens here and closes in line "
+                    f"{file}, line {first_line}: a quote opens here and closes in line "
                     f"{reader.line_num} or nowhere; one row would have {len(row)} fields for "
                     f"{len(header)} names. Close it, or leave it out."
                 )
-            kind = "more" if len(row) > len(header) else "fewer"
+            comparison = "more" if len(row) > len(header) else "fewer"
             advice = (
                 "Give every column a name, and end no row with a comma."
-                if kind == "more"
+                if comparison == "more"
                 else "Was the file cut off, or is a comma missing? Write it anew."
             )
             raise InputError(
-                f"{file}, line {reader.line_num}: {len(row)} fields, {kind} than the "
+                f"{file}, line {reader.line_num}: {len(row)} fields, {comparison} than the "
                 f"{len(header)} names in the first line. {advice}"
             )
-    return lines
+    return row_ends
 
 
 def _is_blank(row: Sequence[str]) -> bool:
@@ -274,32 +276,36 @@ def _is_blank(row: Sequence[str]) -> bool:
     return not row or (len(row) == 1 and not row[0].strip())
 
 
-def _unused(n: int) -> list[str]:
-    """Names for columns that are not kept: such as no cleaned name can be."""
+def _make_unused_names(n: int) -> list[str]:
+    """Make names for columns that are not kept; no cleaned name can be one of them."""
     return [f" {i}" for i in range(n)]
 
 
-def _names(file: Path, given: Sequence[str], only: Only = None) -> list[str]:
-    """Clean names of columns; refuse nameless and doubled ones among those that are kept."""
-    names = [clean_name(name) for name in given]
+def _clean_column_names(
+    file: Path, raw_names: Sequence[str], only: ColumnFilter = None
+) -> list[str]:
+    """Clean the names of columns; among kept columns, refuse missing and doubled names."""
+    names = [clean_name(name) for name in raw_names]
     if only is not None:
-        unused = _unused(len(names))
+        unused = _make_unused_names(len(names))
         names = [n if only(n) else unused[i] for i, n in enumerate(names)]
     for i, name in enumerate(names):
         if not name or name.startswith("Unnamed: "):
-            called = f"called {name!r} by pandas" if name else f"pandas calls it 'Unnamed: {i}'"
+            description = (
+                f"called {name!r} by pandas" if name else f"pandas calls it 'Unnamed: {i}'"
+            )
             raise InputError(
-                f"{file} has a column without a name (column {i + 1} of {len(names)}; {called}); "
-                "often it is a row number, or rows end in a comma. Give it a name or leave it out: "
-                "to_csv(index=False)."
+                f"{file} has a column without a name (column {i + 1} of {len(names)}; "
+                f"{description}); often it is a row number, or rows end in a comma. Give it a name "
+                "or leave it out: to_csv(index=False)."
             )
     advice = "Rename one of them, or leave one out."
-    check_names(names, "column", str(file), lambda i: f"column {i + 1}", given, advice)
+    check_names(names, "column", str(file), lambda i: f"column {i + 1}", raw_names, advice)
     return names
 
 
 def _check_separator(file: Path, header: Sequence[str]) -> None:
-    """Refuse other separators than commas: with them goes the decimal comma, or does not."""
+    """Refuse other separators than commas: they may come with decimal commas, or may not."""
     if len(header) > 1:
         return
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
@@ -311,18 +317,18 @@ def _check_separator(file: Path, header: Sequence[str]) -> None:
             )
 
 
-def _from_parquet(file: Path, only: Only) -> Table:
+def _read_parquet(file: Path, only: ColumnFilter) -> Table:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as opened:
         names = [n for n in opened.schema_arrow.names if not n.startswith("__index_level_")]
-        _names(file, names, only)
+        _clean_column_names(file, names, only)
         frame = opened.read().to_pandas()
-    if any(name is not None for name in frame.index.names):  # as a CSV has it: a column
+    if any(name is not None for name in frame.index.names):  # make it a column, as in a CSV
         frame = frame.reset_index()
     frame = frame.reset_index(drop=True)
     header = [str(c) for c in frame.columns]
-    names = _names(file, header, only)
+    names = _clean_column_names(file, header, only)
     frame.columns = pd.Index(names)
-    unused = set(_unused(len(names)))
+    unused = set(_make_unused_names(len(names)))
     return Table(file, frame[[n for n in names if n not in unused]], tuple(header))
