@@ -1,4 +1,8 @@
-"""Typed configs from YAML and `key=value` overrides; unknown keys are refused with suggestions."""
+"""Typed configs from YAML and `key=value` overrides; unknown keys are refused with suggestions.
+
+The code of configs is part of a network's `fingerprint` (`striate.models.description`), with the
+names of the functions here that it calls: to rename one makes cached features be taken anew.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import write_text
 
-PLAIN_PROBLEMS = {
+PLAIN = {
     "missing": "is missing",
     "model_type": "should be a section of key: value pairs",
     "dict_type": "should be a section of key: value pairs",
@@ -29,7 +33,7 @@ PLAIN_PROBLEMS = {
     "string_type": "should be text (in quotes, where it looks like a number)",
 }
 """Plain words for pydantic's types of problems; types that are not listed keep their text."""
-MOST_SUGGESTIONS = 4
+SHOWN = 4
 """How many places at most are suggested for a misplaced key."""
 
 
@@ -55,7 +59,7 @@ class Config(BaseModel):
         if path is not None:
             values = read_yaml(Path(path))
         for override in overrides:
-            _apply_override(values, override)
+            _set(values, override)
         return cls.from_dict(values, source=str(path) if path else "the command line")
 
     @classmethod
@@ -64,7 +68,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise _explain_problems(cls, error, source) from error
+            raise _explain(cls, error, source) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML and JSON can hold."""
@@ -79,7 +83,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read the key: value pairs of a YAML file.
 
     Raises:
-        InputError: a missing or unreadable file, or anything but key: value pairs.
+        InputError: missing or unreadable file, or something else than key: value pairs.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -96,8 +100,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    """Set one `dotted.key=value` in nested values, in place."""
+def _set(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"override {override!r} is not of the form key=value.")
@@ -118,15 +121,14 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explain_problems(cls: type[BaseModel], error: ValidationError, source: str) -> InputError:
-    """Turn pydantic's problems into one error, a line each."""
+def _explain(cls: type[BaseModel], error: ValidationError, source: str) -> InputError:
     lines = []
     problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
     for problem in problems:  # unknown keys first: a typo is also a missing key
         key_path = ".".join(str(p) for p in problem["loc"])
         kind, value = problem["type"], problem["input"]
         if kind == "extra_forbidden":
-            lines += _explain_unknown_key(cls, problem["loc"], value)
+            lines += _unknown(cls, problem["loc"], value)
         elif kind == "value_error":  # from our own validators: already a sentence
             prefix = f"config key {key_path}: " if key_path else ""
             lines.append(f"{prefix}{str(problem['ctx']['error']).rstrip('.')}.")
@@ -139,25 +141,24 @@ def _explain_problems(cls: type[BaseModel], error: ValidationError, source: str)
                     f"config key {key_path} should hold at least {least}, found {value!r}."
                 )
         else:
-            expectation = PLAIN_PROBLEMS.get(kind)
-            expectation = expectation or problem["msg"].replace("Input should", "should", 1)
-            found_note = "" if kind == "missing" else f", found {value!r}"
-            lines.append(f"config key {key_path} {expectation}{found_note}.")
+            expectation = PLAIN.get(kind) or problem["msg"].replace("Input should", "should", 1)
+            value = "" if kind == "missing" else f", found {value!r}"
+            lines.append(f"config key {key_path} {expectation}{value}.")
     return InputError(f"{source}: " + "\n".join(lines))
 
 
-def _explain_unknown_key(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> list[str]:
-    """Name each unknown key, with the places that have this key, or else with similar keys."""
-    siblings = _list_fields_at(cls, loc[:-1])
+def _unknown(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> list[str]:
+    """Name each unknown key, and where that key is known, or else what looks like it."""
+    siblings = _fields_at(cls, loc[:-1])
     lines = []
     for key in flatten_settings(value, ".".join(map(str, loc))):
         last_part = key.rpartition(".")[2]
-        candidates = [p for p in _list_key_paths(cls) if p.rpartition(".")[2] == last_part]
+        candidates = [p for p in _paths(cls) if p.rpartition(".")[2] == last_part]
         # Sorted by likeness of the whole path, so that a mistyped section gets the right one.
-        candidates.sort(key=lambda path: -SequenceMatcher(None, key, path).ratio())
+        candidates.sort(key=lambda p: -SequenceMatcher(None, key, p).ratio())
         if candidates:
-            ellipsis = ", …" if len(candidates) > MOST_SUGGESTIONS else ""
-            suggestions = f"{', '.join(candidates[:MOST_SUGGESTIONS])}{ellipsis}"
+            ellipsis = ", …" if len(candidates) > SHOWN else ""
+            suggestions = f"{', '.join(candidates[:SHOWN])}{ellipsis}"
             lines.append(f"unknown config key {key!r}. Did you mean {suggestions}?")
     if not lines:
         location = f"(at {'.'.join(map(str, loc))})" if len(loc) > 1 else ""
@@ -165,17 +166,17 @@ def _explain_unknown_key(cls: type[BaseModel], loc: tuple[int | str, ...], value
     return lines
 
 
-def _list_key_paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted path of every key of a config class that holds a value."""
+def _paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Walk through a config class and yield the dotted path of every key that holds a value."""
     for name, field in cls.model_fields.items():
-        section = _find_section(field.annotation)
+        section = _section(field.annotation)
         if section is None:
             yield prefix + (field.alias or name)
         else:
-            yield from _list_key_paths(section, f"{prefix}{name}.")
+            yield from _paths(section, f"{prefix}{name}.")
 
 
-def _find_section(annotation: Any) -> type[BaseModel] | None:
+def _section(annotation: Any) -> type[BaseModel] | None:
     """Return the config class that an annotation holds, if any."""
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
@@ -183,13 +184,13 @@ def _find_section(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _list_fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Return the field names of the config class that lies at `loc` within another one."""
+def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Walk from a config class along `loc` and return the field names there."""
     for part in loc:
         field = cls.model_fields.get(str(part))
         if field is None:
             continue  # a list index, or the tag of a union
-        cls = _find_section(field.annotation) or cls
+        cls = _section(field.annotation) or cls
     return [field.alias or name for name, field in cls.model_fields.items()]
 
 
@@ -208,7 +209,7 @@ def differing(old: Any, new: Any) -> list[str]:
 
 
 def flatten_settings(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings, and lists that hold mappings or lists, to dotted keys."""
+    """Flatten nested mappings, and lists that hold some, to dotted keys."""
     if isinstance(value, Mapping):
         pairs = [(str(k), v) for k, v in value.items()]
     elif isinstance(value, list) and any(isinstance(v, (Mapping, list)) for v in value):
