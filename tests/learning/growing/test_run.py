@@ -179,7 +179,7 @@ def test_two_processes_grow_what_one_does(grown: Path, tmp_path: Path) -> None:
 def test_nan_stops_and_names_the_stage_and_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    views = GrowLoop._views
+    views = GrowLoop._load_views
 
     def poisoned(self: GrowLoop, step: int) -> Any:
         found = views(self, step)
@@ -187,7 +187,7 @@ def test_nan_stops_and_names_the_stage_and_the_last_checkpoint(
             found[1][0][0, 0, 0, 0] = float("nan")
         return found
 
-    monkeypatch.setattr(GrowLoop, "_views", poisoned)
+    monkeypatch.setattr(GrowLoop, "_load_views", poisoned)
     folder = tmp_path / "m"
     with pytest.raises(DivergedError, match=r"nan at step 8 \(stage2\)\. The last good checkpoint"):
         grow(tiny_photographs(), settings(), folder, device="cpu", progress=False)

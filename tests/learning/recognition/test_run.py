@@ -180,13 +180,13 @@ def test_a_run_of_two_processes(two_processes: Path, tmp_path: Path) -> None:
 def test_nan_stops_and_names_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = TrainLoop._load
+    made = TrainLoop._load_batch
 
     def poisoned(self: TrainLoop, step: int) -> Any:
         x, labels, kind = made(self, step)
         return (x * float("nan") if step == 4 else x), labels, kind
 
-    monkeypatch.setattr(TrainLoop, "_load", poisoned)
+    monkeypatch.setattr(TrainLoop, "_load_batch", poisoned)
     with pytest.raises(DivergedError, match=r"nan at step 5 \(epoch 2\)\. The last good checkp"):
         run(tiny_recognizer(), tmp_path / "m")
     assert (tmp_path / "m" / "checkpoints" / "last.pt").exists()

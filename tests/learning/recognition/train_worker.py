@@ -30,7 +30,7 @@ def gradients(name: str, batch: int, folder: Path) -> dict[str, Tensor]:
     loop = TrainLoop(
         make_fabric("cpu", "32"), recognizer, images, labels, config, folder, progress=False
     )
-    loop._step(*loop._load(0), 1.0)
+    loop._do_step(*loop._load_batch(0), 1.0)
     return {n: p.grad.clone() for n, p in recognizer.named_parameters() if p.grad is not None}
 
 

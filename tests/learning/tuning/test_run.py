@@ -279,7 +279,7 @@ def test_early_stopping_goes_back_to_the_best_epoch(
         states.append(weights(self.tuner.model))
         return {"loss": next(scores)}
 
-    monkeypatch.setattr(TuneLoop, "_select_scores", scripted)
+    monkeypatch.setattr(TuneLoop, "_score_select", scripted)
     data = tiny_data()
     tuned = run(tmp_path / "run", data, epochs=6, early_stopping=2)
     assert len(states) == 5  # the sixth would have been better, but patience was over
@@ -386,13 +386,13 @@ def test_images_of_another_size(tmp_path: Path) -> None:
 def test_divergence_names_the_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = TuneLoop._load
+    original = TuneLoop._load_batch
 
     def poisoned(self: TuneLoop, batch: Any) -> Any:
         images, responses = original(self, batch)
         return images, responses * (float("nan") if self.standing.epoch == 1 else 1)
 
-    monkeypatch.setattr(TuneLoop, "_load", poisoned)
+    monkeypatch.setattr(TuneLoop, "_load_batch", poisoned)
     with pytest.raises(DivergedError, match=r"nan at step 4 \(epoch 2, target A\)") as error:
         run(tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoints" / "last.pt"
