@@ -23,8 +23,8 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError
 from striate.encoding import extract
 from striate.encoding.projection import ProjectionConfig
-from striate.models import Model, Preprocessing, description, load, save
-from striate.models.description import probe_images
+from striate.models import Model, Preprocessing, load, observation, save
+from striate.models.observation import probe_images
 
 GAIN = {"of all": 1.0}
 
@@ -274,7 +274,7 @@ def test_slow_networks_are_run_again_only_where_something_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = model(Counting(1.0))
-    monkeypatch.setattr(description, "SLOW", 0.0)
+    monkeypatch.setattr(observation, "SLOW", 0.0)
     first = slow.fingerprint()
     passes = slow.network.calls
     assert slow.fingerprint() == first and slow.network.calls == passes

@@ -250,7 +250,7 @@ def test_the_real_timm_prepares_images_as_we_do() -> None:
         assert len(model.tap_shapes()) == len(model.taps) > 0
     for mode in ("squash", "border"):
         config = {**config, "crop_mode": mode, "input_size": (3, 160, 160), "crop_pct": 0.95}
-        way = zoo._of_timm(config, "timm:any")
+        way = zoo._read_timm_config(config, "timm:any")
         assert differ(timm.data.create_transform(**config), way) < 1e-5, mode
 
 
@@ -261,7 +261,7 @@ def test_the_real_torchvision_prepares_images_as_we_do() -> None:
     names = ("resnet50", "efficientnet_b1", "swin_v2_t", "vit_h_14", "inception_v3")
     for name in names:
         transforms = vision.models.get_model_weights(name).DEFAULT.transforms()
-        way = zoo._preprocessing(torch.nn.Identity(), f"torchvision:{name}")
+        way = zoo._find_preprocessing(torch.nn.Identity(), f"torchvision:{name}")
         assert differ(transforms, way) < 1e-5, name
 
 

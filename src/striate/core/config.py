@@ -151,15 +151,15 @@ def _unknown(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> li
     """Name each unknown key, and where that key is known, or else what looks like it."""
     siblings = _fields_at(cls, loc[:-1])
     lines = []
-    for key in flatten_settings(value, ".".join(map(str, loc))):
-        last_part = key.rpartition(".")[2]
+    for unknown_key in flatten_settings(value, ".".join(map(str, loc))):
+        last_part = unknown_key.rpartition(".")[2]
         candidates = [p for p in _paths(cls) if p.rpartition(".")[2] == last_part]
         # Sorted by likeness of the whole path, so that a mistyped section gets the right one.
-        candidates.sort(key=lambda p: -SequenceMatcher(None, key, p).ratio())
+        candidates.sort(key=lambda p: -SequenceMatcher(None, unknown_key, p).ratio())
         if candidates:
             ellipsis = ", …" if len(candidates) > SHOWN else ""
             suggestions = f"{', '.join(candidates[:SHOWN])}{ellipsis}"
-            lines.append(f"unknown config key {key!r}. Did you mean {suggestions}?")
+            lines.append(f"unknown config key {unknown_key!r}. Did you mean {suggestions}?")
     if not lines:
         location = f"(at {'.'.join(map(str, loc))})" if len(loc) > 1 else ""
         lines.append(str(unknown_name("config key", str(loc[-1]), siblings, location)))
