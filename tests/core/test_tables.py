@@ -71,14 +71,14 @@ def test_rows_with_more_or_fewer_fields_than_names(tmp_path: Path, make: Callabl
     text = file.read_text()
     header, *rows = text.splitlines()
     n = len(header.split(","))
-    for bad, line, found in (
+    for bad, line, problem in (
         ([header, *(row + "," for row in rows)], 2, rf"{n + 1} fields, more"),  # pandas' index
         ([header, *rows[:-1], rows[-1] + ","], len(rows) + 1, rf"{n + 1} fields, more"),
         ([header, rows[0].rpartition(",")[0], *rows[1:]], 2, rf"{n - 1} fields, fewer"),
         ([header, "", rows[0], rows[1].rpartition(",")[0]], 4, rf"{n - 1} fields, fewer"),
     ):
         file.write_text("\n".join(bad) + "\n")
-        place = rf"{file.name}, line {line}: {found} than the {n} names"
+        place = rf"{file.name}, line {line}: {problem} than the {n} names"
         with pytest.raises(InputError, match=place):
             act()
 
@@ -88,14 +88,14 @@ def test_a_column_twice_or_without_a_name(tmp_path: Path, make: Callable) -> Non
     file, act = make(tmp_path)
     header, *rows = file.read_text().splitlines()
     first = header.split(",")[1]
-    for name, found in (
+    for name, message in (
         (first, rf"occur .*'{first}' in column 2 and column 4"),
         (f" {first}", rf"in column 2 and column 4, as '{first}' and ' {first}'"),
         ("", r"a column without a name \(column 4 of 4"),
         ("Unnamed: 0", r"a column without a name \(column 4 of 4"),
     ):
         file.write_text("\n".join([f"{header},{name}", *(f"{row},1" for row in rows)]))
-        with pytest.raises(InputError, match=found):
+        with pytest.raises(InputError, match=message):
             act()
 
 
@@ -106,13 +106,13 @@ def test_the_table_of_units_of_the_report(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"units\.csv, line 2: 5 fields, more than the 4 names"):
         act()
     file.write_text("unit_id,noise_ceiling,roi_V1,roi_V2\nu1,.5,1,0\nu2,.25,0,1\n")
-    found = next(iter(act().values())).responses
-    assert found.noise_ceiling.tolist() == [0.5, 0.25]
-    assert found.data.coords["roi_V1"].values.tolist() == [True, False]
+    unit_responses = next(iter(act().values())).responses
+    assert unit_responses.noise_ceiling.tolist() == [0.5, 0.25]
+    assert unit_responses.data.coords["roi_V1"].values.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
-    ("cell", "found"),
+    ("cell", "message"),
     [
         ("", "stimulus id in line 3 is empty"),
         ('" "', "stimulus id in line 3 is empty"),
@@ -120,10 +120,10 @@ def test_the_table_of_units_of_the_report(tmp_path: Path) -> None:
         ('"a\n0"', "1 without an image"),
     ],
 )
-def test_ids_of_a_table(tmp_path: Path, cell: str, found: str) -> None:
+def test_ids_of_a_table(tmp_path: Path, cell: str, message: str) -> None:
     file, act = responses(tmp_path)
     file.write_text(file.read_text().replace("a0001", cell))
-    with pytest.raises(InputError, match=found):
+    with pytest.raises(InputError, match=message):
         act()
 
 
@@ -165,9 +165,9 @@ def test_images_and_observers_called_like_nothing(tmp_path: Path, suffix: str) -
         table.to_csv(tmp_path / "t.csv", index=False)
     else:
         table.to_parquet(tmp_path / "t.parquet")
-    found = read_trials(tmp_path / f"t.{suffix}")
-    assert found["image"].tolist() == [*names[:-1], "\u00e9"]
-    assert line_up(found, tmp_path.name).names == ("NA",)
+    trials = read_trials(tmp_path / f"t.{suffix}")
+    assert trials["image"].tolist() == [*names[:-1], "\u00e9"]
+    assert line_up(trials, tmp_path.name).names == ("NA",)
     empty = table.assign(image=[*names[:2], None, *names[3:]])
     if suffix == "csv":
         empty.to_csv(tmp_path / "t.csv", index=False)
@@ -182,9 +182,9 @@ def test_labels_called_like_nothing_and_in_two_spellings(tmp_path: Path) -> None
     images = [encoded(image) for image in pictures(6)]
     labels = ["NA", "None", "e\u0301 ", "\u00e9", "NA ", "nan"]
     pd.DataFrame({"image": images, "label": labels}).to_parquet(tmp_path / "t.parquet")
-    found = Labeled.read(tmp_path / "t.parquet")
-    assert found.classes == ("NA", "None", "nan", "\u00e9")
-    assert found.labels.tolist() == [0, 1, 3, 3, 0, 2]
+    labeled = Labeled.read(tmp_path / "t.parquet")
+    assert labeled.classes == ("NA", "None", "nan", "\u00e9")
+    assert labeled.labels.tolist() == [0, 1, 3, 3, 0, 2]
     for name in ("cat", "cat "):
         (tmp_path / "f" / name).mkdir(parents=True)
         (tmp_path / "f" / name / "x.png").write_bytes(images[0])

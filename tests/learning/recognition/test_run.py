@@ -67,10 +67,10 @@ def test_what_a_run_leaves(trained: Path) -> None:
         "frozen",
     ):
         assert fact in card
-    found = lines(trained)
-    assert [x["step"] for x in found] == list(range(1, 91))
-    assert [x["step"] for x in found if "epoch_loss" in x] == list(range(3, 91, 3))
-    means = [np.mean([x["loss"] for x in found if x["epoch"] == e]) for e in (1, 30)]
+    log = lines(trained)
+    assert [x["step"] for x in log] == list(range(1, 91))
+    assert [x["step"] for x in log if "epoch_loss" in x] == list(range(3, 91, 3))
+    means = [np.mean([x["loss"] for x in log if x["epoch"] == e]) for e in (1, 30)]
     assert means[1] < 0.5 * means[0]
     images, labels, _ = tiny_labeled()
     with torch.no_grad():

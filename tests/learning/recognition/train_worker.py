@@ -38,9 +38,9 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     for name in CASES:
         for batch in (8, 5):
-            found = gradients(name, batch, out / f"{name}-{batch}")
+            batch_gradients = gradients(name, batch, out / f"{name}-{batch}")
             if torch.distributed.get_rank() == 0:
-                torch.save(found, out / f"{name}-{batch}.pt")
+                torch.save(batch_gradients, out / f"{name}-{batch}.pt")
     work_train({**RUN, "cache_gb": 0}, out / "run")
 
 

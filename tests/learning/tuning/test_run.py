@@ -139,14 +139,14 @@ def test_folder_and_returned_model(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_metrics_lines(tmp_path: Path) -> None:
     run(tmp_path / "run", schedule="cosine")
-    found = lines(tmp_path / "run")
-    assert [(x["step"], x["epoch"]) for x in found] == [(i + 1, i // 3 + 1) for i in range(6)]
-    assert [("select_loss" in x) for x in found] == [False, False, True] * 2
-    first = found[:3]
+    log = lines(tmp_path / "run")
+    assert [(x["step"], x["epoch"]) for x in log] == [(i + 1, i // 3 + 1) for i in range(6)]
+    assert [("select_loss" in x) for x in log] == [False, False, True] * 2
+    first = log[:3]
     expected = np.average([x["loss"] for x in first], weights=[16, 16, 8])
     assert first[-1]["epoch_loss"] == pytest.approx(expected)
-    assert found[0]["learning_rate"] == 1e-3
-    assert found[-1]["learning_rate"] < 1e-3
+    assert log[0]["learning_rate"] == 1e-3
+    assert log[-1]["learning_rate"] < 1e-3
 
 
 def test_card_and_log_say_the_temperature_that_was_learned(tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_finished_folder_is_returned_without_tuning(
 ) -> None:
     first = run(tmp_path / "run")
     monkeypatch.setattr(TuneLoop, "run", lambda self: pytest.fail("tuned again"))
-    again = run(tmp_path / "run")
-    assert again.fingerprint() == first.fingerprint()
-    assert again.provenance == first.provenance
-    assert not again.training
+    second = run(tmp_path / "run")
+    assert second.fingerprint() == first.fingerprint()
+    assert second.provenance == first.provenance
+    assert not second.training
 
 
 def test_same_seed_same_weights(tmp_path: Path) -> None:
