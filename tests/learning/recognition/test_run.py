@@ -21,7 +21,7 @@ from striate.learning.recognition.module import Recognizer, cacheable
 from striate.models import Model, load
 from tests.learning.recognition.train_worker import CASES, RUN, gradients
 from tests.learning.tiny import tiny_labeled, tiny_model, tiny_recognizer
-from tests.learning.torchrun import in_two_processes
+from tests.learning.torchrun import two_process_results
 from tests.learning.worker import work_train
 
 
@@ -145,11 +145,7 @@ def test_attack_on_a_linear_loss_goes_straight() -> None:
     torch.testing.assert_close(x - gray, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ddp")
-    in_two_processes("recognition.train_worker", str(out))
-    return out
+two_processes = two_process_results("recognition.train_worker")
 
 
 @pytest.mark.parametrize("name", CASES)
