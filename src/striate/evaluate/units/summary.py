@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
+import numpy as np
 import pandas as pd
+
+ALPHA = 0.05
+"""Level below which a difference between taps is called sure."""
 
 
 def typical_properties(
@@ -52,3 +57,20 @@ def summarize_synthesis(synthesis: pd.DataFrame) -> pd.DataFrame:
         clipped=("clipped", "mean"),
     )
     return summary.astype({"evaluations": int}).reset_index()
+
+
+def judge_difference(
+    p: float, low: float, high: float
+) -> Literal["untested", "larger", "smaller", "not sure"]:
+    """Whether a difference is sure: by the test and by the interval, as few families bound both.
+
+    Args:
+        p: of the test over families; NaN where they are too few for one.
+        low: of the 95 % interval over families.
+        high: of it.
+    """
+    if np.isnan(p):
+        return "untested"
+    if p < ALPHA and (low > 0 or high < 0):
+        return "larger" if low > 0 else "smaller"
+    return "not sure"

@@ -65,7 +65,7 @@ def read_provenance(
         "started": record["started"],
         **(further or {}),
         **{f"version of {library}": version for library, version in record["versions"].items()},
-        **record["machine"],
+        **{name: _write_fact(value) for name, value in record["machine"].items()},
     }
     card = run / "model" / "card.md"
     return Provenance(
@@ -74,3 +74,8 @@ def read_provenance(
         settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         card=card.read_text(encoding="utf-8") if card.exists() else "",
     )
+
+
+def _write_fact(value: Any) -> Any:
+    """A list, such as that of GPUs, in words."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else value

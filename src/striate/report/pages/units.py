@@ -13,12 +13,15 @@ from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.units.properties import PROPERTIES, of
 from striate.evaluate.units.published_histograms import Histogram, read_histograms
-from striate.evaluate.units.summary import summarize_synthesis, typical_properties
+from striate.evaluate.units.summary import (
+    judge_difference,
+    summarize_synthesis,
+    typical_properties,
+)
 from striate.report.figures import units as draw
 from striate.report.html.page import Picture, Table, make_picture, make_table, number, render
 from striate.report.html.run import assert_finished, read_provenance
 
-ALPHA = 0.05
 TABLES = (
     "tuning", "textures", "texture_modulation", "texture_differences", "texture_families",
     "synthesis", "similarity",
@@ -105,14 +108,12 @@ def _write_answers(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _write_verdict(row: pd.Series) -> str:
-    """Whether a difference is sure: by its interval and by the test, as few families bound both."""
-    p = row["p_families"]
-    if pd.isna(p):
+    verdict = judge_difference(
+        row["p_families"], row["difference_families_low"], row["difference_families_high"]
+    )
+    if verdict == "untested":
         return "too few families for a test"
-    low, high = row["difference_families_low"], row["difference_families_high"]
-    if p < ALPHA and (low > 0 or high < 0):
-        return f"{'larger' if low > 0 else 'smaller'} (sign flips over families, p = {number(p)})"
-    return f"not sure (sign flips over families, p = {number(p)})"
+    return f"{verdict} (sign flips over families, p = {number(row['p_families'])})"
 
 
 def _describe_modulation(tables: dict[str, pd.DataFrame]) -> Modulation | None:

@@ -166,7 +166,7 @@ def _write_lookalikes(leaks: dict[str, Any], *, scored: bool) -> str:
 
 
 def _read_lookalike_scores(run: Path) -> Table | None:
-    """Scores with and without test images that look like one outside; None where there are none."""
+    """Scores with and without test images that look like one outside; None without any."""
     path = run / "tables/lookalikes.parquet"
     effect = read_table(path) if path.exists() else pd.DataFrame()
     if effect.empty:
@@ -179,7 +179,7 @@ def _read_lookalike_scores(run: Path) -> Table | None:
 
 
 def list_weights(run: Path) -> Table | None:
-    """What the weights of each model are, as its own record says; None where none says."""
+    """What the weights of each model are, as its record says; None where no record does."""
     records = read_json(run / MODELS)["models"] if (run / MODELS).exists() else []
     rows = [[r["name"], r["id"], r["description"]] for r in records if r.get("description")]
     return Table(["model", "network", "weights"], rows, names=3) if rows else None
