@@ -1,4 +1,4 @@
-"""No name that a user gives becomes markup, on any page."""
+"""What every page shows: names that stay text, and how its run was made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from markupsafe import escape
 
 from striate.core.files import read_json, write_json
 from striate.report import build, write_scorecard
+from striate.report.html.run import read_provenance
 from tests.report import scored_runs
 from tests.report.scored_runs import NET, OTHER, TWIN
-from tests.report.shown_runs import PAGES
+from tests.report.shown_runs import PAGES, grown
 from tests.report.test_report import Check, fake_run
 
 NAME = '<b>&"x"</b>'
@@ -74,3 +75,12 @@ def test_names_on_a_scorecard_are_text(tmp_path: Path) -> None:
     assert_shown_as_text(text, name)
     assert f'data-name="{escape(name)} (squeezenet1_1' in text
     assert 'href="../a%26b%20%3Ci%3E/report.html"' in text and "<i>" not in text
+
+
+def test_a_page_tells_how_its_run_was_made(tmp_path: Path) -> None:
+    made = read_provenance(grown(tmp_path / "run", "net"), {"a": "é"}, {"seconds": 2.0})
+    assert made.command == "striate net" and made.settings == "a: é\n" and made.card == "net"
+    assert list(made.facts.rows)[:3] == [
+        ("started", "2026-01-01"), ("seconds", 2.0), ("version of torch", "net"),
+    ]  # fmt: skip
+    assert ("gpus", "none") in made.facts.rows
