@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.data.responses.noise_ceilings import Ceilings
+
 ROUNDING = 1e-12
 """Correlations nearer to each other than this differ by rounding alone."""
 SMALLEST_CEILING = 0.1
@@ -115,6 +117,22 @@ def ceiling_normalized(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
     ceiling = np.asarray(ceiling, dtype=np.float64)
     known = np.nan_to_num(ceiling, nan=0.0) >= SMALLEST_CEILING
     return np.divide(r, ceiling, out=np.full(np.shape(r), np.nan), where=known)
+
+
+def score_columns(r: np.ndarray, r2: np.ndarray, limits: Ceilings) -> dict[str, np.ndarray]:
+    """Columns that the unit tables of all verbs share, from scores and ceilings, (n_units,) each.
+
+    `r_normalized` is r over the ceiling, NaN where that is unknown or low; `ceiling_source` says
+    where the ceiling is from.
+    """
+    return {
+        "r": r,
+        "r2": r2,
+        "ceiling": limits.ceiling,
+        "ceiling_source": limits.source,
+        "reliability": limits.reliability,
+        "r_normalized": ceiling_normalized(r, limits.ceiling),
+    }
 
 
 def mean_r(r: np.ndarray) -> float:

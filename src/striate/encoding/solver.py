@@ -16,20 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from striate.core.errors import unknown_name
+from striate.encoding.folds import Fold
 
 BLOCK = 512
 """Units handled at once, which bounds memory."""
 TRIANGLE_BLOCK = 128
 """Rows of R multiplied at once; the zeros to the left of each are skipped."""
-
-Fold = tuple[np.ndarray, np.ndarray]
-"""Positions of the training rows and of the validation rows."""
 
 
 class Design:
@@ -63,6 +62,12 @@ class Design:
 
     def __len__(self) -> int:
         return self.rows.shape[0]
+
+    @cached_property
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (k,) of `gram`, none below 0, and its eigenvectors (k, k)."""
+        values, vectors = torch.linalg.eigh(self.gram)
+        return values.clamp(min=0), vectors
 
     def to_features(self, weights: Tensor) -> Tensor:
         """Turn weights of `rows`, (k, T), into weights of the features, (p, T)."""
@@ -265,8 +270,7 @@ def solve(
     Returns:
         Weights (p, T) and intercepts (T,), float64.
     """
-    values, vectors = torch.linalg.eigh(design.gram)
-    values = values.clamp(min=0)
+    values, vectors = design.spectrum
     coef = np.full((len(design.mean), Y.shape[1]), np.nan)
     intercept = np.full(Y.shape[1], np.nan)
     for columns, y, mean in _blocks(Y, units, design):

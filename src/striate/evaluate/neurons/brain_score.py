@@ -20,9 +20,9 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from striate.core.errors import InputError
 from striate.data.responses.bundles import group_numbers
 from striate.encoding import Interval, PLSRegression, pearson_r, percentile_interval
+from striate.encoding.base import unusable_units
 from striate.encoding.inference import bootstrap_counts, resampled_r
 from striate.encoding.projection import row_blocks
-from striate.encoding.ridge import unusable_units
 
 Split = tuple[np.ndarray, np.ndarray]
 """Positions of the stimuli that are fitted, and of those that are tested."""

@@ -49,7 +49,7 @@ def rsa_tables(
         data: (S, N, N) RDMs of the sessions.
         groups: one label a stimulus (`StimulusSet.groups`).
         reference: name of the model that others are compared with.
-        methods: `striate.encoding.rdm_compare`.
+        methods: `striate.encoding.rdm_similarity`.
 
     Raises:
         InputError: what is no RDM of these stimuli (file and tap named), one group of stimuli.

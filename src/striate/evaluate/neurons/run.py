@@ -17,7 +17,7 @@ from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.responses.rdms_92images import Rdms
 from striate.data.responses.splits import SPLIT_FILE
-from striate.encoding.groups import FEWEST_ARRANGEMENTS
+from striate.encoding.null import describe_unresolved
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.evaluate.common.unrelated import find_unrelated
@@ -95,7 +95,8 @@ def predict_neurons(
             options.say("RSA with IT of 92 images")
             tables["rdms_92images"] = [_it_table(config, rdms, models, cache)]
         unrelated = _unrelated(tables.get("null", []), config)
-        notes += _unresolved(tables.get("null", []))
+        for null in tables.get("null", []):
+            notes += [f"{null['data'].iloc[0]}: {line}" for line in describe_unresolved(null)]
         (run / "tables").mkdir(exist_ok=True)
         for old in (run / "tables").glob("*.parquet"):  # of a run with other settings
             old.unlink()
@@ -118,21 +119,6 @@ def _unrelated(nulls: list[pd.DataFrame], config: PredictRunConfig) -> list[str]
         table = null.rename(columns={"null": "null_mean"})
         most = np.minimum(draws, table["arrangements"] - 1)
         found += [f"{data}: {line}" for line in find_unrelated(table.assign(permutations=most))]
-    return found
-
-
-def _unresolved(nulls: list[pd.DataFrame]) -> list[str]:
-    """Say where groups are too few to be shuffled into a null."""
-    found = []
-    for null in nulls:
-        few = null[null["arrangements"] < FEWEST_ARRANGEMENTS]
-        if len(few):
-            names = ", ".join(sorted(set(few["subject"].astype(str))))
-            found.append(
-                f"{null['data'].iloc[0]}: no p of the shuffled null for {names}: the tested groups "
-                f"can be arranged in {int(few['arrangements'].min())} ways only, and "
-                f"{FEWEST_ARRANGEMENTS} are needed for a p of 0.05."
-            )
     return found
 
 

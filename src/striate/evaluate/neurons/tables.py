@@ -1,4 +1,4 @@
-"""Tables of many scored models side by side, from the files of `measure`.
+"""Tables of one scored model, and of many side by side from the files of `measure`.
 
 Three kinds of uncertainty are kept apart. `low` and `high` are 95 % intervals over images, or over
 groups of images such as movies, with the same resamples for every model, subject and seed, so that
@@ -24,8 +24,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.data.responses.noise_ceilings import sources
-from striate.encoding import explained_variance, fdr, mean_interval, pooled_share, sign_flip_p
+from striate.data import Responses
+from striate.data.responses.noise_ceilings import NONE, Ceilings, scored_ceilings, sources
+from striate.encoding import (
+    Predicted,
+    explained_variance,
+    fdr,
+    mean_interval,
+    pooled_share,
+    score_columns,
+    sign_flip_p,
+)
+from striate.encoding.groups import count_groups
 from striate.evaluate.neurons.resampled import (
     BEST,
     Key,
@@ -39,6 +49,7 @@ __all__ = [
     "BEST",
     "Key",
     "ResampledScore",
+    "ceilings",
     "difference_table",
     "folders",
     "load_scored",
@@ -46,7 +57,60 @@ __all__ = [
     "rsa_tables",
     "score_table",
     "seed_table",
+    "unit_table",
 ]
+
+
+def ceilings(responses: Responses, predicted: Predicted) -> Ceilings:
+    """Noise ceilings of what is scored (`data.responses.noise_ceilings.scored_ceilings`).
+
+    Where scores are of responses less their means within rounds, so is the ceiling: differences
+    between rounds are signal that no prediction is asked for.
+
+    Args:
+        responses: what the predictions are of.
+        predicted: what is scored.
+    """
+    return scored_ceilings(responses, predicted.rows, rounds=predicted.round)
+
+
+def unit_table(
+    predicted: Predicted,
+    unit_ids: Sequence[str],
+    limits: Ceilings | None = None,
+    groups: Sequence[str] | None = None,
+    **facts: Any,
+) -> pd.DataFrame:
+    """One row a unit x readout x kind.
+
+    Columns: `facts`; unit_id, readout, tap (those chosen, `+` between), kind, r, r2
+    (`Predicted.score`), ceiling, ceiling_source, reliability, r_normalized, n (test stimuli),
+    freedom (n less the number of rounds), n_groups (each of `groups` counted once).
+
+    Args:
+        predicted: responses and predictions.
+        unit_ids: names of the units.
+        limits: their noise ceilings (`ceilings`); default none.
+        groups: one label a tested stimulus, `` for one that stands alone.
+        facts: further columns.
+    """
+    tables = []
+    unknown = np.full(len(unit_ids), np.nan)
+    limits = limits or Ceilings(unknown, unknown, np.full(len(unit_ids), NONE, dtype=object))
+    for readout, kind in predicted.predictions:
+        columns: dict[str, Any] = {
+            **facts,
+            "unit_id": list(unit_ids),
+            "readout": readout,
+            "tap": "+".join(dict.fromkeys(predicted.taps[readout])),
+            "kind": kind,
+            **score_columns(*predicted.score(readout, kind), limits),
+            "n": len(predicted.rows),
+            "freedom": len(predicted.rows) - len(np.unique(predicted.round)),
+            "n_groups": count_groups(groups, len(predicted.rows)),
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
 def over_seeds(
