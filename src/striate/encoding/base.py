@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,28 +37,6 @@ def warn_unusable(bad: np.ndarray, unit_ids: Sequence[str] | None = None, level:
     return text
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """What an estimator is fitted to.
-
-    Attributes:
-        X: (n, p) features.
-        Y: (n, T) responses.
-        bad: (T,) boolean, the units that cannot be used.
-        flat: whether the responses were given as (n,).
-    """
-
-    X: np.ndarray
-    Y: np.ndarray
-    bad: np.ndarray
-    flat: bool
-
-    @property
-    def good(self) -> np.ndarray:
-        """Positions of the units that can be used."""
-        return np.flatnonzero(~self.bad)
-
-
 class UnitRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Base of estimators that predict units (n, T) from features (n, p)."""
 
@@ -77,10 +54,10 @@ class UnitRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_training_data(
         self, X: np.ndarray, Y: np.ndarray, what: str, unit_ids: Sequence[str] | None
-    ) -> TrainingData:
-        """Return features and responses that fit each other, and name the units that are left out.
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return X (n, p), Y (n, T) and which units cannot be used, (T,); name those in a warning.
 
-        Call it from `fit` itself, whose caller the warning is for. `what` begins messages.
+        To be called by `fit`, whose caller is warned. `what` begins messages.
         """
         if Y is None:
             name = type(self).__name__
@@ -95,13 +72,12 @@ class UnitRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{what} needs features (n, p) and responses (n, T) of the same n; found "
                 f"{X.shape} and {Y.shape}."
             )
-        flat = Y.ndim == 1
-        Y = Y[:, None] if flat else Y
+        Y = Y[:, None] if Y.ndim == 1 else Y
         bad = unusable_units(Y)
         if bad.any():
             warn_unusable(bad, unit_ids, level=4)
         self.left_out_ = np.flatnonzero(bad)
-        return TrainingData(X, Y, bad, flat)
+        return X, Y, bad
 
     def _drop_unit_axis(self, **axes: int) -> None:
         """Give attributes of a single unit without their axis of units, after responses (n,)."""

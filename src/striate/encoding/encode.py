@@ -84,8 +84,7 @@ def encode(
     if bad[inside].any():
         names = None if unit_ids is None else [unit_ids[i] for i in inside]
         caveats.append(warn_unusable(bad[inside], names if names else inside.astype(str).tolist()))
-    for tap, values in features.items():
-        check_finite(tap, values, np.concatenate([parts[p] for p in config.parts]))
+    check_finite(features, np.concatenate([parts[p] for p in config.parts]))
     job = Job(
         features,
         responses,

@@ -45,6 +45,14 @@ PAPER_B_CAVEATS = (
 )
 
 
+Parts = Mapping[str, np.ndarray]
+"""Positions of stimuli by part."""
+Labels = Sequence[str] | None
+"""The group of every stimulus (`encode`)."""
+Given = Mapping[str, Choice] | None
+"""Settings that are taken instead of chosen, by ROI; for `paper_a` alone."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a protocol decides.
@@ -60,26 +68,8 @@ class Plan:
     caveats: tuple[str, ...]
 
 
-Protocol = Callable[
-    [
-        Job,
-        Mapping[str, np.ndarray],
-        EncodeConfig,
-        Sequence[str] | None,
-        Mapping[str, Choice] | None,
-    ],
-    Plan,
-]
-"""From a job, positions of stimuli by part, the settings, groups of stimuli, and settings that are
-given instead of chosen (`paper_a` alone)."""
-
-
 def nested(
-    job: Job,
-    parts: Mapping[str, np.ndarray],
-    config: EncodeConfig,
-    groups: Sequence[str] | None = None,
-    given: Mapping[str, Choice] | None = None,
+    job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
 ) -> Plan:
     """Choose by folds of `select`, score once on `test`.
 
@@ -94,11 +84,7 @@ def nested(
 
 
 def paper_a(
-    job: Job,
-    parts: Mapping[str, np.ndarray],
-    config: EncodeConfig,
-    groups: Sequence[str] | None = None,
-    given: Mapping[str, Choice] | None = None,
+    job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
 ) -> Plan:
     """Repeat papers/contrastive-tuning 3.2: fit on tune + fit + select, score on test.
 
@@ -161,11 +147,7 @@ def _one_alpha(job: Job, roi: Readout, choice: Choice, scores: Mapping[str, floa
 
 
 def paper_b(
-    job: Job,
-    parts: Mapping[str, np.ndarray],
-    config: EncodeConfig,
-    groups: Sequence[str] | None = None,
-    given: Mapping[str, Choice] | None = None,
+    job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
 ) -> Plan:
     """Repeat papers/contrastive-tuning 3.3: everything by folds within test.
 
@@ -195,7 +177,7 @@ def _describe_edges(job: Job, chosen: Mapping[str, Chosen]) -> list[str]:
     return [text] if text else []
 
 
-PROTOCOLS: dict[str, Protocol] = {
+PROTOCOLS: dict[str, Callable[..., Plan]] = {
     "nested": nested,
     "paper_a": paper_a,
     "paper_b": paper_b,

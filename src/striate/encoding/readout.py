@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -209,8 +210,7 @@ def predict(
     check_arrays(wanted, responses)
     check_components(rounds, config)
     read = np.unique(np.concatenate([rows for r in rounds for rows in (r.train, r.test)]))
-    for tap, values in wanted.items():
-        check_finite(tap, values, read)
+    check_finite(wanted, read)
     every = np.arange(responses.shape[1])
     bad = unusable_units(responses[np.concatenate([r.test for r in rounds])])
     for each in rounds:
@@ -275,8 +275,7 @@ def predict_round(job: Job, fitted: Round, chosen: Mapping[str, Chosen]) -> Pred
             key = readout.units.tobytes(), penalties.tobytes()
             if key not in fits:
                 y = job.responses[fitted.train][:, readout.units]
-                usable = job.usable[readout.units]
-                fits[key] = _fit_and_predict(job, design, test, y, usable, penalties)
+                fits[key] = _fit_and_predict(job, design, test, y, penalties)
             predictions |= {(readout.name, kind): fits[key][kind] for kind in job.kinds}
     return Predicted(
         rows=fitted.test,
@@ -294,19 +293,14 @@ def predict_round(job: Job, fitted: Round, chosen: Mapping[str, Chosen]) -> Pred
 
 
 def _fit_and_predict(
-    job: Job,
-    design: Design,
-    test: np.ndarray,
-    y: np.ndarray,
-    usable: np.ndarray,
-    penalties: np.ndarray,
+    job: Job, design: Design, test: np.ndarray, y: np.ndarray, penalties: np.ndarray
 ) -> dict[Kind, np.ndarray]:
     """Predictions (n_test, n_units), float32, of responses (n_train, n_units) by kind."""
-    good = np.flatnonzero(usable)
+    good = np.flatnonzero(np.isfinite(penalties))  # units that can be used
     predictions: dict[Kind, np.ndarray] = {}
     y = np.asarray(y[:, good], dtype=np.float64)
     for kind in job.kinds:
-        predictions[kind] = np.full((len(test), len(usable)), np.nan, dtype=np.float32)
+        predictions[kind] = np.full((len(test), len(penalties)), np.nan, dtype=np.float32)
         if good.size and kind == "ridge":
             weights, intercept = solve(design, y, penalties[good])
             predictions[kind][:, good] = test @ weights + intercept
@@ -317,26 +311,22 @@ def _fit_and_predict(
 
 def join_rounds(parts: Sequence[Predicted]) -> Predicted:
     """Put what several rounds predicted together, in order of stimuli."""
-    rows, first = np.concatenate([part.rows for part in parts]), parts[0]
+    join, first = np.concatenate, parts[0]
+    rows = join([part.rows for part in parts])
     order = np.argsort(rows)
     number = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
+    predictions, scores = first.predictions, first.tap_scores
     return Predicted(
         rows=rows[order],
         round=number[order],
-        observed=np.concatenate([part.observed for part in parts])[order],
+        observed=join([part.observed for part in parts])[order],
         units=first.units,
-        predictions={
-            key: np.concatenate([part.predictions[key] for part in parts])[order]
-            for key in first.predictions
-        },
+        predictions={k: join([part.predictions[k] for part in parts])[order] for k in predictions},
         taps={name: tuple(part.taps[name][0] for part in parts) for name in first.taps},
-        penalties={
-            name: np.concatenate([part.penalties[name] for part in parts])
-            for name in first.penalties
-        },
+        penalties={name: join([part.penalties[name] for part in parts]) for name in first.taps},
         tap_scores={
-            name: {tap: np.concatenate([part.tap_scores[name][tap] for part in parts]) for tap in s}
-            for name, s in first.tap_scores.items()
+            name: {tap: join([part.tap_scores[name][tap] for part in parts]) for tap in taps}
+            for name, taps in scores.items()
         },
     )
 
@@ -382,11 +372,11 @@ def check_arrays(features: Mapping[str, np.ndarray], responses: np.ndarray) -> N
             )
 
 
-def check_finite(tap: str, features: np.ndarray, rows: np.ndarray) -> None:
+def check_finite(features: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
     """Refuse features that are not finite in some rows, naming the first."""
-    for start in range(0, len(rows), 1024):
+    for tap, start in product(features, range(0, len(rows), 1024)):
         block = np.sort(rows[start : start + 1024])
-        finite = np.isfinite(take(features, block))
+        finite = np.isfinite(features[tap][block])
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             raise InputError(

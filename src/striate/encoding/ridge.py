@@ -125,18 +125,18 @@ are needed. Use fewer folds or more stimuli.
         if self.scoring not in ("r", "r2"):
             raise unknown_name("scoring", self.scoring, ("r", "r2"))
         alphas = check_alphas(self.alphas)
-        data = self._check_training_data(X, y, "ridge", unit_ids)
-        folds = make_folds(len(data.X), self.folds, self.seed)
-        design = Design(data.X, self.device)
+        X, Y, bad = self._check_training_data(X, y, "ridge", unit_ids)
+        folds, good = make_folds(len(X), self.folds, self.seed), np.flatnonzero(~bad)
+        design = Design(X, self.device)
         scores = fold_scores(
-            design, data.Y, folds, alphas, scoring=self.scoring, dtype=self.dtype, units=data.good
+            design, Y, folds, alphas, scoring=self.scoring, dtype=self.dtype, units=good
         )
         self.cv_scores_ = mean_over_folds(scores)
-        self.alpha_ = np.where(data.bad, np.nan, choose_alpha(self.cv_scores_, alphas))
+        self.alpha_ = np.where(bad, np.nan, choose_alpha(self.cv_scores_, alphas))
         if edge := edge_text(self.alpha_, alphas):
             warnings.warn(edge, UserWarning, stacklevel=2)
-        self.coef_, self.intercept_ = solve(design, data.Y, self.alpha_, data.good)
-        if data.flat:
+        self.coef_, self.intercept_ = solve(design, Y, self.alpha_, good)
+        if np.ndim(y) == 1:
             self._drop_unit_axis(alpha_=0, intercept_=0, coef_=1)
         return self
 

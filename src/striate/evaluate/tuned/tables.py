@@ -57,6 +57,13 @@ class ScoredTarget:
     folder: Path
 
     @property
+    def place(self) -> dict[str, str]:
+        """What names it in tables (`ROI_KEYS`)."""
+        target = self.target
+        values = (self.generalization, target.subject, target.hemisphere, target.roi, self.method)
+        return dict(zip(ROI_KEYS, values, strict=True))
+
+    @property
     def roi(self) -> RoiEncoding:
         """The scores."""
         return _load(self.folder).rois[roi_key(self.target)]
@@ -298,14 +305,7 @@ def tap_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
     for one in scored:
         scores = _load(one.folder).tap_scores
         own = scores[scores["roi"] == roi_key(one.target)].drop(columns="roi")
-        place: dict[str, Any] = {
-            "generalization": one.generalization,
-            "subject": one.target.subject,
-            "hemisphere": one.target.hemisphere,
-            "roi": one.target.roi,
-            "model": one.method,
-        }
-        tables.append(own.assign(**place)[[*place, "tap", "score", "chosen"]])
+        tables.append(own.assign(**one.place)[[*ROI_KEYS, "tap", "score", "chosen"]])
     return pd.concat(tables, ignore_index=True)
 
 
@@ -315,17 +315,10 @@ def null_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
     Groups of stimuli are shuffled whole. `arrangements` is in how many ways they can be; with
     fewer than 20 no p of 0.05 exists, and `p` is NaN.
     """
-    rows = []
-    for one in scored:
-        roi = one.roi
-        place = {
-            "generalization": one.generalization,
-            "subject": one.target.subject,
-            "hemisphere": one.target.hemisphere,
-            "roi": one.target.roi,
-            "model": one.method,
-        }
-        rows.append({**place, **null_row(roi.mean_r, roi.null_r, len(roi.observed), one.groups)})
+    rows = [
+        one.place | null_row(one.roi.mean_r, one.roi.null_r, len(one.roi.observed), one.groups)
+        for one in scored
+    ]
     return pd.DataFrame(rows)
 
 
