@@ -94,7 +94,7 @@ def encode(
         _measure_factors(features, parts, config),
         precision=config.precision,
         device=config.device,
-        kept=np.float32,
+        observed_type=np.float32,
     )
     given = chosen.choices if isinstance(chosen, Encoding) else chosen
     plan = PROTOCOLS[config.protocol](job, parts, config, groups, given)

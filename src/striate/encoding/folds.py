@@ -90,7 +90,7 @@ def folds_within(n: int, inside: np.ndarray, folds: Sequence[Fold]) -> list[Fold
 
 def mean_over_folds(scores: np.ndarray) -> np.ndarray:
     """Average (n_folds, ...) over the folds in which the score is defined; NaN if none."""
-    known = np.isfinite(scores)
-    total = np.where(known, scores, 0.0).sum(axis=0)
-    count = known.sum(axis=0)
+    defined = np.isfinite(scores)
+    total = np.where(defined, scores, 0.0).sum(axis=0)
+    count = defined.sum(axis=0)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

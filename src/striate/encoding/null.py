@@ -20,7 +20,7 @@ from striate.core.errors import InputError
 from striate.encoding.config import EncodeConfig, ReadoutConfig
 from striate.encoding.groups import (
     FEWEST_ARRANGEMENTS,
-    centerd,
+    centered,
     count_arrangements,
     count_groups,
     shuffled_orders,
@@ -86,12 +86,12 @@ def null_means(
         for i, fitted in enumerate(rounds)
     ]
     null = []
-    for block in _blocks(orders, n * len(units)):
+    for block in _split_shuffles(orders, n * len(units)):
         y = observed[:, units][block.T].reshape(n, -1)  # (n, shuffles x units)
         guess = np.empty_like(y)
         for fit in fits:
             guess[fit.test] = fit.predict(y[fit.train], len(block))
-        r = score_r(centerd(y, predicted.round), centerd(guess, predicted.round))
+        r = score_r(centered(y, predicted.round), centered(guess, predicted.round))
         null += [mean_r(shuffle) for shuffle in r.reshape(len(block), -1)]
     return np.array(null)
 
@@ -142,7 +142,7 @@ class _RoundFit:
         return self.shown @ extracted.rotations @ extracted.loadings.T
 
 
-def _blocks(orders: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def _split_shuffles(orders: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Some shuffles at a time, so that memory is bounded."""
     step = max(1, BLOCK_VALUES // size)
     for start in range(0, len(orders), step):
@@ -165,15 +165,15 @@ def null_row(
         the score, NaN as well with fewer than `FEWEST_ARRANGEMENTS` ways to arrange the groups, of
         which none reaches 0.05; `permutations`; `n_groups`; `arrangements`, at most 10^15.
     """
-    known = null[np.isfinite(null)]
+    means = null[np.isfinite(null)]
     arrangements = count_arrangements(n_stimuli, groups)
     nan = float("nan")
     return {
         "r": r,
-        "null_mean": float(known.mean()) if known.size else nan,
-        "null_95": float(np.percentile(known, 95)) if known.size else nan,
-        "p": permutation_p(r, known) if arrangements >= FEWEST_ARRANGEMENTS else nan,
-        "permutations": len(known),
+        "null_mean": float(means.mean()) if means.size else nan,
+        "null_95": float(np.percentile(means, 95)) if means.size else nan,
+        "p": permutation_p(r, means) if arrangements >= FEWEST_ARRANGEMENTS else nan,
+        "permutations": len(means),
         "n_groups": count_groups(groups, n_stimuli),
         "arrangements": float(min(arrangements, 10**15)),
     }

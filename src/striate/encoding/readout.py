@@ -34,7 +34,7 @@ from striate.core.errors import InputError, unknown_name
 from striate.encoding.base import unusable_units
 from striate.encoding.config import Kind, ReadoutConfig
 from striate.encoding.folds import Fold, mean_over_folds
-from striate.encoding.groups import centerd
+from striate.encoding.groups import centered
 from striate.encoding.pls import predict_pls
 from striate.encoding.ridge import check_alphas, choose_alpha
 from striate.encoding.rounds import Round
@@ -88,7 +88,7 @@ class Job:
         components: of PLS.
         precision: of fold scores (`solver.fold_scores`).
         device: where to compute.
-        kept: type in which responses are kept beside predictions.
+        observed_type: of the responses that are kept beside predictions.
     """
 
     features: Mapping[str, np.ndarray]
@@ -101,7 +101,7 @@ class Job:
     components: int = 1
     precision: Literal["float64", "float32"] = "float64"
     device: str = "cpu"
-    kept: type[np.floating] = np.float64
+    observed_type: type[np.floating] = np.float64
 
     @property
     def units(self) -> np.ndarray:
@@ -151,9 +151,9 @@ class Predicted:
     penalties: dict[str, np.ndarray]
     tap_scores: dict[str, dict[str, np.ndarray]]
 
-    def centerd(self, values: np.ndarray) -> np.ndarray:
+    def centered(self, values: np.ndarray) -> np.ndarray:
         """Values (n, …) less their mean within each round; those of one round stay as they are."""
-        return centerd(values, self.round)
+        return centered(values, self.round)
 
     def observed_by(self, readout: str) -> np.ndarray:
         """Responses of a readout's units, (n, n_units), as its predictions are."""
@@ -172,8 +172,8 @@ class Predicted:
         y, values = self.observed_by(readout), self.predictions[readout, kind]
         if len(np.unique(self.round)) < 2:
             return score_r(y, values), r_squared(y, values)
-        within = self.centerd(y)
-        return score_r(within, self.centerd(values)), r_squared(within, values - (y - within))
+        within = self.centered(y)
+        return score_r(within, self.centered(values)), r_squared(within, values - (y - within))
 
 
 def predict(
@@ -280,7 +280,7 @@ def predict_round(job: Job, fitted: Round, chosen: Mapping[str, Chosen]) -> Pred
     return Predicted(
         rows=fitted.test,
         round=np.zeros(len(fitted.test), dtype=np.int64),
-        observed=np.asarray(job.responses[fitted.test], dtype=job.kept),
+        observed=np.asarray(job.responses[fitted.test], dtype=job.observed_type),
         units={r.name: r.units for r in job.readouts},
         predictions={(r.name, k): predictions[r.name, k] for r in job.readouts for k in job.kinds},
         taps={r.name: (chosen[r.name].tap,) for r in job.readouts},

@@ -39,12 +39,12 @@ def choose_alpha(scores: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
 
 def edge_text(alpha: np.ndarray, alphas: Sequence[float]) -> str:
     """Say whether more than a tenth of the units sit at an end of the alpha grid; else ``."""
-    known = alpha[np.isfinite(alpha)]
-    if not known.size or len(alphas) < 2:
+    penalties = alpha[np.isfinite(alpha)]
+    if not penalties.size or len(alphas) < 2:
         return ""
     said = []
     for name, value, way in (("smallest", min(alphas), "down"), ("largest", max(alphas), "up")):
-        if float(np.mean(known == value)) > EDGE_SHARE:
+        if float(np.mean(penalties == value)) > EDGE_SHARE:
             said.append(
                 f"More than {EDGE_SHARE:.0%} of the units chose the {name} alpha, {value:g}: the "
                 f"grid may be too narrow. Extend it {way}."

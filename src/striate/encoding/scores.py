@@ -65,28 +65,28 @@ def _doubles(observed: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _pearson(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    known = usable(observed) & usable(predicted)
-    out = np.full(known.shape, np.nan)
-    a, b = standardize(observed[:, known]), standardize(predicted[:, known])
-    out[known] = np.clip((a * b).sum(axis=0), -1.0, 1.0)
+    defined = usable(observed) & usable(predicted)
+    out = np.full(defined.shape, np.nan)
+    a, b = standardize(observed[:, defined]), standardize(predicted[:, defined])
+    out[defined] = np.clip((a * b).sum(axis=0), -1.0, 1.0)
     return out
 
 
 def standardize(values: np.ndarray) -> np.ndarray:
     """Center columns and scale them to size 1, float64; each must vary."""
-    centerd = np.asarray(values, dtype=np.float64) - values.mean(axis=0, dtype=np.float64)
-    centerd /= np.abs(centerd).max(axis=0, initial=0.0)  # so that no square is too small or large
-    centerd /= np.sqrt((centerd * centerd).sum(axis=0))
-    return np.asarray(centerd)
+    centered = np.asarray(values, dtype=np.float64) - values.mean(axis=0, dtype=np.float64)
+    centered /= np.abs(centered).max(axis=0, initial=0.0)  # so that no square is too small or large
+    centered /= np.sqrt((centered * centered).sum(axis=0))
+    return np.asarray(centered)
 
 
 def usable(values: np.ndarray) -> np.ndarray:
     """Units, (n_units,) boolean, that are finite and vary by more than rounding can make them."""
     finite = np.isfinite(values).all(axis=0)
     out = np.zeros(values.shape[1:], dtype=bool)
-    kept = values[:, finite]
-    size = np.abs(kept).max(axis=0, initial=0.0)
-    out[finite] = np.ptp(kept, axis=0) > 16 * np.finfo(np.float64).eps * size
+    columns = values[:, finite]
+    size = np.abs(columns).max(axis=0, initial=0.0)
+    out[finite] = np.ptp(columns, axis=0) > 16 * np.finfo(np.float64).eps * size
     return out
 
 
@@ -100,11 +100,11 @@ def r_squared(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     array([0.])
     """
     observed, predicted = _doubles(observed, predicted)
-    known = usable(observed) & np.isfinite(predicted).all(axis=0)
-    out = np.full(known.shape, np.nan)
-    a = observed[:, known]
-    errors = ((a - predicted[:, known]) ** 2).sum(axis=0)
-    out[known] = 1.0 - errors / ((a - a.mean(axis=0)) ** 2).sum(axis=0)
+    defined = usable(observed) & np.isfinite(predicted).all(axis=0)
+    out = np.full(defined.shape, np.nan)
+    a = observed[:, defined]
+    errors = ((a - predicted[:, defined]) ** 2).sum(axis=0)
+    out[defined] = 1.0 - errors / ((a - a.mean(axis=0)) ** 2).sum(axis=0)
     return out
 
 
@@ -115,8 +115,8 @@ def ceiling_normalized(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
     array([0.5, nan, nan])
     """
     ceiling = np.asarray(ceiling, dtype=np.float64)
-    known = np.nan_to_num(ceiling, nan=0.0) >= SMALLEST_CEILING
-    return np.divide(r, ceiling, out=np.full(np.shape(r), np.nan), where=known)
+    large = np.nan_to_num(ceiling, nan=0.0) >= SMALLEST_CEILING
+    return np.divide(r, ceiling, out=np.full(np.shape(r), np.nan), where=large)
 
 
 def score_columns(r: np.ndarray, r2: np.ndarray, limits: Ceilings) -> dict[str, np.ndarray]:

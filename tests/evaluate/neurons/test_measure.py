@@ -17,7 +17,7 @@ from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Split, StimulusSet, read
 from striate.data.responses.responses import Responses
 from striate.encoding import ProjectionConfig, extract, pearson_r
-from striate.encoding.groups import centerd
+from striate.encoding.groups import centered
 from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
 from striate.evaluate.neurons.tables import (
     BEST,
@@ -262,7 +262,7 @@ def test_resamples_leave_out_one_movie_and_center_what_is_left(run):
             kept = arrays[f"{s}/label"] != "movie0"
             rounds = arrays[f"{s}/round"][kept]
             y, x = (arrays[f"{s}/{w}"][kept] for w in ("observed", "stage 1/ridge"))
-            r.append(pearson_r(centerd(y, rounds), centerd(x, rounds)).mean())
+            r.append(pearson_r(centered(y, rounds), centered(x, rounds)).mean())
     assert left.draws[0] == pytest.approx(np.mean(r), abs=1e-6)
 
 

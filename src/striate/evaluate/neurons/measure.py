@@ -151,8 +151,8 @@ class Material:
             LeakError: an image or a group of images would be both.
         """
         config, stimuli = self.config, self.dataset[subject].stimuli
-        readout, own = config.readout, self.groups(subject)
-        groups = own if any(own) else None
+        readout, together = config.readout, self.groups(subject)
+        groups = together if any(together) else None
         if config.divide == "split":
             parts = {p: self.split.part(subject, p) for p in ("fit", "select", "test")}
             out = split_rounds(parts, readout.folds, readout.seed, groups)
@@ -231,14 +231,14 @@ def score_model(
     model.preprocessing = replace(given, size=config.image_size)
     try:
         rounds = {s: material.rounds(s) for s in material.dataset}
-        leaks = [_unseen(model, material, s, rounds[s], name) for s in material.dataset]
-        key = _key(model, material, readouts, name, seed)
+        leaks = [_check_unseen(model, material, s, rounds[s], name) for s in material.dataset]
+        key = _make_key(model, material, readouts, name, seed)
         done = folder / "done.json"
         if done.exists() and read_json(done).get("key") == key:
             return False
         done.unlink(missing_ok=True)
         started = time.monotonic()
-        facts = _score(model, material, rounds, readouts, folder, name, seed, cache)
+        facts = _score_subjects(model, material, rounds, readouts, folder, name, seed, cache)
         facts |= {"model": name, "seed": seed, "id": model.id, "leaks": leaks}
         facts |= {"seconds": round(time.monotonic() - started, 1), "notes": list(material.notes)}
         write_json(done, {**facts, "key": key})
@@ -247,17 +247,17 @@ def score_model(
     return True
 
 
-def _unseen(
+def _check_unseen(
     model: Model, material: Material, subject: str, rounds: Sequence[Round], name: str
 ) -> dict[str, Any]:
     """Refuse test stimuli that the model has seen; return what was compared."""
-    tested = np.concatenate([one.test for one in rounds])
+    tested = np.concatenate([fitted.test for fitted in rounds])
     what = f"{name} on {material.name}, subject {subject}"
     assert_unseen_in(model, material.dataset, material.split, subject, what, tested)
     return {"subject": subject, "seen": len(model.seen), "tested": len(tested)}
 
 
-def _key(
+def _make_key(
     model: Model, material: Material, readouts: Mapping[str, Sequence[str]], name: str, seed: int
 ) -> dict[str, Any]:
     config = material.config.to_dict()
@@ -275,7 +275,7 @@ def _key(
     }
 
 
-def _score(
+def _score_subjects(
     model: Model,
     material: Material,
     rounds: Mapping[str, Sequence[Round]],
@@ -286,7 +286,7 @@ def _score(
     cache: Cache,
 ) -> dict[str, Any]:
     config = material.config
-    taps = list(dict.fromkeys(tap for own in readouts.values() for tap in own))
+    wanted = list(dict.fromkeys(tap for taps in readouts.values() for tap in taps))
     units, nulls, chosen = [], [], []
     arrays: dict[str, np.ndarray] = {}
     rdms: dict[str, np.ndarray] = {}
@@ -296,7 +296,7 @@ def _score(
             model,
             recording.stimuli.decoded(config.image_size, model.preprocessing.resize, cache),
             recording.stimuli.hashes,
-            taps=taps,
+            taps=wanted,
             projection=ProjectionConfig(kind="none", grid=config.grid),
             cache=cache,
             batch_size=config.batch_size,
@@ -340,7 +340,7 @@ def _score(
     write_arrays(folder / "predictions.npz", arrays, compressed=False)
     if rdms:
         write_arrays(folder / "rdms.npz", rdms, compressed=False)
-    return {"features": sizes, "readouts": {r: list(own) for r, own in readouts.items()}}
+    return {"features": sizes, "readouts": {r: list(taps) for r, taps in readouts.items()}}
 
 
 def _arrays_to_keep(
@@ -350,8 +350,8 @@ def _arrays_to_keep(
     arrays = {
         f"{subject}/label": labels[predicted.rows],
         f"{subject}/round": predicted.round,
-        f"{subject}/observed": predicted.centerd(predicted.observed).astype(np.float32),
+        f"{subject}/observed": predicted.centered(predicted.observed).astype(np.float32),
     }
     for (readout, kind), values in predicted.predictions.items():
-        arrays[f"{subject}/{readout}/{kind}"] = predicted.centerd(values).astype(np.float32)
+        arrays[f"{subject}/{readout}/{kind}"] = predicted.centered(values).astype(np.float32)
     return arrays

@@ -117,11 +117,11 @@ def over_seeds(
     scored: Mapping[Key, ResampledScore], model: str, readout: str, kind: str
 ) -> list[ResampledScore]:
     """A model's scores, one a seed, ascending."""
-    found = sorted((k[1], k) for k in scored if (k[0], k[2], k[3]) == (model, readout, kind))
-    return [scored[key] for _, key in found]
+    keys = sorted((k[1], k) for k in scored if (k[0], k[2], k[3]) == (model, readout, kind))
+    return [scored[key] for _, key in keys]
 
 
-def _mean(scores: Sequence[ResampledScore]) -> ResampledScore:
+def _average(scores: Sequence[ResampledScore]) -> ResampledScore:
     return ResampledScore(
         np.mean([s.by_session for s in scores], axis=0),
         np.mean([s.draws for s in scores], axis=0),
@@ -129,7 +129,7 @@ def _mean(scores: Sequence[ResampledScore]) -> ResampledScore:
     )
 
 
-def _places(scored: Mapping[Key, ResampledScore]) -> list[tuple[str, str, str]]:
+def _list_places(scored: Mapping[Key, ResampledScore]) -> list[tuple[str, str, str]]:
     """Readout, kind and model, models in the order given."""
     return sorted(dict.fromkeys((r, k, m) for m, _, r, k in scored), key=lambda place: place[:2])
 
@@ -154,18 +154,18 @@ def score_table(
     share = units.groupby([*by, "seed", "subject"])["r_normalized"].mean()
     with_ceiling = share.unstack("subject").notna().any().sum()
     share = share.groupby(by).mean()  # NaN, a session without ceilings, is left out
-    variance = _explained(units, by)
+    variance = _pool_units(units, by)
     ceiling = units.groupby(by)["ceiling"].mean()
-    source = units.groupby(by)["ceiling_source"].agg(lambda own: sources(own.to_numpy()))
+    source = units.groupby(by)["ceiling_source"].agg(lambda names: sources(names.to_numpy()))
     taps = units.groupby(by)["tap"].agg(
         lambda tap: ", ".join(sorted(set("+".join(tap).split("+"))))
     )
-    known = units[units["r"].notna()].drop_duplicates(["model", "subject", "unit_id"])
-    counts = known.groupby("model").size()
-    for place in _places(scored):
+    scored_units = units[units["r"].notna()].drop_duplicates(["model", "subject", "unit_id"])
+    counts = scored_units.groupby("model").size()
+    for place in _list_places(scored):
         readout, kind, model = place
-        own = over_seeds(scored, model, readout, kind)
-        both = _mean(own)
+        by_seed = over_seeds(scored, model, readout, kind)
+        both = _average(by_seed)
         images, sessions = both.interval, mean_interval(both.by_session)
         here = variance.loc[[place]]
         explained = pooled_share(here["explained"].to_numpy(), here["explainable"].to_numpy())
@@ -173,7 +173,7 @@ def score_table(
             dict(zip(by, place, strict=True))
             | {
                 "tap": taps[place],
-                "seeds": len(own),
+                "seeds": len(by_seed),
                 "sessions": len(both.by_session),
                 "units": int(counts[model]),
                 "r": both.r,
@@ -183,8 +183,8 @@ def score_table(
                 "n_groups": both.resampling.n_groups,
                 "session_low": sessions.low,
                 "session_high": sessions.high,
-                "seed_low": min(s.r for s in own),
-                "seed_high": max(s.r for s in own),
+                "seed_low": min(s.r for s in by_seed),
+                "seed_high": max(s.r for s in by_seed),
                 "ceiling": float(ceiling[place]),
                 "ceiling_source": source[place],
                 "r_normalized": float(share[place]),
@@ -200,14 +200,14 @@ def score_table(
     return pd.DataFrame(rows)
 
 
-def _explained(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def _pool_units(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """What is explained and explainable of each session, means over seeds; index `by`."""
     rows = []
-    for place, own in units.groupby([*by, "seed", "subject"]):
-        found = explained_variance(
-            own["r"].to_numpy(), own["reliability"].to_numpy(), float(own["freedom"].iloc[0])
+    for place, group in units.groupby([*by, "seed", "subject"]):
+        variance = explained_variance(
+            group["r"].to_numpy(), group["reliability"].to_numpy(), float(group["freedom"].iloc[0])
         )
-        rows.append((*place, found.explained, found.explainable, found.units))
+        rows.append((*place, variance.explained, variance.explainable, variance.units))
     columns = [*by, "seed", "subject", "explained", "explainable", "units"]
     table = pd.DataFrame(rows, columns=columns).drop(columns="seed")
     return table.groupby([*by, "subject"]).mean().reset_index("subject", drop=True)
@@ -216,10 +216,10 @@ def _explained(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def seed_table(scored: Mapping[Key, ResampledScore]) -> pd.DataFrame:
     """One row a model x seed x readout x kind: r with its interval over images."""
     rows: list[dict[str, Any]] = []
-    for (model, seed, readout, kind), one in scored.items():
-        found = one.interval
+    for (model, seed, readout, kind), score in scored.items():
+        interval = score.interval
         place = {"readout": readout, "kind": kind, "model": model, "seed": seed}
-        rows.append({**place, "r": found.value, "low": found.low, "high": found.high})
+        rows.append({**place, "r": interval.value, "low": interval.low, "high": interval.high})
     return pd.DataFrame(rows)
 
 
@@ -232,12 +232,12 @@ def difference_table(
     `seed_high` are over all pairs of a seed of the one with a seed of the other.
     """
     rows = []
-    for readout, kind, model in _places(scored):
+    for readout, kind, model in _list_places(scored):
         first = over_seeds(scored, reference, readout, kind)
         second = over_seeds(scored, model, readout, kind)
         if model == reference or not first:
             continue
-        apart = _mean(first).less(_mean(second))
+        apart = _average(first).less(_average(second))
         gains = apart.by_session
         pairs = [x.r - y.r for x in first for y in second]
         images = apart.interval
