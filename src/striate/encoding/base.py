@@ -54,10 +54,10 @@ class UnitRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_training_data(
         self, X: np.ndarray, Y: np.ndarray, what: str, unit_ids: Sequence[str] | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return X (n, p), Y (n, T) and which units cannot be used, (T,); name those in a warning.
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        """Return X (n, p), Y (n, T), which units cannot be used (T,), and whether Y came as (n,).
 
-        To be called by `fit`, whose caller is warned. `what` begins messages.
+        To be called by `fit`, whose caller is warned of those units. `what` begins messages.
         """
         if Y is None:
             name = type(self).__name__
@@ -72,12 +72,13 @@ class UnitRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{what} needs features (n, p) and responses (n, T) of the same n; found "
                 f"{X.shape} and {Y.shape}."
             )
-        Y = Y[:, None] if Y.ndim == 1 else Y
+        flat = Y.ndim == 1
+        Y = Y[:, None] if flat else Y
         bad = unusable_units(Y)
         if bad.any():
             warn_unusable(bad, unit_ids, level=4)
         self.left_out_ = np.flatnonzero(bad)
-        return X, Y, bad
+        return X, Y, bad, flat
 
     def _drop_unit_axis(self, **axes: int) -> None:
         """Give attributes of a single unit without their axis of units, after responses (n,)."""

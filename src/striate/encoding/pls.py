@@ -263,7 +263,7 @@ are possible. Use fewer components.
             UserWarning: units that cannot be used; fewer components than asked for; a component
                 that did not converge.
         """
-        X, Y, bad = self._check_training_data(X, y, "PLS", unit_ids)
+        X, Y, bad, flat = self._check_training_data(X, y, "PLS", unit_ids)
         self._check_settings(*X.shape)
         n_units, good = Y.shape[1], np.flatnonzero(~bad)
         design = Design(X, self.device)
@@ -291,7 +291,7 @@ are possible. Use fewer components.
         self.y_loadings_[good] = extracted.loadings.cpu().numpy()
         self.intercept_ = np.full(n_units, np.nan)
         self.intercept_[good] = mean.cpu().numpy()
-        if np.ndim(y) == 1:
+        if flat:
             self._drop_unit_axis(intercept_=0, y_loadings_=0)
         return self
 

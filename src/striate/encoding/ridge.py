@@ -125,7 +125,7 @@ are needed. Use fewer folds or more stimuli.
         if self.scoring not in ("r", "r2"):
             raise unknown_name("scoring", self.scoring, ("r", "r2"))
         alphas = check_alphas(self.alphas)
-        X, Y, bad = self._check_training_data(X, y, "ridge", unit_ids)
+        X, Y, bad, flat = self._check_training_data(X, y, "ridge", unit_ids)
         folds, good = make_folds(len(X), self.folds, self.seed), np.flatnonzero(~bad)
         design = Design(X, self.device)
         scores = fold_scores(
@@ -136,7 +136,7 @@ are needed. Use fewer folds or more stimuli.
         if edge := edge_text(self.alpha_, alphas):
             warnings.warn(edge, UserWarning, stacklevel=2)
         self.coef_, self.intercept_ = solve(design, Y, self.alpha_, good)
-        if np.ndim(y) == 1:
+        if flat:
             self._drop_unit_axis(alpha_=0, intercept_=0, coef_=1)
         return self
 
