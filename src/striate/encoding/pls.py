@@ -172,7 +172,7 @@ def _last_eigenvector(gram: Tensor) -> Tensor:
     itself takes longer.
     """
     last = len(gram) - 1
-    if last < SMALL or gram.is_cuda:
+    if last < SMALL or gram.device.type != "cpu":
         return torch.linalg.eigh(gram).eigenvectors[:, last]
     _, vectors = linalg.eigh(gram.numpy(), subset_by_index=(last, last), check_finite=False)
     return torch.from_numpy(vectors[:, 0])

@@ -104,7 +104,7 @@ def paper_a(
         chosen = {}
         for roi in job.readouts:
             choice = _check_given(given, roi.name, job.features)
-            chosen[roi.name] = _one_alpha(job, roi, choice, {choice.tap: float("nan")})
+            chosen[roi.name] = _spread_alpha(job, roi, choice, {choice.tap: float("nan")})
     return Plan([Round(train, parts["test"], ())], chosen, PAPER_A_CAVEATS)
 
 
@@ -136,11 +136,11 @@ def _choose_by_counting(job: Job, train: np.ndarray, folds: Sequence[Fold]) -> d
         tap = best_tap(accuracy)
         votes = np.bincount(means[roi.name][tap].argmax(axis=1), minlength=len(job.alphas))
         alpha = float(job.alphas[int(votes.argmax())])
-        chosen[roi.name] = _one_alpha(job, roi, Choice(tap, alpha), accuracy)
+        chosen[roi.name] = _spread_alpha(job, roi, Choice(tap, alpha), accuracy)
     return chosen
 
 
-def _one_alpha(job: Job, roi: Readout, choice: Choice, scores: Mapping[str, float]) -> Chosen:
+def _spread_alpha(job: Job, roi: Readout, choice: Choice, scores: Mapping[str, float]) -> Chosen:
     """Give all usable units of a ROI the one alpha of a choice."""
     penalties = np.where(job.usable[roi.units], choice.alpha, np.nan)
     return Chosen(choice.tap, penalties, scores)

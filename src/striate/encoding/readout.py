@@ -265,6 +265,7 @@ def predict_round(job: Job, fitted: Round, chosen: Mapping[str, Chosen]) -> Pred
 
     Readouts of one tap share its factorization, and those of the same units the fit itself.
     """
+    responses = job.responses[fitted.train]
     predictions: dict[tuple[str, str], np.ndarray] = {}
     for tap in dict.fromkeys(choice.tap for choice in chosen.values()):
         design, factor = job.design(tap, fitted.train)
@@ -274,7 +275,7 @@ def predict_round(job: Job, fitted: Round, chosen: Mapping[str, Chosen]) -> Pred
             penalties = chosen[readout.name].penalties
             key = readout.units.tobytes(), penalties.tobytes()
             if key not in fits:
-                y = job.responses[fitted.train][:, readout.units]
+                y = responses[:, readout.units]
                 fits[key] = _fit_and_predict(job, design, test, y, penalties)
             predictions |= {(readout.name, kind): fits[key][kind] for kind in job.kinds}
     return Predicted(
