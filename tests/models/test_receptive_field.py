@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from striate.core.errors import InputError
-from striate.models import Field, list_models, load, probe_receptive_field, receptive_field
+from striate.models import (
+    Field,
+    list_models,
+    load,
+    matched_taps,
+    probe_receptive_field,
+    receptive_field,
+)
 
 # torch's note that even kernels with `same` padding need a padded copy
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -340,3 +347,12 @@ def test_nothing_clean_is_an_empty_slice() -> None:
     field = receptive_field(nn.Conv2d(3, 1, 9, padding=4), "", 20)
     assert field.clean(8) == slice(0, 0)
     assert field.clean(9) == slice(4, 5)
+
+
+def test_matched_taps() -> None:
+    assert matched_taps(load("squeezenet1_1@random", image_size=112), [19, 67]) == [
+        "features.4",
+        "features.7",
+    ]
+    with pytest.raises(InputError, match="no tap has a receptive field"):
+        matched_taps(load("lcl_v2@random", image_size=64), [19], taps=["stage9"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -332,3 +333,41 @@ def _make_positive_state(network: nn.Module, seed: int) -> dict[str, Tensor]:
             is_zero = parameter_name in ("bias", "running_mean")
             state[name] = torch.full(shape, 0.0 if is_zero else 1.0, dtype=torch.float64)
     return state
+
+
+DEPTH = 2
+"""Parts of a module path up to which modules are offered to `matched_taps`: blocks and layers."""
+
+
+def matched_taps(
+    model: Model, sizes: Sequence[float], taps: Sequence[str] | None = None
+) -> list[str]:
+    """Taps whose receptive fields are nearest to some sizes in pixels, one a size.
+
+    Args:
+        model: at the input size that it will have.
+        sizes: receptive fields to match, such as 19 and 67 pixels.
+        taps: to choose from; default all modules at most `DEPTH` deep that Striate can follow.
+
+    Returns:
+        One tap a size; of equally near ones that with the larger field, then the deeper one, so
+        that what it is matched to has no advantage.
+
+    Raises:
+        InputError: no tap can be followed.
+    """
+    names = taps or [n for n, _ in model.network.named_modules() if n and n.count(".") < DEPTH]
+    fields = {}
+    for name in names:
+        try:
+            fields[name] = receptive_field(model, name).size
+        except InputError:  # a container, or behind global pooling
+            continue
+    if not fields:
+        raise InputError(f"{model.id}: no tap has a receptive field that can be computed.")
+    deep_first = list(fields)[::-1]
+    ordered = sorted(deep_first, key=lambda name: -fields[name])
+    return [
+        min(ordered, key=lambda name, size=size: abs(fields[name] - size))  # type: ignore[misc]
+        for size in sizes
+    ]
