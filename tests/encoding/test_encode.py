@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -406,3 +408,16 @@ def test_groups_stay_together(world, monkeypatch):
         encode(
             features, responses, rois, {"test": parts["test"]}, config, groups=groups[:N].tolist()
         )
+
+
+def test_an_encoding_says_in_a_few_lines_what_it_holds(world):
+    features, responses, _, parts = world
+    rois = {f"roi {i}": np.arange(2) for i in range(12)}
+    encoding = encode(features, responses, rois, parts, EncodeConfig(permutations=0))
+    lines = repr(encoding).splitlines()
+    assert len(lines) == 12 and lines[-1] == "  and 2 more"
+    assert re.fullmatch(r"  RoiEncoding\(roi 0, tap \w+: 2 units, mean r -?[01]\.\d{3}\)", lines[1])
+    assert encoding == encoding and encoding != encode(
+        features, responses, rois, parts, EncodeConfig(permutations=0)
+    )
+    assert len({encoding, *encoding.rois.values()}) == 13  # can be told apart, and be keys

@@ -17,6 +17,8 @@ from striate.core.hashing import hash_array
 from striate.encoding.scores import ceiling_normalized, mean_r
 
 TAP_COLUMNS = ["roi", "tap", "score", "chosen"]
+SHOWN_ROIS = 10
+"""ROIs that the representation of an encoding lists."""
 ARRAYS = ("units", "alpha", "r", "r2", "predictions", "observed", "null_r")
 
 
@@ -28,9 +30,9 @@ class Choice:
     alpha: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RoiEncoding:
-    """Scores of one ROI, V units.
+    """Scores of one ROI, V units; equal only to itself, as arrays have no single answer.
 
     Attributes:
         roi: its name.
@@ -51,6 +53,11 @@ class RoiEncoding:
     observed: np.ndarray
     null_r: np.ndarray
 
+    def __repr__(self) -> str:
+        n = len(self.units)
+        units = "1 unit" if n == 1 else f"{n} units"
+        return f"RoiEncoding({self.roi}, tap {self.tap}: {units}, mean r {self.mean_r:.3f})"
+
     @property
     def mean_r(self) -> float:
         """Mean r over units where it is defined."""
@@ -61,9 +68,9 @@ class RoiEncoding:
         return ceiling_normalized(self.r, ceiling)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Encoding:
-    """How well a model's features predict responses.
+    """How well a model's features predict responses; equal only to itself.
 
     Attributes:
         rois: scores by ROI name; a unit in two ROIs is in both, as each has its own tap.
@@ -81,6 +88,16 @@ class Encoding:
     protocol: str
     caveats: tuple[str, ...] = ()
     groups: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        lines = [
+            f"Encoding(protocol {self.protocol}: {len(self.stimuli)} stimuli, "
+            f"{len(self.rois)} ROIs, {len(self.caveats)} caveats)"
+        ]
+        lines += [f"  {scores!r}" for scores in list(self.rois.values())[:SHOWN_ROIS]]
+        if len(self.rois) > SHOWN_ROIS:
+            lines.append(f"  and {len(self.rois) - SHOWN_ROIS} more")
+        return "\n".join(lines)
 
     @property
     def table(self) -> pd.DataFrame:

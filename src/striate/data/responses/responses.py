@@ -22,9 +22,9 @@ BLOCK_BYTES = 2**26
 """Bytes of the trials that are averaged at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
-    """The units of one ROI of one hemisphere, to which one model is tuned.
+    """The units of one ROI of one hemisphere, to which one model is tuned; equal only to itself.
 
     Attributes:
         subject: name of the subject (a recording session is a subject where units differ).
