@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from striate.cli.main import app
+from striate.cli.main import make_app
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_json
 from striate.evaluate.common.measurement import MEASURES, Measurement, write_measurements
@@ -269,19 +269,19 @@ def test_simulated_is_in_every_cell(tmp_path):
 def test_the_verb(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [run.name for run in runs]
-    done = CliRunner().invoke(app, ["report", *names, "--json"])
+    done = CliRunner().invoke(make_app(), ["report", *names, "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["scorecard"] == "striate-scorecard/scorecard.html"
     assert {c["status"] for c in told["cells"]} == {"measured", "not measured"}
     assert "note: net, mine are one model" in done.stderr
-    one = CliRunner().invoke(app, ["report", names[0], "--scorecard", "-o", "one"])
+    one = CliRunner().invoke(make_app(), ["report", names[0], "--scorecard", "-o", "one"])
     assert one.exit_code == 0 and "2 models, 1 rows" in one.stdout
     for wrong, words in (
         (["report", names[0], "-o", "x"], "pass --scorecard"),
         (["report", *names], "holds a scorecard already"),
     ):
-        assert words in str(CliRunner().invoke(app, wrong).exception)
+        assert words in str(CliRunner().invoke(make_app(), wrong).exception)
 
 
 ORDER = "[...document.querySelectorAll('#scorecard thead [data-model]')].map(h => h.dataset.name)"

@@ -44,28 +44,28 @@ def write_scorecard(
             else, or a scorecard without `overwrite`. Nothing is written then.
     """
     out = Path(out)
-    _check_out(out, overwrite)
+    _check_folder(out, overwrite)
     card = make_scorecard(folders)
     if not card.columns:
         names = ", ".join(str(f) for f in folders)
         raise InputError(f"no model in {names}: give runs that score models, or model folders.")
     with locked(out / ".lock", wait=False):
-        _check_out(out, overwrite)
+        _check_folder(out, overwrite)
         table = as_table(card)
         write_table(out / "scorecard.csv", table)
         write_table(out / "scorecard.parquet", table)
         return write_page(card, out / "scorecard.html"), card
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
-    there = {p.name for p in out.iterdir() if p.name[0] != "."} if out.is_dir() else set()
-    ours = {"scorecard.csv", "scorecard.parquet", "scorecard.html"}
-    if there - ours:
+def _check_folder(out: Path, overwrite: bool) -> None:
+    names = {p.name for p in out.iterdir() if p.name[0] != "."} if out.is_dir() else set()
+    others = names - {"scorecard.csv", "scorecard.parquet", "scorecard.html"}
+    if others:
         raise InputError(
-            f"{out} holds something else than a scorecard ({sorted(there - ours)[0]}). Choose a "
-            "new or empty folder (--out)."
+            f"{out} holds something else than a scorecard ({sorted(others)[0]}). Choose a new or "
+            "empty folder (--out)."
         )
-    if there and not overwrite:
+    if names and not overwrite:
         raise InputError(
             f"{out} holds a scorecard already. Choose another folder (--out), or pass --overwrite."
         )
@@ -73,12 +73,12 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
 def write_page(card: Scorecard, path: Path) -> Path:
     """Write the page and return its path; links are relative to where it lies."""
-    own = files("striate.report")
+    package = files("striate.report")
     style, script = (
-        own.joinpath(f"scorecard.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
+        package.joinpath(f"scorecard.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
     )
     simulated = any(c.simulated for c in card.columns) or any(
-        cell.found.simulated for row in card.rows for cell in row.cells.values()
+        cell.measurement.simulated for row in card.rows for cell in row.cells.values()
     )
     parts = [
         Raw("<h1>Striate: scorecard</h1>"),
@@ -136,7 +136,7 @@ def _button(key: str, words: str) -> str:
 
 
 def _row(number: int, row: Row, columns: tuple[Column, ...], folder: Path) -> str:
-    measured = [cell.found for cell in row.cells.values()]
+    measured = [cell.measurement for cell in row.cells.values()]
     first = next(iter(measured), None)
     better = first.better if first else "neither"
     name, small = escape(NOT_MEASURED), []
@@ -163,26 +163,34 @@ def _row(number: int, row: Row, columns: tuple[Column, ...], folder: Path) -> st
 def _cell(number: int, cell: Cell | None, column: Column, folder: Path) -> str:
     if cell is None:
         return f'<td class="quiet" data-model="{number}">{NOT_MEASURED}</td>'
-    found, value = cell.found, f"{cell.found.value:.3f}"
+    score, value = cell.measurement, f"{cell.measurement.value:.3f}"
     report = cell.run.folder / "report.html"
     if report.exists():
         value = f'<a href="{_address(report, folder)}">{value}</a>'
-    interval = "no interval" if pd.isna(found.low) else f"[{found.low:.3f}, {found.high:.3f}]"
+    interval = (
+        "no interval"
+        if pd.isna(score.low)
+        else f"[{score.low:.3f}, {score.high:.3f}]"
+    )
     small = [
         interval,
         *_numbers(
-            ("ceiling", found.ceiling),
-            ("of the ceiling", found.normalized),
-            ("of explainable variance", found.explained),
+            ("ceiling", score.ceiling),
+            ("of the ceiling", score.normalized),
+            ("of explainable variance", score.explained),
         ),
-        *([] if pd.notna(found.ceiling) or pd.notna(found.normalized) else ["no ceiling"]),
-        *_numbers(("random weights", found.random), (found.null_is, found.null)),
-        found.detail,
+        *(
+            []
+            if pd.notna(score.ceiling) or pd.notna(score.normalized)
+            else ["no ceiling"]
+        ),
+        *_numbers(("random weights", score.random), (score.null_is, score.null)),
+        score.detail,
         *(f"also {other}" for other in cell.others),
     ]
     lines = "".join(f"<br><small>{escape(line)}</small>" for line in small if line)
-    mark = _mark("SIMULATED") if found.simulated or column.simulated else ""
-    return f'<td data-model="{number}" data-value="{found.value!r}">{value}{lines}{mark}</td>'
+    mark = _mark("SIMULATED") if score.simulated or column.simulated else ""
+    return f'<td data-model="{number}" data-value="{score.value!r}">{value}{lines}{mark}</td>'
 
 
 def _numbers(*pairs: tuple[str, float]) -> list[str]:
