@@ -1,4 +1,9 @@
-"""What `diagnose` looks for: arrays, values, images; nothing here stops at a problem."""
+"""What examinations of data look for: arrays, values, images. Nothing here stops at a problem.
+
+An examination (`examine` of a `striate.data.readers.Reader`) goes through all subjects and files
+and notes what is there. Where nothing wrong was seen, it tries the reader itself: what that refuses
+is an error too.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +18,20 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
+from striate.core.arrays import load_npy
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data.images.lookalikes import near_duplicates, thumbnail
 from striate.data.images.stimuli import StimulusSet
-from striate.data.readers.arrays import load_npy
 from striate.data.responses.numbers import counted_dtype
 
 Level = Literal["ok", "warning", "error"]
 SHOWN = 20
 """At most this many broken images of one place get a finding of their own."""
 BLOCK_BYTES = 2**26
+NO_CEILING = "no single trials and no ceilings: scores will stand without a noise ceiling."
+SIMULATED = "the responses of this subject are SIMULATED, not measured."
+LABELED = "Every result from them is labeled so."
 STAND_INS = np.array(
     [-99, *(sign * (10.0**k - 1) for k in range(3, 8) for sign in (-1, 1)),
      *(float(end) for bits in (16, 32, 64) for end in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)),
@@ -232,6 +240,16 @@ def _check_stand_ins(
             "It counts as a response. Where it says that there is none, write NaN, in an array of "
             "floats.",
         )
+
+
+def list_rois(notes: Notes, place: str, counts: Mapping[str, int]) -> None:
+    """List empty ROIs, given the number of units by ROI."""
+    empty = [name for name, n in counts.items() if n == 0]
+    if empty:
+        found = f"{len(counts)} ROIs, {len(empty)} of them empty: {some(empty, len(empty))}."
+        notes.ok(place, found, "No model is made for an empty ROI.")
+    elif counts:
+        notes.ok(place, f"{len(counts)} ROIs, none empty.")
 
 
 def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> dict[str, Look]:

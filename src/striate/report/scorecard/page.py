@@ -167,11 +167,7 @@ def _cell(number: int, cell: Cell | None, column: Column, folder: Path) -> str:
     report = cell.run.folder / "report.html"
     if report.exists():
         value = f'<a href="{_address(report, folder)}">{value}</a>'
-    interval = (
-        "no interval"
-        if pd.isna(score.low)
-        else f"[{score.low:.3f}, {score.high:.3f}]"
-    )
+    interval = "no interval" if pd.isna(score.low) else f"[{score.low:.3f}, {score.high:.3f}]"
     small = [
         interval,
         *_numbers(
@@ -179,11 +175,7 @@ def _cell(number: int, cell: Cell | None, column: Column, folder: Path) -> str:
             ("of the ceiling", score.normalized),
             ("of explainable variance", score.explained),
         ),
-        *(
-            []
-            if pd.notna(score.ceiling) or pd.notna(score.normalized)
-            else ["no ceiling"]
-        ),
+        *([] if pd.notna(score.ceiling) or pd.notna(score.normalized) else ["no ceiling"]),
         *_numbers(("random weights", score.random), (score.null_is, score.null)),
         score.detail,
         *(f"also {other}" for other in cell.others),
