@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import InputError
-from striate.data.doctor.findings import Finding, Notes, some
+from striate.data.doctor.findings import Finding, Notes, list_first
 from striate.data.readers import READERS, recognize
 
 
@@ -65,7 +65,7 @@ def diagnose(path: str | Path, *, deep: bool = True) -> Diagnosis:
             dataset = reader.name
             reader.examine(notes, path, deep)
         elif path.is_dir():
-            names = some((p.name for p in sorted(path.iterdir())), 8) or "nothing"
+            names = list_first((p.name for p in sorted(path.iterdir())), 8) or "nothing"
             notes.error(str(path), f"no data set is recognized; it holds {names}.", _list_layouts())
         else:
             notes.error(str(path), "a file, not a folder.", _list_layouts())

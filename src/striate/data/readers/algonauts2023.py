@@ -31,9 +31,9 @@ from striate.data.doctor.findings import (
     check_copies,
     check_images,
     check_values,
+    list_first,
     list_rois,
     open_array,
-    some,
 )
 from striate.data.doctor.pairing import check_pairing
 from striate.data.images.stimuli import StimulusSet
@@ -314,7 +314,7 @@ def _examine_images(notes: Notes, folder: Path) -> dict[int, Path]:
         else:
             files[row] = file
     if stray:
-        notes.ok(place, f"{len(stray)} other files ({some(stray)}).", "They are left out.")
+        notes.ok(place, f"{len(stray)} other files ({list_first(stray)}).", "They are left out.")
     if not files:
         notes.error(place, "no images.", "Expected names like train-0001_nsd-00013.png.")
     number = folder.name.removeprefix("subj")
@@ -344,8 +344,8 @@ def _examine_hemisphere(notes: Notes, folder: Path, side: str, files: Mapping[in
         notes.error(
             place,
             f"{len(values)} rows and {len(files)} images do not pair: {len(missing)} rows without "
-            f"an image ({some(missing) or 'none'}), {len(extra)} images without a row "
-            f"({some(extra) or 'none'}).",
+            f"an image ({list_first(missing) or 'none'}), {len(extra)} images without a row "
+            f"({list_first(extra) or 'none'}).",
             "Row i needs the image train-i_nsd-….png. Copy what is missing again.",
         )
     stimuli = [files[r].stem if r in files else f"row {r}" for r in rows]
@@ -371,13 +371,13 @@ def _examine_rois(notes: Notes, folder: Path, side: str, n_vertices: int) -> Non
             if unnamed:
                 notes.warning(
                     f"{place} {kind}",
-                    f"labels without a name: {some(unnamed)}.",
+                    f"labels without a name: {list_first(unnamed)}.",
                     f"Their vertices are in no ROI of this class. Check {mapping_file.name}.",
                 )
     if absent:
         notes.warning(
             place,
-            f"no masks of {some(absent, len(CLASSES))}.",
+            f"no masks of {list_first(absent, len(CLASSES))}.",
             "Copy roi_masks again if you want these ROIs; without any mask all vertices are one "
             "target.",
         )

@@ -148,7 +148,7 @@ def subset_name(textures: Iterable[Texture]) -> str:
     >>> subset_name(all_textures()), subset_name(public_textures())
     ('all', 'public')
     """
-    found = set(textures)
+    stimuli = set(textures)
     public = public_textures()
     expected = {
         "all": set(all_textures()),
@@ -156,12 +156,12 @@ def subset_name(textures: Iterable[Texture]) -> str:
         "private": set(all_textures()) - public,
     }
     for name, members in expected.items():
-        if found == members:
+        if stimuli == members:
             return name
     for name, number in SUBSETS.items():
-        if len(found) == number:
+        if len(stimuli) == number:
             return f"{name} by its number of stimuli, though not those that seed 12 gives here"
-    return f"none of Brain-Score's ({len(found)} stimuli)"
+    return f"none of Brain-Score's ({len(stimuli)} stimuli)"
 
 
 def _take_first(value: str | Sequence[str]) -> str:
@@ -170,21 +170,21 @@ def _take_first(value: str | Sequence[str]) -> str:
 
 def _find_recordings(path: Path, file: str | None) -> Path:
     """Find the file of recordings."""
-    found = files_below(path, lambda p: p.suffix in (".nc", ".mat"))
+    files = files_below(path, lambda p: p.suffix in (".nc", ".mat"))
     if file is not None:
-        named = [p for p in found if p.name == file]
+        named = [p for p in files if p.name == file]
         if not named:
-            raise unknown_name("file of recordings", file, [p.name for p in found])
+            raise unknown_name("file of recordings", file, [p.name for p in files])
         return named[0]
-    if not found:
+    if not files:
         raise InputError(
             f"{path} has no file of recordings: expected FreemanZiemba2013_V1V2data.mat, or an "
             "assembly .nc of Brain-Score. Is it the FreemanZiemba2013 folder?"
         )
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found)
+    if len(files) > 1:
+        names = ", ".join(p.name for p in files)
         raise InputError(f"{path} has several files of recordings: {names}. Say which: file=NAME.")
-    return found[0]
+    return files[0]
 
 
 def _identify(
@@ -262,13 +262,13 @@ def _choose_rows(source: Path, textures: Sequence[Texture], subset: str) -> np.n
     """Positions of a subset's stimuli."""
     if len(set(textures)) < len(textures):
         raise InputError(f"{source}: a stimulus is there under two names. Copy the table again.")
-    found = subset_name(textures)
-    if subset == "all" or subset == found.split()[0]:
+    present = subset_name(textures)
+    if subset == "all" or subset == present.split()[0]:
         return np.arange(len(textures))
-    if found != "all":
+    if present != "all":
         raise InputError(
-            f"{source} holds {len(textures)} stimuli, {found}, not the {subset} ones. Leave subset "
-            f"out, or read the file of the {subset} assembly."
+            f"{source} holds {len(textures)} stimuli, {present}, not the {subset} ones. Leave "
+            f"subset out, or read the file of the {subset} assembly."
         )
     public = public_textures()
     return np.flatnonzero([(t in public) == (subset == "public") for t in textures])

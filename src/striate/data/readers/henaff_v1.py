@@ -21,7 +21,14 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.doctor.findings import Look, Notes, check_copies, check_images, check_values, some
+from striate.data.doctor.findings import (
+    Look,
+    Notes,
+    check_copies,
+    check_images,
+    check_values,
+    list_first,
+)
 from striate.data.doctor.pairing import check_pairing
 from striate.data.images.stimuli import StimulusSet
 from striate.data.readers.reader import Reader
@@ -230,7 +237,9 @@ def examine_henaff(notes: Notes, path: Path, deep: bool) -> None:
     present = [i for i, file in enumerate(files) if file.is_file()]
     missing = [names[i] for i in range(len(names)) if i not in set(present)]
     if missing:
-        found = f"{len(missing)} of {len(names)} natural frames have no image ({some(missing)})."
+        found = (
+            f"{len(missing)} of {len(names)} natural frames have no image ({list_first(missing)})."
+        )
         notes.error("images", found, "Copy stimSelected-zoom1x and -zoom2x again.")
     looks: Mapping[str, Look] = {}
     if present:

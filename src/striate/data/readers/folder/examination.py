@@ -17,8 +17,8 @@ from striate.data.doctor.findings import (
     check_copies,
     check_images,
     check_values,
+    list_first,
     list_rois,
-    some,
 )
 from striate.data.doctor.pairing import check_pairing
 from striate.data.images.stimuli import StimulusSet
@@ -72,7 +72,7 @@ def examine_folder(notes: Notes, path: Path, deep: bool) -> None:
                 _check_pairs(notes, responses, names, images.parent != folder, place)
                 _check_labels(notes, responses, subject, place)
         if len(response_files(folder)) > 1:
-            files = some(f.name for f in response_files(folder))
+            files = list_first(f.name for f in response_files(folder))
             notes.error(subject, f"responses in {files}.", "Keep one of them.")
         if notes.errors == before and images in examined:
             with notes.guard(subject):
@@ -97,15 +97,17 @@ def _check_pairs(
     if missing:
         notes.error(
             place,
-            f"{len(missing)} of {len(ids)} rows have no image ({some(missing)}).",
+            f"{len(missing)} of {len(ids)} rows have no image ({list_first(missing)}).",
             "A stimulus id is the image's path below images/, without suffix."
             + alike_ids(missing, extra),
         )
     if extra and shared:
-        found = f"{len(extra)} of {len(names)} shared images have no row here ({some(extra)})."
+        found = (
+            f"{len(extra)} of {len(names)} shared images have no row here ({list_first(extra)})."
+        )
         notes.ok(place, found, "A subject need not have seen them all.")
     elif extra:
-        found = f"{len(extra)} of {len(names)} images have no row ({some(extra)})."
+        found = f"{len(extra)} of {len(names)} images have no row ({list_first(extra)})."
         notes.error(place, found, "Add their rows, or move these images away.")
 
 
@@ -113,7 +115,7 @@ def _check_labels(notes: Notes, responses: Responses, subject: str, place: str) 
     ids, units = responses.stimulus_ids, responses.unit_ids
     check_values(notes, responses.data, ids, units, place)
     columns = "columns" if place.endswith((".csv", ".parquet")) else "units"
-    notes.ok(place, f"{len(units)} {columns} are taken for units: {some(units, 12)}.")
+    notes.ok(place, f"{len(units)} {columns} are taken for units: {list_first(units, 12)}.")
     for note in responses.data.attrs.get("notes", ()):
         notes.warning(place, note, "Correct its name, or leave it out.")
     if responses.simulated:
