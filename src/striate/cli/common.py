@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from striate.core.errors import InputError
+from striate.verbs import VERBS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +61,12 @@ def options(
     from striate.learning.common.distributed import is_first_process, n_processes
 
     if n_processes() > 1 and not shared:
+        sharing = [verb.name for verb in VERBS.values() if verb.shared]
         # each would wait for the lock of the run folder that the first one holds
         raise InputError(
-            f"torchrun started {n_processes()} processes, and this verb runs in one. grow and "
-            "train share their batches, and striate.learning.tune does in a script of yours. Call "
-            "other verbs without torchrun."
+            f"torchrun started {n_processes()} processes, and this verb runs in one. "
+            f"{' and '.join(sharing)} share their batches, and striate.learning.tune does in a "
+            "script of yours. Call other verbs without torchrun."
         )
     quiet = quiet or not is_first_process()
     # Weights that decay end near the smallest float, where a CPU computes many times slower.

@@ -1,4 +1,4 @@
-"""`read`: one call for every data set; one module a data set, and one line here."""
+"""`read`: one call for every data set; one module a data set, named here."""
 
 from __future__ import annotations
 

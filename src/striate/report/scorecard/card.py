@@ -86,9 +86,8 @@ def make_scorecard(folders: Sequence[str | Path]) -> Scorecard:
     places = {Path(f).resolve(): Path(f) for f in folders}
     runs = [read_run(folder) for folder in places.values()]
     columns, notes = _make_columns(runs)
-    rows, more = _make_rows(
-        [run for run in runs if not run.is_model], {c.identity for c in columns}
-    )
+    scored = [run for run in runs if not run.is_model]
+    rows, more = _make_rows(scored, {c.identity for c in columns})
     labels = {c.identity: c.label for c in columns}
     return Scorecard(
         tuple(columns),
