@@ -73,6 +73,6 @@ def diagnose(path: str | Path, *, deep: bool = True) -> Diagnosis:
 
 
 def _list_layouts() -> str:
-    """By what each data set is known, in the order in which they are looked for."""
+    """Say by what each data set is known, in the order in which they are looked for."""
     layouts = [f"{reader.name} ({reader.layout})" for reader in reversed(READERS.values())]
     return f"Layouts that are known: {', '.join(layouts)}."

@@ -11,7 +11,7 @@ from striate.data.readers.reader import Reader
 from striate.data.responses.dataset import Dataset
 
 READERS: dict[str, Reader] = {}
-"""By name. A folder is asked of the last one first, so that `folder`, which fits many, is last."""
+"""By name. `recognize` asks the last one first, as `folder` fits many folders of other data."""
 
 
 def register(reader: Reader) -> None:

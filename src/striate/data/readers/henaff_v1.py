@@ -2,7 +2,7 @@
 
 Layout: `v1_spike_counts.npz` with `SESSION_counts`, uint8 of dims (zoom, category, movie, frame,
 unit, repeat), 255 = no trial, and the images `stimSelected-zoom{z}x/movie{m}/natural{f:02d}.png`.
-Of the categories natural, synthetic and contrast only natural is read: frames 1 to 11 of 10
+Only the natural frames are read, not the categories synthetic and contrast: frames 1 to 11 of 10
 movies at two zooms. The units differ in every session, so a session is a subject here.
 
 Frames of one movie are near copies, at either zoom. They form a group (`StimulusSet.groups`), so
