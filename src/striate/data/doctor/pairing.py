@@ -29,8 +29,8 @@ PERMUTATIONS = 99
 FEWEST_ORDERS = 1000
 """Where groups allow fewer shuffled orders than this, nothing is concluded."""
 FEWEST_GROUPS = 20
-"""Nothing found is no warning with fewer stimuli or groups (ours): of seven recordings of macaque V1
-with ten movies, all paired rightly, three show nothing."""
+"""Nothing found is no warning with fewer stimuli or groups (ours): three of seven recordings of
+macaque V1 with ten movies, all paired rightly, show nothing."""
 PLACES = 8
 """Edges and colors are averaged over PLACES x PLACES places of a picture."""
 ORIENTATIONS = 4
