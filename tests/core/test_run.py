@@ -25,10 +25,12 @@ class Settings(Config):
 
 
 def test_a_new_folder_holds_config_and_provenance(tmp_path):
-    run = RunFolder(tmp_path / "deep" / "run", Settings(seed=3), command="striate compare x")
+    run = RunFolder(
+        tmp_path / "deep" / "run", Settings(seed=3), command="striate compare x", verb="compare"
+    )
     assert Settings.load(run / "config.yaml") == Settings(seed=3)
     facts = read_json(run / "provenance.json")
-    assert facts["command"] == "striate compare x"
+    assert facts["command"] == "striate compare x" and facts["verb"] == "compare"
     assert facts["versions"]["striate"] == striate.__version__
     assert {"torch", "numpy", "python"} <= set(facts["versions"])
     assert facts["machine"]["cores"] >= 1

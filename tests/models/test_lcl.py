@@ -14,10 +14,10 @@ from striate.core.errors import InputError
 from striate.models import (
     Model,
     check_stages,
+    entries,
     load,
     random_twin,
     receptive_field,
-    registry,
     save,
 )
 from striate.models.networks.lcl import Lcl, LclConfig, StageConfig, build_stage
@@ -131,7 +131,7 @@ def test_released_weights_are_found_or_said_to_be_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "released" / "lcl_v2"
-    monkeypatch.setattr(registry, "_LCL", path)
+    monkeypatch.setattr(entries, "_LCL", path)
     with pytest.raises(InputError, match=r"no trained weights of lcl_v2.*lcl_v2@random"):
         load("lcl_v2")
     trained = load("lcl_v2@random", seed=9)
@@ -148,12 +148,12 @@ def test_released_weights_are_found_or_said_to_be_absent(
 
 def test_the_weights_in_the_package() -> None:
     model = load("lcl_v2")
-    files = list(registry._LCL.iterdir())
+    files = list(entries._LCL.iterdir())
     assert sum(file.stat().st_size for file in files) < 2_000_000
     assert model.taps == ("stage1", "stage2") and not model.training
     assert model.fingerprint() != load("lcl_v2@random").fingerprint()
     assert len(model.seen_files) == len(model.seen) == 1359  # known by pixels and by files
-    card = (registry._LCL / "card.md").read_text(encoding="utf-8")
+    card = (entries._LCL / "card.md").read_text(encoding="utf-8")
     for fact in (f"{len(model.seen):,} images", "Steps: ", "Seed: ", "hours", "BSDS500"):
         assert fact in card
     # Neighboring pixels of a kernel that learned something are alike, those of noise are not.

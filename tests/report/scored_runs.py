@@ -15,14 +15,19 @@ NET, OTHER, TWIN = "aa" * 32, "bb" * 32, "cc" * 32
 
 
 def run_folder(
-    folder: Path, config: dict[str, Any], models: dict[str, str], started: str = "2026-01-01"
+    folder: Path,
+    config: dict[str, Any],
+    models: dict[str, str],
+    started: str = "2026-01-01",
+    verb: str | None = None,
 ) -> Path:
     """A run without tables. `models`: weights by name; `GROUP/NAME` are of a group."""
     (folder / "tables").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "report.html").write_text("<!doctype html>")
     versions = {"striate": "0.1.0", "torch": "2"}
-    write_json(folder / "provenance.json", {"started": started, "versions": versions})
+    provenance = {"started": started, "versions": versions, "verb": verb}
+    write_json(folder / "provenance.json", provenance)
     records = [
         {
             "name": name,
@@ -56,7 +61,7 @@ def predicted(
         "freeman_ziemba": None,
         "rdms_92images": None,
     }
-    run_folder(folder, config, weights, started)
+    run_folder(folder, config, weights, started, verb="predict")
     rows = [
         {
             "data": "v4", "readout": "best tap", "kind": "ridge", "model": name + twin,
@@ -74,7 +79,8 @@ def predicted(
 
 def behaved(folder: Path, accuracy: dict[str, float], weights: dict[str, str]) -> Path:
     """`striate behave`: accuracy of each model, and its shape bias, half of that."""
-    run_folder(folder, {"humans": "H", "stimuli": {"edge": "E"}, "exclude": None}, weights)
+    config = {"humans": "H", "stimuli": {"edge": "E"}, "exclude": None}
+    run_folder(folder, config, weights, verb="behave")
     means, every = [], []
     for name, value in {"humans": 0.8, **accuracy}.items():
         known = {"observer": name, "status": "measured", "value": value}

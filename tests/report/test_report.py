@@ -12,7 +12,7 @@ import pytest
 from markupsafe import Markup
 
 from striate.core.errors import InputError
-from striate.core.files import write_json
+from striate.core.files import read_json, write_json
 from striate.core.run import RunFolder
 from striate.evaluate import CompareConfig
 from striate.report import build
@@ -188,9 +188,11 @@ def test_no_run_and_half_a_run_are_refused(tmp_path):
     (folder / "tables" / "null.parquet").write_bytes(b"half")
     with pytest.raises(InputError, match=r"null\.parquet is no table that can be read"):
         build(folder)
-    (folder / "config.yaml").write_text("tuning: {}\nencode: {}\n")
+    provenance = read_json(folder / "provenance.json")
+    write_json(folder / "provenance.json", {**provenance, "verb": "tune"})
     with pytest.raises(InputError, match="holds no run that has a page: striate tune writes mod"):
         build(folder)
+    write_json(folder / "provenance.json", provenance)
     (folder / "config.yaml").write_text("front: [")
     with pytest.raises(InputError, match=r"config\.yaml cannot be read"):
         build(folder)

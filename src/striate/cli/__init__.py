@@ -1,4 +1,4 @@
-"""The command line, one file a verb. `main` is what `striate` runs."""
+"""The command line, from the table of verbs. `main` is what `striate` runs."""
 
 from striate.cli.main import main
 

@@ -14,13 +14,11 @@ from striate.cli.common import (
     Overrides,
     Overwrite,
     Quiet,
-    human_lines,
     options,
     records,
     tell_json,
 )
-
-NAME = "behave"
+from striate.cli.endings import human_lines
 
 
 def run(
@@ -39,11 +37,7 @@ def run(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Compare decisions of humans with each other and with those of classifiers.
-
-    For example: striate behave --humans TRIALS
-    or: striate behave --humans TRIALS categories=FILE stimuli.edge=FOLDER models.mine=FOLDER
-    """
+    """Compare decisions; humans alone need no folder."""
     from striate.evaluate import BehaveConfig, behave
     from striate.report import build
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from striate.cli.common import Json, Out, Quiet, finish, options
-
-NAME = "demo"
+from striate.cli.common import Json, Out, Quiet, options
+from striate.cli.runs import finish
+from striate.verbs import VERBS
 
 
 def run(
@@ -21,4 +21,4 @@ def run(
     done = demo(out, how)
     for line in done.lines:
         how.say(line)
-    finish(done.result, as_json, how.say)
+    finish(VERBS["compare"], done.result, done.result.folder, as_json, how.say)

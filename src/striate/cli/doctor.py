@@ -9,7 +9,6 @@ import typer
 
 from striate.cli.common import Json, tell_json
 
-NAME = "doctor"
 MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 
 
@@ -20,15 +19,16 @@ def run(
     """Say what data set a folder holds, what is wrong with it and what to do (exit code 2)."""
     from striate.data import diagnose
 
-    found = diagnose(path)
+    diagnosis = diagnose(path)
     if as_json:
-        tell_json(found.to_dict())
+        tell_json(diagnosis.to_dict())
     else:
-        print(f"{path}: {found.dataset or 'no data set that striate knows'}")
-        for one in found.findings:
-            print(f"  {MARKS[one.level]} {one.place}: {one.found}")
-            if one.advice:
-                print(f"      {one.advice}")
-        print("usable as it is" if found.ok else "NOT usable as it is: see the lines marked ERROR")
-    if not found.ok:
+        print(f"{path}: {diagnosis.dataset or 'no data set that striate knows'}")
+        for finding in diagnosis.findings:
+            print(f"  {MARKS[finding.level]} {finding.place}: {finding.found}")
+            if finding.advice:
+                print(f"      {finding.advice}")
+        verdict = "NOT usable as it is: see the lines marked ERROR"
+        print("usable as it is" if diagnosis.ok else verdict)
+    if not diagnosis.ok:
         raise typer.Exit(2)

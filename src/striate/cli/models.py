@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from striate.cli.common import Json, tell_json
 
-NAME = "models"
-
 
 def run(as_json: Json = False) -> None:
     """List the models, their taps, and where their weights come from."""

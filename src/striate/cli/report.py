@@ -10,7 +10,6 @@ import typer
 from striate.cli.common import Json, records, speak, tell_json
 from striate.core.errors import InputError
 
-NAME = "report"
 OUT = Path("striate-scorecard")
 
 

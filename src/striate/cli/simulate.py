@@ -6,8 +6,6 @@ from pathlib import Path
 
 from striate.cli.common import ConfigFile, Json, Out, Overrides, speak, tell_json
 
-NAME = "simulate"
-
 
 def run(
     overrides: Overrides = None,
@@ -15,7 +13,7 @@ def run(
     out: Out = Path("striate-simulated"),
     as_json: Json = False,
 ) -> None:
-    """Write SIMULATED subjects, in the layout of the Algonauts 2023 data, from photographs."""
+    """Write simulated subjects; it goes without progress and `--overwrite`."""
     from striate.evaluate.simulated.subjects import SimulateConfig, simulate
 
     say = speak(as_json, False)

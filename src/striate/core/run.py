@@ -27,6 +27,7 @@ class RunFolder:
         path: the folder; made if absent.
         config: the resolved config of the run.
         command: the command line that repeats the run.
+        verb: what makes the run, a name of `striate.verbs`; '' for a script of your own.
         overwrite: allow a folder that holds a run with another config; its results are kept
             where the new run does not replace them.
 
@@ -36,7 +37,13 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: str | Path, config: Config, *, command: str = "", overwrite: bool = False
+        self,
+        path: str | Path,
+        config: Config,
+        *,
+        command: str = "",
+        verb: str = "",
+        overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
         check_run_folder(self.path, config, overwrite=overwrite)
@@ -45,9 +52,8 @@ class RunFolder:
         except OSError as error:
             raise explain_os_error(error, self.path) from error
         config.save(self.path / "config.yaml")
-        write_json(
-            self.path / "provenance.json", {**provenance(command), "settings": _kind(config)}
-        )
+        facts = {**provenance(command), "settings": _name_settings(config), "verb": verb or None}
+        write_json(self.path / "provenance.json", facts)
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -60,15 +66,15 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
         InputError: as `RunFolder`.
     """
     path = Path(path)
-    known = path / "config.yaml"
+    config_file = path / "config.yaml"
     try:
         others = [p for p in path.iterdir() if not p.name.startswith(".")]
     except FileNotFoundError:
         return
     except OSError as error:
         raise explain_os_error(error, path) from error
-    if known.exists():
-        settings = read_yaml(known)
+    if config_file.exists():
+        settings = read_yaml(config_file)
         _check_kind(path, config, settings)
         differences = differing(settings, config.to_dict())
         if differences and not overwrite:
@@ -86,26 +92,29 @@ def check_run_folder(path: str | Path, config: Config, *, overwrite: bool = Fals
 
 def holds_same_run(path: Path, config: Config) -> bool:
     """Whether a folder holds a run with this very config."""
-    known = path / "config.yaml"
-    return known.exists() and not differing(read_yaml(known), config.to_dict())
+    config_file = path / "config.yaml"
+    return config_file.exists() and not differing(read_yaml(config_file), config.to_dict())
 
 
-def _kind(config: Config) -> str:
-    """The settings of each verb are of a class of their own."""
+def _name_settings(config: Config) -> str:
+    """Name the class of settings; each verb has a class of its own."""
     return type(config).__name__
 
 
 def _check_kind(path: Path, config: Config, settings: dict[str, Any]) -> None:
     """Refuse a run of another verb: going on would write over what it says of itself."""
-    told = path / "provenance.json"
-    there = read_json(told).get("settings") if told.exists() else None  # older runs tell none
+    provenance_file = path / "provenance.json"
+    kind = None  # runs of earlier versions do not tell it
+    if provenance_file.exists():
+        kind = read_json(provenance_file).get("settings")
+    asked = _name_settings(config)
     needed = [f.alias or n for n, f in type(config).model_fields.items() if f.is_required()]
     missing = [name for name in needed if name not in settings]
-    if there not in (None, _kind(config)) or missing:
-        found = there or f"its config.yaml has no {missing[0]}"
+    if kind not in (None, asked) or missing:
+        reason = kind or f"its config.yaml has no {missing[0]}"
         raise InputError(
-            f"{path} holds a run of another kind ({found}, asked for {_kind(config)}). Choose "
-            "another output folder (--out)."
+            f"{path} holds a run of another kind ({reason}, asked for {asked}). Choose another "
+            "output folder (--out)."
         )
 
 
@@ -142,11 +151,11 @@ def machine() -> dict[str, Any]:
         "processor": name,
         "cores": os.cpu_count(),
         "memory_gb": round(memory / 1e9, 1),
-        "gpus": _gpus(),
+        "gpus": _name_gpus(),
     }
 
 
-def _gpus() -> list[str]:
+def _name_gpus() -> list[str]:
     import torch
 
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -1,5 +1,6 @@
 """Networks with named taps: the registry, weights and saved model folders."""
 
+from striate.models import entries as entries  # registers them
 from striate.models.model import Model
 from striate.models.preprocessing import Preprocessing
 from striate.models.receptive_field import (

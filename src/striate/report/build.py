@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from striate.core.config import read_yaml
 from striate.core.errors import InputError
 from striate.report.html.run import assert_finished
-from striate.report.pages.behavior import build_behavior, is_behavior
-from striate.report.pages.growth import build_growth, is_growth
-from striate.report.pages.neurons import build_neurons, is_prediction
-from striate.report.pages.recognition import build_training, is_training
-from striate.report.pages.tuned.page import build_tuned
-from striate.report.pages.units import build_probe, is_probe
+from striate.verbs import VERBS, Verb, resolve, verb_of
 
 
 def build(run: str | Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
     Args:
-        run: a folder that `striate compare`, `encode`, `predict`, `demo`, `grow`, `train`, `probe`
-            or `behave` wrote.
+        run: a folder that a verb with a page wrote (`striate.verbs`): `striate compare`, `encode`,
+            `predict`, `demo`, `grow`, `train`, `probe` or `behave`.
 
     Raises:
-        InputError: no run there, or one that has not got as far as its scores.
+        InputError: no run there, one that does not tell its verb, one of a verb without a page, or
+            one that was stopped before its end.
     """
     run = Path(run)
     if not (run / "config.yaml").exists():
         raise InputError(f"{run} is no run folder: it has no config.yaml.")
-    if is_growth(run):
-        return build_growth(run)
-    if is_training(run):
-        return build_training(run)
-    config = read_yaml(run / "config.yaml")
-    if is_behavior(config):
-        return build_behavior(run, config)
-    if is_prediction(config):
-        return build_neurons(run)
-    if is_probe(config):
-        return build_probe(run)
-    for kind, record in (("front", "train"), ("photographs", "grow")):
-        if kind in config:  # stopped before it began to learn
-            assert_finished(run, f"model/{record}.yaml")
-    if not ("encode" in config and config.keys() & {"methods", "models"}):
-        raise InputError(
-            f"{run} holds no run that has a page: striate tune writes models alone, and only "
-            "compare, encode, predict, demo, grow, train, probe and behave write what a page shows."
-        )
-    return build_tuned(run, config)
+    verb = verb_of(run)
+    if verb.page is None:
+        raise _refuse_page(run, verb)
+    if verb.finished is not None:
+        assert_finished(run, verb.finished)
+    page = resolve(verb.page)
+    settings: dict[str, Any] = {}
+    if "config" in signature(page).parameters:
+        settings["config"] = read_yaml(run / "config.yaml")
+    path: Path = page(run, **settings)
+    return path
+
+
+def _refuse_page(run: Path, verb: Verb) -> InputError:
+    """Say what the run holds, and which verbs write what a page shows."""
+    names = [word for other in VERBS.values() if other.page for word in (other.name, *other.also)]
+    return InputError(
+        f"{run} holds no run that has a page: striate {verb.name} writes {verb.makes}, and only "
+        f"{', '.join(names[:-1])} and {names[-1]} write what a page shows."
+    )

@@ -388,7 +388,9 @@ def test_what_the_reader_refuses_is_never_called_good(request, monkeypatch, layo
     def refuse(*_: object, **__: object) -> None:
         raise InputError("the reader knows better")
 
-    monkeypatch.setattr("striate.data.doctor.layouts.read", refuse)
+    for reader in ("algonauts2023.read_algonauts2023", "cowley_v4.read_cowley_v4",
+                   "folder.examination.read_folder"):  # fmt: skip
+        monkeypatch.setattr(f"striate.data.readers.{reader}", refuse)
     found = diagnose(request.getfixturevalue(layout))
     assert has(found, "error", "", "the reader knows better")
 
@@ -558,7 +560,7 @@ def test_what_a_check_raises_becomes_a_finding(algonauts, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("striate.data.doctor.layouts.check_values", broken)
+    monkeypatch.setattr("striate.data.readers.algonauts2023.check_values", broken)
     found = diagnose(algonauts)
     assert has(found, "error", "subj01 lh", r"cannot be examined: ZeroDivisionError\('oh'\)")
     assert has(found, "ok", "subj08/training_images", "decoded")

@@ -180,4 +180,4 @@ def test_groups_are_left_out_as_by_fitting_anew():
         border = np.block([[rest, np.ones((27, 1))], [np.ones((1, 27)), np.zeros((1, 1))]])
         solved = np.linalg.solve(border, np.vstack([y[~own], np.zeros((1, 2))]))
         wanted[own] = kernel[np.ix_(own, ~own)] @ solved[:-1] + solved[-1]
-    np.testing.assert_allclose(pairing._left_out(features, labels) @ y, wanted, atol=1e-10)
+    np.testing.assert_allclose(pairing._make_readout(features, labels) @ y, wanted, atol=1e-10)

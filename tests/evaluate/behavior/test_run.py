@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from striate.cli.main import app
+from striate.cli.main import make_app
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.data.behavior.trials import CATEGORIES
@@ -252,6 +252,7 @@ def test_the_verb(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["striate"])
     arguments = ["behave", "--humans", str(world / "humans"), "bootstrap=20", "--json"]
+    app = make_app()
     app(arguments, standalone_mode=False)
     out, err = capsys.readouterr()
     told = json.loads(out)

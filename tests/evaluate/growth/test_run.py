@@ -120,7 +120,7 @@ def test_bad_photographs(world: Path, tmp_path: Path) -> None:
 
 def test_an_unfinished_run_has_no_page(run: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    for name in ("config.yaml", "model/grow.yaml"):
+    for name in ("config.yaml", "provenance.json", "model/grow.yaml"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     with pytest.raises(InputError, match="stopped before its end"):
         build(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from striate.cli.main import app
+from striate.cli.main import make_app
 from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.core.files import read_json
@@ -64,7 +64,9 @@ def place(tmp_path_factory):
 def test_from_a_config_to_a_page(place, monkeypatch):
     monkeypatch.chdir(place)
     for _ in range(2):  # the second time all scores of sets are kept
-        done = CliRunner().invoke(app, ["predict", "-c", "predict.yaml", "-o", "run", "--json"])
+        done = CliRunner().invoke(
+            make_app(), ["predict", "-c", "predict.yaml", "-o", "run", "--json"]
+        )
         assert done.exit_code == 0, done.output
     assert "toy net: kept" in done.stderr
     told = json.loads(done.stdout)

@@ -159,7 +159,7 @@ def test_leaks_and_bad_settings(run: Path, world: Path, tmp_path: Path) -> None:
         settings(world, distortions={"experiments": ["blur"]})
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
     (tmp_path / "model").mkdir()
-    for name in ("config.yaml", "model/train.yaml"):
+    for name in ("config.yaml", "provenance.json", "model/train.yaml"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     with pytest.raises(InputError, match="stopped before its end"):
         build(tmp_path)

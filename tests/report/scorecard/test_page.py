@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from striate.cli.main import app
+from striate.cli.main import make_app
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_json
 from striate.evaluate.common.measurement import MEASURES, Measurement, write_measurements
@@ -165,7 +165,9 @@ def test_any_verb_can_contribute(tmp_path):
 
 
 def test_medians_of_properties_are_of_units_that_respond(tmp_path):
-    run = run_folder(tmp_path / "probe", {"pixels_per_degree": 28.0}, {"net": NET})
+    config = {"pixels_per_degree": 28.0}
+    run = run_folder(tmp_path / "probe", config, {"net": NET}, verb="probe")
+    write_json(run / "probe.json", {"models": {}})
     variance = [0.1, 0.2, 0.6, 0.9, 0.5, float("nan")]
     tuning = pd.DataFrame({"model": "net", "tap": list("aaaabb"), "circular_variance": variance})
     tuning["responds"] = [True, True, True, False, True, True]
@@ -217,14 +219,28 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
 
 
 def test_learning_that_was_stopped_is_no_model(tmp_path):
-    for name, keys in (("trained", ("front", "training")), ("grown", ("photographs", "credit"))):
-        run = run_folder(tmp_path / name, dict.fromkeys(keys), {})
+    for name, verb in (("trained", "train"), ("grown", "grow")):
+        run = run_folder(tmp_path / name, {}, {}, verb=verb)
         with pytest.raises(InputError, match=rf"{name} holds a run that was stopped"):
             make_scorecard([run])
     # the model of a training is there before it is tested
     save(load("lcl_v2@random", options={"stages": STAGES}), tmp_path / "trained/model")
     with pytest.raises(InputError, match=r"trained holds a run that was stopped"):
         make_scorecard([tmp_path / "trained"])
+
+
+def test_a_run_is_known_by_its_verb_or_its_command(runs):
+    path = runs[0] / "provenance.json"
+    facts = read_json(path)
+    command = "striate predict models.net=NET -o v4"
+    write_json(path, {**facts, "verb": None, "command": command})  # of an earlier version
+    assert cells(runs)["V4", "net"]["value"] == 0.5
+    write_json(path, {**facts, "verb": None, "command": "python mine.py"})
+    with pytest.raises(InputError, match=r"v4 does not tell which verb made it: .*again; it goes"):
+        make_scorecard(runs)
+    write_json(path, {**facts, "verb": "gaze"})
+    with pytest.raises(InputError, match=r"v4 was made by the verb gaze, which is not known here"):
+        make_scorecard(runs)
 
 
 def test_models_that_are_told_in_another_form_are_named(runs):
@@ -269,19 +285,19 @@ def test_simulated_is_in_every_cell(tmp_path):
 def test_the_verb(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [run.name for run in runs]
-    done = CliRunner().invoke(app, ["report", *names, "--json"])
+    done = CliRunner().invoke(make_app(), ["report", *names, "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["scorecard"] == "striate-scorecard/scorecard.html"
     assert {c["status"] for c in told["cells"]} == {"measured", "not measured"}
     assert "note: net, mine are one model" in done.stderr
-    one = CliRunner().invoke(app, ["report", names[0], "--scorecard", "-o", "one"])
+    one = CliRunner().invoke(make_app(), ["report", names[0], "--scorecard", "-o", "one"])
     assert one.exit_code == 0 and "2 models, 1 rows" in one.stdout
     for wrong, words in (
         (["report", names[0], "-o", "x"], "pass --scorecard"),
         (["report", *names], "holds a scorecard already"),
     ):
-        assert words in str(CliRunner().invoke(app, wrong).exception)
+        assert words in str(CliRunner().invoke(make_app(), wrong).exception)
 
 
 ORDER = "[...document.querySelectorAll('#scorecard thead [data-model]')].map(h => h.dataset.name)"

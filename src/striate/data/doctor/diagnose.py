@@ -7,25 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import InputError
-from striate.data.doctor.findings import Finding, Notes, some
-from striate.data.doctor.freeman_ziemba import examine_freeman_ziemba, is_freeman_ziemba
-from striate.data.doctor.henaff import examine_henaff, is_henaff
-from striate.data.doctor.layouts import (
-    examine_algonauts,
-    examine_cowley,
-    examine_folder,
-    is_algonauts,
-)
-from striate.data.readers.folder import response_files
-
-LAYOUTS = (
-    "Layouts that are known: algonauts2023 (subj01/training_split/…), cowley_v4 "
-    "(images/images_SESSION.zip and responses_repeat_averaged/), henaff_v1 "
-    "(v1_spike_counts.npz and stimSelected-zoom1x/), freeman_ziemba "
-    "(FreemanZiemba2013_V1V2data.mat or an assembly .nc, and tex-320x320-im13-smp8.png …), folder "
-    "(images/ and "
-    "responses.csv, .parquet, .nc or .npy with stimulus_ids.txt)."
-)
+from striate.data.doctor.findings import Finding, Notes, list_first
+from striate.data.readers import READERS, recognize
 
 
 @dataclass(frozen=True)
@@ -77,38 +60,19 @@ def diagnose(path: str | Path, *, deep: bool = True) -> Diagnosis:
     notes = Notes()
     dataset = None
     with notes.guard(str(path)):
-        dataset = _layout(path)
-        if dataset == "algonauts2023":
-            examine_algonauts(notes, path, deep)
-        elif dataset == "cowley_v4":
-            examine_cowley(notes, path, deep)
-        elif dataset == "henaff_v1":
-            examine_henaff(notes, path, deep)
-        elif dataset == "freeman_ziemba":
-            examine_freeman_ziemba(notes, path, deep)
-        elif dataset == "folder":
-            examine_folder(notes, path, deep)
+        reader = recognize(path) if path.is_dir() else None
+        if reader is not None:
+            dataset = reader.name
+            reader.examine(notes, path, deep)
         elif path.is_dir():
-            found = some((p.name for p in sorted(path.iterdir())), 8) or "nothing"
-            notes.error(str(path), f"no data set is recognized; it holds {found}.", LAYOUTS)
+            names = list_first((p.name for p in sorted(path.iterdir())), 8) or "nothing"
+            notes.error(str(path), f"no data set is recognized; it holds {names}.", _list_layouts())
         else:
-            notes.error(str(path), "a file, not a folder.", LAYOUTS)
+            notes.error(str(path), "a file, not a folder.", _list_layouts())
     return Diagnosis(path, dataset, notes.findings)
 
 
-def _layout(path: Path) -> str | None:
-    """Tell the layout by the names of folders alone, so that damaged data is recognized too."""
-    if not path.is_dir():
-        return None
-    below = [p for p in sorted(path.iterdir()) if p.is_dir()]
-    if is_algonauts(path) or any(is_algonauts(p) for p in below):
-        return "algonauts2023"
-    if any((path / "images").glob("images_*.zip")) or (path / "responses_repeat_averaged").is_dir():
-        return "cowley_v4"
-    if is_henaff(path):
-        return "henaff_v1"
-    if is_freeman_ziemba(path):
-        return "freeman_ziemba"
-    if response_files(path) or any(map(response_files, below)) or (path / "images").is_dir():
-        return "folder"
-    return None
+def _list_layouts() -> str:
+    """Say by what each data set is known, in the order in which they are looked for."""
+    layouts = [f"{reader.name} ({reader.layout})" for reader in reversed(READERS.values())]
+    return f"Layouts that are known: {', '.join(layouts)}."

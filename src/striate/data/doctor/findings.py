@@ -1,4 +1,9 @@
-"""What `diagnose` looks for: arrays, values, images; nothing here stops at a problem."""
+"""What examinations of data look for: arrays, values, images. Nothing here stops at a problem.
+
+An examination (`examine` of a `striate.data.readers.Reader`) goes through all subjects and files
+and notes what is there. Where nothing wrong was seen, it tries the reader itself: what that refuses
+is an error too.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +18,20 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
+from striate.core.arrays import load_npy
 from striate.core.errors import InputError
 from striate.core.hashing import hash_image
 from striate.data.images.lookalikes import near_duplicates, thumbnail
 from striate.data.images.stimuli import StimulusSet
-from striate.data.readers.arrays import load_npy
 from striate.data.responses.numbers import counted_dtype
 
 Level = Literal["ok", "warning", "error"]
 SHOWN = 20
 """At most this many broken images of one place get a finding of their own."""
 BLOCK_BYTES = 2**26
+NO_CEILING = "no single trials and no ceilings: scores will stand without a noise ceiling."
+SIMULATED = "the responses of this subject are SIMULATED, not measured."
+LABELED = "Every result from them is labeled so."
 STAND_INS = np.array(
     [-99, *(sign * (10.0**k - 1) for k in range(3, 8) for sign in (-1, 1)),
      *(float(end) for bits in (16, 32, 64) for end in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)),
@@ -101,7 +109,7 @@ class Notes:
             self.error(place, f"cannot be examined: {error!r}")
 
 
-def some(names: Iterable[object], most: int = 5) -> str:
+def list_first(names: Iterable[object], most: int = 5) -> str:
     """Name the first few of many."""
     texts = [str(name) for name in names]
     rest = f", … ({len(texts)} in all)" if len(texts) > most else ""
@@ -192,7 +200,7 @@ def check_values(
             "error" if len(constant) == n_units else "warning",
             place,
             f"{len(constant)} of {n_units} units never change "
-            f"({some(units[i] for i in constant)}).",
+            f"({list_first(units[i] for i in constant)}).",
             "A unit without variance cannot be scored (NaN). Check the recording or leave it out.",
         )
     if not bad_units and not constant and not silent:
@@ -214,17 +222,17 @@ def _check_stand_ins(
     Only units with such an extreme are read again; `low` and `high` are those of all units.
     """
     with np.errstate(over="ignore"):
-        known = np.concatenate([STAND_INS, STAND_INS.astype(np.float32)])
-    known = known[np.isfinite(known)]
-    found: dict[float, list[tuple[str, int]]] = defaultdict(list)
+        stand_ins = np.concatenate([STAND_INS, STAND_INS.astype(np.float32)])
+    stand_ins = stand_ins[np.isfinite(stand_ins)]
+    places: dict[float, list[tuple[str, int]]] = defaultdict(list)
     for extreme in (low, high):
-        for unit in np.flatnonzero(np.isin(extreme, known))[:SHOWN]:
-            own = np.asarray(values[..., int(unit)], dtype=np.float64)
-            there = own == extreme[unit]
-            rest = own[np.isfinite(own) & ~there]
+        for unit in np.flatnonzero(np.isin(extreme, stand_ins))[:SHOWN]:
+            unit_values = np.asarray(values[..., int(unit)], dtype=np.float64)
+            extremes = unit_values == extreme[unit]
+            rest = unit_values[np.isfinite(unit_values) & ~extremes]
             if rest.size and np.abs(rest - extreme[unit]).min() > np.ptp(rest):
-                found[float(extreme[unit])].append((units[unit], int(there.sum())))
-    for value, where in found.items():
+                places[float(extreme[unit])].append((units[unit], int(extremes.sum())))
+    for value, where in places.items():
         notes.warning(
             place,
             f"{value:g} may stand for no value: it is far from all others of {len(where)} units or "
@@ -232,6 +240,16 @@ def _check_stand_ins(
             "It counts as a response. Where it says that there is none, write NaN, in an array of "
             "floats.",
         )
+
+
+def list_rois(notes: Notes, place: str, counts: Mapping[str, int]) -> None:
+    """List empty ROIs, given the number of units by ROI."""
+    empty = [name for name, n in counts.items() if n == 0]
+    if empty:
+        found = f"{len(counts)} ROIs, {len(empty)} of them empty: {list_first(empty, len(empty))}."
+        notes.ok(place, found, "No model is made for an empty ROI.")
+    elif counts:
+        notes.ok(place, f"{len(counts)} ROIs, none empty.")
 
 
 def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> dict[str, Look]:
@@ -248,8 +266,8 @@ def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> 
         try:
             if deep:
                 rgb = stimuli.image(i)
-                kept = Look(hash_image(rgb), thumbnail(rgb), stimuli.groups[i])
-                return (rgb.shape[0], rgb.shape[1]), kept
+                content = Look(hash_image(rgb), thumbnail(rgb), stimuli.groups[i])
+                return (rgb.shape[0], rgb.shape[1]), content
             return stimuli.probe(i), None
         except Exception as error:  # a decoder may raise anything on bytes made to break it
             return str(error) if isinstance(error, InputError) else f"image {i}: {error!r}"
@@ -269,7 +287,7 @@ def check_images(notes: Notes, stimuli: StimulusSet, place: str, deep: bool) -> 
             of = f"{len(sizes)} sizes, from {of} to {sizes[-1][0]} x {sizes[-1][1]}"
         how = "decoded" if deep else "opened, not decoded"
         notes.ok(place, f"{len(good):,} images {how} ({of}).")
-    return {name: kept for name, (_, kept) in good.items() if kept is not None}
+    return {name: content for name, (_, content) in good.items() if content is not None}
 
 
 def check_copies(notes: Notes, looks: Mapping[str, Mapping[str, Look]]) -> None:
@@ -281,18 +299,18 @@ def check_copies(notes: Notes, looks: Mapping[str, Mapping[str, Look]]) -> None:
     """
     owners: dict[str, set[str]] = defaultdict(set)
     different: dict[str, tuple[str, Look]] = {}
-    for subject, own in looks.items():
+    for subject, subject_looks in looks.items():
         groups: dict[str, list[str]] = defaultdict(list)
-        for stimulus, kept in own.items():
-            groups[kept.digest].append(stimulus)
-            owners[kept.digest].add(subject)
-            different.setdefault(kept.digest, (f"{subject}/{stimulus}", kept))
+        for stimulus, content in subject_looks.items():
+            groups[content.digest].append(stimulus)
+            owners[content.digest].add(subject)
+            different.setdefault(content.digest, (f"{subject}/{stimulus}", content))
         copies = [names for names in groups.values() if len(names) > 1]
         if copies:
             notes.warning(
                 subject,
                 f"{len(copies)} pictures occur under more than one stimulus id (first: "
-                f"{some(copies[0])}).",
+                f"{list_first(copies[0])}).",
                 "A split keeps copies in one part. If they are repeats of one stimulus, put them "
                 "into the dim `repeat`.",
             )
@@ -300,7 +318,7 @@ def check_copies(notes: Notes, looks: Mapping[str, Mapping[str, Look]]) -> None:
     if shared:
         several = sorted(set().union(*(owners[digest] for digest in shared)))
         notes.ok(
-            some(several, 8),
+            list_first(several, 8),
             f"{len(shared):,} pictures were seen by more than one subject.",
             "A split puts such a picture into the same part for all of them.",
         )
@@ -315,17 +333,17 @@ def _check_lookalikes(notes: Notes, pictures: Sequence[tuple[str, Look]]) -> Non
     if not pictures:
         return
     names = [name for name, _ in pictures]
-    groups = [kept.group for _, kept in pictures]
+    groups = [content.group for _, content in pictures]
     pairs = [
         (i, j)
-        for i, j in near_duplicates(np.stack([kept.thumbnail for _, kept in pictures]))
+        for i, j in near_duplicates(np.stack([content.thumbnail for _, content in pictures]))
         if not groups[i] or groups[i] != groups[j]
     ]
     if pairs:
         notes.warning(
             "images",
             f"{len(pairs)} pairs of images look like one picture, re-encoded or resized: "
-            f"{some(f'{names[i]} and {names[j]}' for i, j in pairs)}.",
+            f"{list_first(f'{names[i]} and {names[j]}' for i, j in pairs)}.",
             "A split keeps them in one part, and folds keep them together (split.lookalikes). If "
             "they are repeats of one stimulus, use the same file for both.",
         )

@@ -29,8 +29,8 @@ PERMUTATIONS = 99
 FEWEST_ORDERS = 1000
 """Where groups allow fewer shuffled orders than this, nothing is concluded."""
 FEWEST_GROUPS = 20
-"""Of fewer stimuli or groups it is no warning that nothing is found (ours): of seven recordings of
-macaque V1 with ten movies, all paired rightly, three show nothing."""
+"""Nothing found is no warning with fewer stimuli or groups (ours): three of seven recordings of
+macaque V1 with ten movies, all paired rightly, show nothing."""
 PLACES = 8
 """Edges and colors are averaged over PLACES x PLACES places of a picture."""
 ORIENTATIONS = 4
@@ -92,48 +92,48 @@ def check_pairing(
     if not all(name in looks for name in ids):
         return
     thumbnails = np.stack([looks[name].thumbnail for name in ids])
-    found = pair_by_pixels(thumbnails, responses, [looks[name].group for name in ids])
-    if found is None:
+    pairing = pair_by_pixels(thumbnails, responses, [looks[name].group for name in ids])
+    if pairing is None:
         notes.ok(
             place,
             "not looked at: too few stimuli or groups, or no unit that responds to all of them.",
         )
         return
-    groups = f" in {found.groups} groups" if found.groups < found.stimuli else ""
-    said = (
-        f"r {found.r:.2f} of a readout from pixels, {found.null_mean:.2f} with rows shuffled "
-        f"(p {found.p:.2g}, {found.stimuli} stimuli{groups})"
+    groups = f" in {pairing.groups} groups" if pairing.groups < pairing.stimuli else ""
+    scores = (
+        f"r {pairing.r:.2f} of a readout from pixels, {pairing.null_mean:.2f} with rows shuffled "
+        f"(p {pairing.p:.2g}, {pairing.stimuli} stimuli{groups})"
     )
-    if found.better:
+    if pairing.better:
         notes.warning(
             place,
-            f"rows may belong to other pictures: {said}, but {found.better_r:.2f} with the rows "
-            f"taken as {found.better}.",
+            f"rows may belong to other pictures: {scores}, but {pairing.better_r:.2f} with the "
+            f"rows taken as {pairing.better}.",
             "Compare some rows with where they come from, and write the ids in the order of the "
             "rows.",
         )
-    elif found.lost:
-        first, second = found.halves
+    elif pairing.lost:
+        first, second = pairing.halves
         notes.warning(
             place,
-            f"rows of the {found.lost} half may belong to other pictures: r {first:.2f} of a "
+            f"rows of the {pairing.lost} half may belong to other pictures: r {first:.2f} of a "
             f"readout from pixels in the first half of the rows, {second:.2f} in the second "
-            f"({found.stimuli} stimuli{groups}).",
+            f"({pairing.stimuli} stimuli{groups}).",
             "A hint, no proof: the pictures of the halves may be of another kind. Was a row left "
             "out or written twice? Compare some rows with where they come from.",
         )
-    elif found.related:
-        notes.ok(place, f"responses follow the pictures that they are paired with: {said}.")
-    elif found.groups < FEWEST_GROUPS:
+    elif pairing.related:
+        notes.ok(place, f"responses follow the pictures that they are paired with: {scores}.")
+    elif pairing.groups < FEWEST_GROUPS:
         notes.ok(
             place,
-            f"pixels do not show whether rows belong to their pictures: {said}.",
+            f"pixels do not show whether rows belong to their pictures: {scores}.",
             f"Of fewer than {FEWEST_GROUPS} stimuli or groups that says little.",
         )
     else:
         notes.warning(
             place,
-            f"nothing shows that rows belong to their pictures: {said}.",
+            f"nothing shows that rows belong to their pictures: {scores}.",
             "A hint, no proof: units that are not visual, or noisy, look the same. Make sure that "
             "each row of responses stands beside the id of its own picture.",
         )
@@ -174,26 +174,26 @@ def pair_by_pixels(
     rows, values = rows[heard], values[heard]
     values = values[:, np.isfinite(values).all(axis=0)]
     values = values[:, np.ptp(values, axis=0) > 0] if values.size else values
-    blocks = _blocks(labels[rows])
+    blocks = _sort_groups(labels[rows])
     if not values.size or _count_orders(blocks) < FEWEST_ORDERS:
         return None
-    orders = _other_orders(ids)
+    orders = _list_orders(ids)
     needed = np.unique(np.concatenate([rows, *(places[rows] for places in orders.values())]))
     seen = describe_pixels(thumbnails[needed])
-    readout = _left_out(seen[np.searchsorted(needed, rows)], labels[rows])
-    r = _r_of_halves(readout @ values, values)
+    readout = _make_readout(seen[np.searchsorted(needed, rows)], labels[rows])
+    r = _correlate_halves(readout @ values, values)
     null = np.empty((PERMUTATIONS, 3))
     for i in range(PERMUTATIONS):
-        shuffled = values[_shuffle(blocks, len(rows), generator)]
-        null[i] = _r_of_halves(readout @ shuffled, shuffled)
+        shuffled = values[_shuffle_groups(blocks, len(rows), generator)]
+        null[i] = _correlate_halves(readout @ shuffled, shuffled)
     p = (np.sum(null >= r, axis=0) + 1) / (PERMUTATIONS + 1)
     mean, spread = float(null[:, 0].mean()), float(null[:, 0].std())
     best, best_r = "", float("nan")
     for order, places in orders.items():
-        other = _left_out(seen[np.searchsorted(needed, places[rows])], labels[places[rows]])
-        found = _mean_r(other @ values, values)
-        if found > r[0] + FAR_BETTER * spread and not found <= best_r:
-            best, best_r = order, found
+        other = _make_readout(seen[np.searchsorted(needed, places[rows])], labels[places[rows]])
+        other_r = _correlate_units(other @ values, values)
+        if other_r > r[0] + FAR_BETTER * spread and not other_r <= best_r:
+            best, best_r = order, other_r
     apart = FAR_BETTER * np.std(null[:, 1] - null[:, 2])
     worse = int(np.argmin(r[1:]))
     lost = p[1 + worse] > ALPHA and abs(r[1] - r[2]) > apart
@@ -219,20 +219,20 @@ def describe_pixels(thumbnails: np.ndarray) -> np.ndarray:
     edges = []
     for k in range(ORIENTATIONS):
         apart = np.abs((angle - k * step + np.pi / 2) % np.pi - np.pi / 2)
-        edges.append(np.sqrt(_by_place(np.clip(1 - apart / step, 0, 1) * size)))
-    halves = [np.concatenate([_by_place(images[..., c]) for c in range(3)], axis=1),
+        edges.append(np.sqrt(_average_places(np.clip(1 - apart / step, 0, 1) * size)))
+    halves = [np.concatenate([_average_places(images[..., c]) for c in range(3)], axis=1),
               np.concatenate(edges, axis=1)]  # fmt: skip
     return np.concatenate([half / (half.std() or 1.0) for half in halves], axis=1)
 
 
-def _by_place(values: np.ndarray) -> np.ndarray:
+def _average_places(values: np.ndarray) -> np.ndarray:
     """Average (N, SIDE, SIDE) over places: (N, PLACES^2)."""
     block = SIDE // PLACES
     cells = values.reshape(-1, PLACES, block, PLACES, block)
     return np.asarray(cells.mean(axis=(2, 4)).reshape(len(values), -1))
 
 
-def _left_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _make_readout(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The matrix (N, N) that maps responses to predictions of each group from all others.
 
     With the hat matrix H = K (K + penalty I)^-1 of the readout of all stimuli, the residuals of a
@@ -248,25 +248,25 @@ def _left_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     penalty = SMOOTHING * (np.trace(kernel) / n or 1.0)
     residual = penalty * np.linalg.inv(kernel + penalty * np.eye(n)) - 1 / n
     out = np.eye(n)
-    for size, groups in _blocks(labels).items():
-        own = np.array(groups)  # (number of groups, size)
-        within = residual[own[:, :, None], own[:, None, :]]
-        out[own.ravel()] -= np.linalg.solve(within, residual[own]).reshape(len(own) * size, n)
+    for groups in _sort_groups(labels).values():
+        rows = np.array(groups)  # (number of groups, size)
+        within = residual[rows[:, :, None], rows[:, None, :]]
+        out[rows.ravel()] -= np.linalg.solve(within, residual[rows]).reshape(rows.size, n)
     return out
 
 
-def _mean_r(predicted: np.ndarray, observed: np.ndarray) -> float:
+def _correlate_units(predicted: np.ndarray, observed: np.ndarray) -> float:
     a, b = predicted - predicted.mean(axis=0), observed - observed.mean(axis=0)
     size = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
     return float(np.divide((a * b).sum(axis=0), size, out=np.zeros(len(size)), where=size > 0)
                  .mean())  # fmt: skip
 
 
-def _r_of_halves(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
+def _correlate_halves(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Mean correlation of all rows, of the first and of the second half of them, (3,)."""
     middle = len(observed) // 2
     parts = (slice(None), slice(middle), slice(middle, None))
-    return np.array([_mean_r(predicted[part], observed[part]) for part in parts])
+    return np.array([_correlate_units(predicted[part], observed[part]) for part in parts])
 
 
 def _sample_groups(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -275,38 +275,38 @@ def _sample_groups(labels: np.ndarray, generator: np.random.Generator) -> np.nda
         return np.arange(len(labels))
     order = generator.permutation(labels.max() + 1)
     sizes = np.bincount(labels)[order]
-    kept = order[: max(2, int(np.searchsorted(np.cumsum(sizes), MOST_STIMULI, "right")))]
-    return np.flatnonzero(np.isin(labels, kept))
+    sampled = order[: max(2, int(np.searchsorted(np.cumsum(sizes), MOST_STIMULI, "right")))]
+    return np.flatnonzero(np.isin(labels, sampled))
 
 
-def _blocks(labels: np.ndarray) -> Mapping[int, list[np.ndarray]]:
+def _sort_groups(labels: np.ndarray) -> Mapping[int, list[np.ndarray]]:
     """The groups' positions, by size of the group."""
     order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
     out: dict[int, list[np.ndarray]] = {}
-    for own in np.split(order, ends):
-        out.setdefault(len(own), []).append(own)
+    for rows in np.split(order, ends):
+        out.setdefault(len(rows), []).append(rows)
     return out
 
 
-def _shuffle(
+def _shuffle_groups(
     blocks: Mapping[int, list[np.ndarray]], n: int, generator: np.random.Generator
 ) -> np.ndarray:
     """Exchange groups of the same size, (n,); a group's stimuli keep their order."""
     order = np.arange(n)
     for groups in blocks.values():
-        own = np.array(groups)
-        order[own] = own[generator.permutation(len(own))]
+        rows = np.array(groups)
+        order[rows] = rows[generator.permutation(len(rows))]
     return order
 
 
 def _count_orders(blocks: Mapping[int, list[np.ndarray]]) -> float:
-    """Count the orders that `_shuffle` can give."""
-    return float(np.prod([np.arange(1.0, min(len(own), 20) + 1).prod()
-                          for own in blocks.values()]))  # fmt: skip
+    """Count the orders that `_shuffle_groups` can give."""
+    return float(np.prod([np.arange(1.0, min(len(groups), 20) + 1).prod()
+                          for groups in blocks.values()]))  # fmt: skip
 
 
-def _other_orders(ids: Sequence[str]) -> dict[str, np.ndarray]:
+def _list_orders(ids: Sequence[str]) -> dict[str, np.ndarray]:
     """Orders in which rows often lie when their ids are wrong: the stimulus of each row, (N,)."""
     n, place = len(ids), {name: i for i, name in enumerate(ids)}
     by_number = sorted(ids, key=natural_key)

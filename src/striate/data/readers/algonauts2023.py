@@ -11,31 +11,41 @@ order of the folder is not used, so stray files do no harm.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from striate.core.arrays import load_npy, load_plain_dict
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
 from striate.core.names import clean_hemisphere, clean_name
 from striate.core.walk import check_links
+from striate.data.doctor.findings import (
+    LABELED,
+    NO_CEILING,
+    SIMULATED,
+    Look,
+    Notes,
+    check_copies,
+    check_images,
+    check_values,
+    list_first,
+    list_rois,
+    open_array,
+)
+from striate.data.doctor.pairing import check_pairing
 from striate.data.images.stimuli import StimulusSet
-from striate.data.readers.arrays import load_npy, load_plain_dict
+from striate.data.readers.reader import Reader
 from striate.data.responses.dataset import Dataset, Recording
 from striate.data.responses.numbers import counted_dtype
 from striate.data.responses.responses import Responses
 
 HEMISPHERES = ("lh", "rh")
 CLASSES = (
-    "prf-visualrois",
-    "floc-bodies",
-    "floc-faces",
-    "floc-places",
-    "floc-words",
-    "streams",
-)
+    "prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words", "streams",
+)  # fmt: skip
 LABELS: dict[str, dict[int, str]] = {
     "prf-visualrois": dict(enumerate(("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"), 1)),
     "floc-bodies": dict(enumerate(("EBA", "FBA-1", "FBA-2", "mTL-bodies"), 1)),
@@ -51,6 +61,8 @@ LABELS: dict[str, dict[int, str]] = {
 }
 """Name of each label by class (docs/papers/contrastive-tuning.md 1.1); a folder's own prevails."""
 IMAGE_NAME = re.compile(r"train-(\d+)_nsd-(\d+)\.png", re.IGNORECASE)
+PUBLISHED_IMAGES = (9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779)
+"""Training images of subjects 1 to 8 as distributed (docs/papers/contrastive-tuning.md 1.1)."""
 SOURCE = "NSD (Allen et al. 2022) as organized for the Algonauts Project 2023"
 
 
@@ -88,15 +100,15 @@ def read_algonauts2023(
     for side in sides:
         if side not in HEMISPHERES:
             raise unknown_name("hemisphere", side, HEMISPHERES)
-    recordings = {name: _subject(folders[name], name, sides, rois) for name in names}
+    recordings = {name: _read_subject(folders[name], name, sides, rois) for name in names}
     return Dataset("algonauts2023", recordings, {"source": SOURCE})
 
 
-def _subject(
+def _read_subject(
     folder: Path, subject: str, sides: Sequence[str], rois: Sequence[str] | None
 ) -> Recording:
     stimuli = training_images(folder)
-    truth = _simulation(folder)
+    truth = _read_simulation(folder)
     blocks, masks, ids, ceilings = [], [], [], []
     for side in sides:
         fmri = load_npy(fmri_path(folder, side))
@@ -106,12 +118,12 @@ def _subject(
                 f"images of subject {subject}. Each row needs its image train-<row>_nsd-….png."
             )
         mask = roi_masks(folder, side, fmri.shape[1])
-        kept = _kept(mask, rois, subject, fmri.shape[1])
-        numbers = fmri if kept is None else np.asarray(fmri[:, kept])
+        chosen = _choose_vertices(mask, rois, subject, fmri.shape[1])
+        numbers = fmri if chosen is None else np.asarray(fmri[:, chosen])
         if len(sides) > 1:  # joined below: each in a type that holds its numbers
             numbers = numbers.astype(counted_dtype(fmri.dtype, str(fmri_path(folder, side))))
         blocks.append(numbers)
-        where = np.arange(fmri.shape[1]) if kept is None else kept
+        where = np.arange(fmri.shape[1]) if chosen is None else chosen
         masks.append({name: inside[where] for name, inside in mask.items()})
         ids += [f"{side}-{v:05d}" for v in where]
         ceilings.append(_planted_ceiling(folder, truth, side, fmri.shape[1])[where])
@@ -124,7 +136,7 @@ def _subject(
         subject=subject,
         unit_ids=ids,
         hemisphere=[side for side, n in zip(sides, counts, strict=True) for _ in range(n)],
-        rois=_joined(masks, counts),
+        rois=_join_masks(masks, counts),
         noise_ceiling=np.concatenate(ceilings),
         simulated=truth is not None,
         attrs={
@@ -134,7 +146,9 @@ def _subject(
     return Recording(subject, stimuli, responses)
 
 
-def _joined(masks: Sequence[dict[str, np.ndarray]], counts: Sequence[int]) -> dict[str, np.ndarray]:
+def _join_masks(
+    masks: Sequence[dict[str, np.ndarray]], counts: Sequence[int]
+) -> dict[str, np.ndarray]:
     """Join the masks of the hemispheres; a ROI that one of them does not have is empty there."""
     names = dict.fromkeys(name for mask in masks for name in mask)
     return {
@@ -157,25 +171,25 @@ def training_images(folder: Path) -> StimulusSet:
         InputError: no images, a row number missing or given twice.
     """
     images = folder / "training_split" / "training_images"
-    found: dict[int, Path] = {}
+    files: dict[int, Path] = {}
     for file in images.glob("*.png") if images.is_dir() else ():
         match = IMAGE_NAME.fullmatch(file.name)
         if match is None:
             continue
         row = int(match[1])
-        if row in found:
-            raise InputError(f"{images}: row {row} has two images, {found[row].name}, {file.name}.")
-        found[row] = file
-    if not found:
+        if row in files:
+            raise InputError(f"{images}: row {row} has two images, {files[row].name}, {file.name}.")
+        files[row] = file
+    if not files:
         raise InputError(f"{images} has no images named like train-0001_nsd-00013.png.")
-    missing = sorted(set(range(1, max(found) + 1)) - set(found))
+    missing = sorted(set(range(1, max(files) + 1)) - set(files))
     if missing:
         raise InputError(
             f"{images}: images of {len(missing)} rows are missing, first "
             f"train-{missing[0]:04d}_nsd-….png. Copy or download them again."
         )
-    rows = sorted(found)
-    return StimulusSet([found[r].stem for r in rows], [found[r] for r in rows])
+    rows = sorted(files)
+    return StimulusSet([files[r].stem for r in rows], [files[r] for r in rows])
 
 
 def roi_masks(
@@ -212,7 +226,7 @@ def roi_masks(
     return out
 
 
-def _kept(
+def _choose_vertices(
     masks: dict[str, np.ndarray], rois: Sequence[str] | None, subject: str, n: int
 ) -> np.ndarray | None:
     if not rois:
@@ -241,6 +255,144 @@ def _planted_ceiling(folder: Path, truth: dict[str, Any] | None, side: str, n: i
     return ceiling
 
 
-def _simulation(folder: Path) -> dict[str, Any] | None:
+def _read_simulation(folder: Path) -> dict[str, Any] | None:
     file = folder / "SIMULATED.json"
     return read_json(file) if file.exists() else None
+
+
+def is_algonauts(path: Path) -> bool:
+    """Whether a folder looks like one subject of Algonauts 2023, whole or not."""
+    numbered = re.fullmatch(r"subj\d\d", path.name) is not None
+    masks = (path / "roi_masks").is_dir() or (path / "test_split").is_dir()
+    return (path / "training_split").is_dir() or (numbered and masks)
+
+
+def examine_algonauts(notes: Notes, path: Path, deep: bool) -> None:
+    """Examine a folder of Algonauts 2023, or one subject's."""
+    folders = [p for p in sorted(path.glob("subj[0-9][0-9]")) if p.is_dir()]
+    if is_algonauts(path):
+        folders = [path]
+    if not folders:
+        notes.error(str(path), "no folders subj01 … subj08.", "Name the subjects' folders so.")
+    looks: dict[str, Mapping[str, Look]] = {}
+    for folder in folders:
+        before = notes.errors
+        with notes.guard(folder.name):
+            files = _examine_images(notes, folder)
+            if files:
+                stimuli = StimulusSet([f.stem for f in files.values()], list(files.values()))
+                place = f"{folder.name}/training_images"
+                looks[folder.name] = check_images(notes, stimuli, place, deep)
+            for side in HEMISPHERES:
+                with notes.guard(f"{folder.name} {side}"):
+                    _examine_hemisphere(notes, folder, side, files)
+            if (folder / "SIMULATED.json").exists():
+                notes.warning(folder.name, SIMULATED, LABELED)
+            else:
+                notes.warning(folder.name, NO_CEILING, "Algonauts 2023 distributes averages only.")
+        for side in HEMISPHERES if notes.errors == before else ():
+            with notes.guard(folder.name):  # one side at a time stays on disk
+                (recording,) = read_algonauts2023(folder, hemispheres=[side]).values()
+                pictures = looks.get(folder.name, {})
+                check_pairing(notes, recording.responses, pictures, f"{folder.name} {side} pairing")
+    check_copies(notes, looks)
+
+
+def _examine_images(notes: Notes, folder: Path) -> dict[int, Path]:
+    """Find each row's image; note what is double, stray or fewer than published."""
+    place = f"{folder.name}/training_images"
+    images = folder / "training_split" / "training_images"
+    files: dict[int, Path] = {}
+    stray = []
+    for file in sorted(images.iterdir()) if images.is_dir() else ():
+        match = IMAGE_NAME.fullmatch(file.name)
+        if match is None:
+            stray.append(file.name)
+        elif (row := int(match[1])) in files:
+            both = f"{files[row].name} and {file.name}"
+            notes.error(place, f"row {row} has two images, {both}.", "Keep the right one.")
+        else:
+            files[row] = file
+    if stray:
+        notes.ok(place, f"{len(stray)} other files ({list_first(stray)}).", "They are left out.")
+    if not files:
+        notes.error(place, "no images.", "Expected names like train-0001_nsd-00013.png.")
+    number = folder.name.removeprefix("subj")
+    if files and number in {f"{i:02d}" for i in range(1, 9)}:
+        published = PUBLISHED_IMAGES[int(number) - 1]
+        if len(files) != published and not (folder / "SIMULATED.json").exists():
+            notes.warning(
+                place,
+                f"{len(files):,} training images; {published:,} are distributed.",
+                "Fine if you chose a part of them; otherwise download the rest.",
+            )
+    return dict(sorted(files.items()))
+
+
+def _examine_hemisphere(notes: Notes, folder: Path, side: str, files: Mapping[int, Path]) -> None:
+    place = f"{folder.name}/{side}_training_fmri.npy"
+    values = open_array(notes, fmri_path(folder, side), place)
+    if values is None:
+        return
+    if values.ndim != 2:
+        notes.error(place, f"shape {values.shape}.", "Expected images x vertices.")
+        return
+    rows = range(1, len(values) + 1)
+    missing = [r for r in rows if r not in files]
+    extra = [files[r].name for r in files if r not in rows]
+    if files and (missing or extra):
+        notes.error(
+            place,
+            f"{len(values)} rows and {len(files)} images do not pair: {len(missing)} rows without "
+            f"an image ({list_first(missing) or 'none'}), {len(extra)} images without a row "
+            f"({list_first(extra) or 'none'}).",
+            "Row i needs the image train-i_nsd-….png. Copy what is missing again.",
+        )
+    stimuli = [files[r].stem if r in files else f"row {r}" for r in rows]
+    units = [f"{side}-{v:05d}" for v in range(values.shape[1])]
+    check_values(notes, values, stimuli, units, place, whole=False)
+    _examine_rois(notes, folder, side, values.shape[1])
+
+
+def _examine_rois(notes: Notes, folder: Path, side: str, n_vertices: int) -> None:
+    place = f"{folder.name}/roi_masks {side}"
+    absent, counts = [], {}
+    for kind in CLASSES:
+        mask_file = folder / "roi_masks" / f"{side}.{kind}_challenge_space.npy"
+        mapping_file = folder / "roi_masks" / f"mapping_{kind}.npy"
+        if not mask_file.exists():
+            absent.append(kind)
+            continue
+        with notes.guard(f"{place} {kind}"):
+            masks = roi_masks(folder, side, n_vertices, (kind,))
+            counts.update({name: int(mask.sum()) for name, mask in masks.items()})
+            named = {0, *map(int, load_plain_dict(mapping_file))}
+            unnamed = sorted(set(np.unique(load_npy(mask_file)).tolist()) - named)
+            if unnamed:
+                notes.warning(
+                    f"{place} {kind}",
+                    f"labels without a name: {list_first(unnamed)}.",
+                    f"Their vertices are in no ROI of this class. Check {mapping_file.name}.",
+                )
+    if absent:
+        notes.warning(
+            place,
+            f"no masks of {list_first(absent, len(CLASSES))}.",
+            "Copy roi_masks again if you want these ROIs; without any mask all vertices are one "
+            "target.",
+        )
+    list_rois(notes, place, counts)
+
+
+def recognize(path: Path) -> bool:
+    """Whether a folder looks like Algonauts 2023, or like one of its subjects."""
+    return is_algonauts(path) or any(is_algonauts(p) for p in path.iterdir() if p.is_dir())
+
+
+READER = Reader(
+    name="algonauts2023",
+    layout="subj01/training_split/…",
+    recognize=recognize,
+    read=read_algonauts2023,
+    examine=examine_algonauts,
+)

@@ -24,6 +24,7 @@ from striate.core.errors import InputError, unknown_name
 from striate.core.names import clean_name
 from striate.core.tables import read_header, read_table
 from striate.core.walk import files_below
+from striate.data.doctor.findings import Notes, check_copies, check_images, check_values
 from striate.data.images.stimuli import StimulusSet
 from striate.data.readers.freeman_ziemba_files import (
     CELLS,
@@ -33,6 +34,7 @@ from striate.data.readers.freeman_ziemba_files import (
     read_mat,
     read_netcdf,
 )
+from striate.data.readers.reader import Reader
 from striate.data.responses.dataset import Dataset, Recording
 from striate.data.responses.noise_ceilings import noise_ceiling
 from striate.data.responses.responses import Responses
@@ -82,10 +84,10 @@ def read_freeman_ziemba(
         InputError: no or several files of recordings, other axes, a region that is absent,
             stimuli without an image (named), an unknown subset.
     """
-    subset, file = _single(subset), None if file is None else _single(file)
+    subset, file = _take_first(subset), None if file is None else _take_first(file)
     if subset not in SUBSETS:
         raise unknown_name("subset", subset, SUBSETS)
-    source = _recordings(path, file)
+    source = _find_recordings(path, file)
     read = read_netcdf if source.suffix == ".nc" else read_mat
     assembly = read(source, window)
     rois = None if rois is None else [clean_name(roi) for roi in rois]
@@ -97,7 +99,7 @@ def read_freeman_ziemba(
             raise InputError(f"{source} has no cells of {roi}; found {found}.")
     images = files_below(path, lambda p: p.suffix == ".png")
     textures, files = _identify(path, assembly, images)
-    rows = _rows(source, textures, subset)
+    rows = _choose_rows(source, textures, subset)
     cells = np.flatnonzero(np.isin(assembly.regions, list(rois or CELLS)))
     trials = assembly.trials[rows][..., cells]
     names = [textures[i].name for i in rows]
@@ -121,7 +123,7 @@ def read_freeman_ziemba(
         "subset": subset_name([textures[i] for i in rows]),
         "repetitions": trials.shape[1],
         "bins": assembly.bins,
-        **_digest(source),
+        **_identify_file(source),
     }
     return Dataset("freeman_ziemba", {"macaques": Recording("macaques", stimuli, responses)}, facts)
 
@@ -147,43 +149,43 @@ def subset_name(textures: Iterable[Texture]) -> str:
     >>> subset_name(all_textures()), subset_name(public_textures())
     ('all', 'public')
     """
-    found = set(textures)
+    stimuli = set(textures)
     public = public_textures()
     expected = {
         "all": set(all_textures()),
         "public": public,
         "private": set(all_textures()) - public,
     }
-    for name, own in expected.items():
-        if found == own:
+    for name, members in expected.items():
+        if stimuli == members:
             return name
     for name, number in SUBSETS.items():
-        if len(found) == number:
+        if len(stimuli) == number:
             return f"{name} by its number of stimuli, though not those that seed 12 gives here"
-    return f"none of Brain-Score's ({len(found)} stimuli)"
+    return f"none of Brain-Score's ({len(stimuli)} stimuli)"
 
 
-def _single(value: str | Sequence[str]) -> str:
+def _take_first(value: str | Sequence[str]) -> str:
     return value if isinstance(value, str) else str(value[0])
 
 
-def _recordings(path: Path, file: str | None) -> Path:
+def _find_recordings(path: Path, file: str | None) -> Path:
     """Find the file of recordings."""
-    found = files_below(path, lambda p: p.suffix in (".nc", ".mat"))
+    files = files_below(path, lambda p: p.suffix in (".nc", ".mat"))
     if file is not None:
-        named = [p for p in found if p.name == file]
+        named = [p for p in files if p.name == file]
         if not named:
-            raise unknown_name("file of recordings", file, [p.name for p in found])
+            raise unknown_name("file of recordings", file, [p.name for p in files])
         return named[0]
-    if not found:
+    if not files:
         raise InputError(
             f"{path} has no file of recordings: expected FreemanZiemba2013_V1V2data.mat, or an "
             "assembly .nc of Brain-Score. Is it the FreemanZiemba2013 folder?"
         )
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found)
+    if len(files) > 1:
+        names = ", ".join(p.name for p in files)
         raise InputError(f"{path} has several files of recordings: {names}. Say which: file=NAME.")
-    return found[0]
+    return files[0]
 
 
 def _identify(
@@ -191,10 +193,10 @@ def _identify(
 ) -> tuple[tuple[Texture, ...], list[Path]]:
     """Say what each stimulus is, and where its image lies."""
     named = {p.name: p for p in images}
-    table = _table(path) if assembly.textures is None else {}
+    table = _read_stimuli(path) if assembly.textures is None else {}
     by_digest: dict[str, Path] = {}
     if assembly.textures is None and not set(assembly.ids) <= set(table):
-        by_digest = {_sha1(p): p for p in images}  # older ids are the SHA-1 of the image file
+        by_digest = {_hash_sha1(p): p for p in images}  # older ids are the SHA-1 of the image file
     textures: list[Texture | None] = []
     files: list[Path | None] = []
     for i, name in enumerate(assembly.ids):
@@ -229,7 +231,7 @@ def _identify(
     return tuple(t for t in textures if t), [p for p in files if p]
 
 
-def _table(path: Path) -> Mapping[str, tuple[Texture, str]]:
+def _read_stimuli(path: Path) -> Mapping[str, tuple[Texture, str]]:
     """Stimuli by id, from tables as Brain-Score distributes them."""
     out: dict[str, tuple[Texture, str]] = {}
     for file in files_below(path, lambda p: p.suffix == ".csv"):
@@ -257,27 +259,65 @@ def _table(path: Path) -> Mapping[str, tuple[Texture, str]]:
     return out
 
 
-def _rows(source: Path, textures: Sequence[Texture], subset: str) -> np.ndarray:
+def _choose_rows(source: Path, textures: Sequence[Texture], subset: str) -> np.ndarray:
     """Positions of a subset's stimuli."""
     if len(set(textures)) < len(textures):
         raise InputError(f"{source}: a stimulus is there under two names. Copy the table again.")
-    found = subset_name(textures)
-    if subset == "all" or subset == found.split()[0]:
+    present = subset_name(textures)
+    if subset == "all" or subset == present.split()[0]:
         return np.arange(len(textures))
-    if found != "all":
+    if present != "all":
         raise InputError(
-            f"{source} holds {len(textures)} stimuli, {found}, not the {subset} ones. Leave subset "
-            f"out, or read the file of the {subset} assembly."
+            f"{source} holds {len(textures)} stimuli, {present}, not the {subset} ones. Leave "
+            f"subset out, or read the file of the {subset} assembly."
         )
     public = public_textures()
     return np.flatnonzero([(t in public) == (subset == "public") for t in textures])
 
 
-def _sha1(file: Path) -> str:
+def _hash_sha1(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha1").hexdigest()
 
 
-def _digest(source: Path) -> dict[str, str]:
-    digest = _sha1(source)
+def _identify_file(source: Path) -> dict[str, str]:
+    digest = _hash_sha1(source)
     return {"file": source.name, "sha1": digest, "known_as": KNOWN.get(digest, "not a known file")}
+
+
+def is_freeman_ziemba(path: Path) -> bool:
+    """Whether a folder looks like these data: by its recordings' name, or its images'."""
+    if files_below(path, lambda p: "FreemanZiemba2013" in str(p.relative_to(path))):
+        return True
+    return any(Texture.of(p.stem) for p in path.glob("*/*smp*.png"))
+
+
+def examine_freeman_ziemba(notes: Notes, path: Path, deep: bool) -> None:
+    """Examine the images and then the recordings with their pairing."""
+    images = files_below(path, lambda p: p.suffix == ".png" and Texture.of(p.stem) is not None)
+    if images:
+        stimuli = StimulusSet([p.stem for p in images], images)
+        check_copies(notes, {"images": check_images(notes, stimuli, "images", deep)})
+    with notes.guard("recordings"):
+        data = read_freeman_ziemba(path)
+        responses, facts = data["macaques"].responses, data.facts
+        names, units = responses.stimulus_ids, responses.unit_ids
+        check_values(notes, responses.data, names, units, "recordings")
+        counts = {roi: int(responses.data.coords[f"roi_{roi}"].sum()) for roi in responses.rois}
+        cells = ", ".join(f"{number} of {roi}" for roi, number in counts.items())
+        notes.ok(
+            "recordings",
+            f"{facts['file']} ({facts['known_as']}): {cells}, {len(names)} stimuli "
+            f"(subset: {facts['subset']}), {facts['repetitions']} repetitions.",
+        )
+        if data.simulated:
+            notes.warning("recordings", "the responses are SIMULATED, not measured.")
+
+
+READER = Reader(
+    name="freeman_ziemba",
+    layout="FreemanZiemba2013_V1V2data.mat or an assembly .nc, and tex-320x320-im13-smp8.png …",
+    recognize=is_freeman_ziemba,
+    read=read_freeman_ziemba,
+    examine=examine_freeman_ziemba,
+)

@@ -105,14 +105,14 @@ def read_mat(file: Path, window: tuple[int, int]) -> Assembly:
         with file.open("rb") as stream:
             head = stream.read(512 + 8)
         modern = head.startswith(b"\x89HDF") or head[512:516] == b"\x89HDF"
-        return _from_hdf(file, window) if modern else _from_old_mat(file, window)
+        return _read_hdf(file, window) if modern else _read_old_mat(file, window)
     except InputError:
         raise
     except _DAMAGE as error:
         raise InputError(f"{file} cannot be read: {error}. Copy it again.") from error
 
 
-def _from_hdf(file: Path, window: tuple[int, int]) -> Assembly:
+def _read_hdf(file: Path, window: tuple[int, int]) -> Assembly:
     import h5py
 
     with h5py.File(file) as archive:
@@ -128,10 +128,10 @@ def _from_hdf(file: Path, window: tuple[int, int]) -> Assembly:
             ]
             # (cell, repetition, sample, type, family)
             parts[region] = np.array(cells).transpose(3, 4, 2, 1, 0)
-        return _joined(parts, shapes[name][4])
+        return _join_regions(parts, shapes[name][4])
 
 
-def _from_old_mat(file: Path, window: tuple[int, int]) -> Assembly:
+def _read_old_mat(file: Path, window: tuple[int, int]) -> Assembly:
     from scipy.io import loadmat
 
     arrays = {k: v for k, v in loadmat(file).items() if isinstance(v, np.ndarray)}
@@ -141,7 +141,7 @@ def _from_old_mat(file: Path, window: tuple[int, int]) -> Assembly:
         _check_window(file, shapes[name][4], window)
         cells = arrays[name][:, :, :, :, slice(*window)].mean(axis=4, dtype=np.float64)
         parts[region] = cells.transpose(1, 0, 2, 3, 4)
-    return _joined(parts, shapes[name][4])
+    return _join_regions(parts, shapes[name][4])
 
 
 def _find_regions(file: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, str]:
@@ -149,9 +149,9 @@ def _find_regions(file: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, 
     fitting = {k: s for k, s in shapes.items() if len(s) == 6 and tuple(s[:3]) == (15, 2, 15)}
     named = {r: [k for k in fitting if r.lower() in k.lower()] for r in CELLS}
     counted = {r: [k for k, s in fitting.items() if s[5] == n] for r, n in CELLS.items()}
-    for found in (named, counted):
-        if all(len(names) < 2 for names in found.values()) and any(found.values()):
-            return {region: names[0] for region, names in found.items() if names}
+    for candidates in (named, counted):
+        if all(len(names) < 2 for names in candidates.values()) and any(candidates.values()):
+            return {region: names[0] for region, names in candidates.items() if names}
     seen = ", ".join(f"{k} {tuple(s)}" for k, s in shapes.items()) or "no array"
     raise InputError(
         f"{file}: expected arrays v1 (102 cells) and v2 (103 cells) of axes {AXES}; found {seen}. "
@@ -167,7 +167,7 @@ def _check_window(file: Path, bins: int, window: tuple[int, int]) -> None:
         )
 
 
-def _joined(parts: Mapping[str, np.ndarray], bins: int) -> Assembly:
+def _join_regions(parts: Mapping[str, np.ndarray], bins: int) -> Assembly:
     """Join regions (type, family, sample, repetition, cell) along cells."""
     if len({part.shape[:4] for part in parts.values()}) > 1:
         found = ", ".join(f"{region} {part.shape}" for region, part in parts.items())
@@ -200,14 +200,14 @@ def read_netcdf(file: Path, window: tuple[int, int]) -> Assembly:
         with xr.open_dataset(
             file, engine=engine, decode_times=False, decode_timedelta=False
         ) as data:
-            return _from_dataset(file, data, window)
+            return _convert_dataset(file, data, window)
     except InputError:
         raise
     except _DAMAGE as error:
         raise InputError(f"{file} cannot be read as netCDF: {error}. Copy it again.") from error
 
 
-def _from_dataset(file: Path, data: xr.Dataset, window: tuple[int, int]) -> Assembly:
+def _convert_dataset(file: Path, data: xr.Dataset, window: tuple[int, int]) -> Assembly:
     wanted = {"presentation", "neuroid", "time_bin"}
     fitting = [v for v in data.variables.values() if set(v.dims) == wanted]
     if len(fitting) != 1:
@@ -216,11 +216,11 @@ def _from_dataset(file: Path, data: xr.Dataset, window: tuple[int, int]) -> Asse
             f"{file}: expected one array of dims presentation, neuroid and time_bin; found {found}."
         )
     array = fitting[0]
-    names = np.array(_text(_coordinate(file, data, "presentation", "stimulus_id", "image_id")))
-    repetition = np.array(_text(_coordinate(file, data, "presentation", "repetition")))
-    regions = _text(_coordinate(file, data, "neuroid", "region"))
-    units = _text(_coordinate(file, data, "neuroid", "neuroid_id", "neuroid"))
-    start = _coordinate(file, data, "time_bin", "time_bin_start").astype(float)
+    names = np.array(_read_labels(file, data, "presentation", "stimulus_id", "image_id"))
+    repetition = np.array(_read_labels(file, data, "presentation", "repetition"))
+    regions = _read_labels(file, data, "neuroid", "region")
+    units = _read_labels(file, data, "neuroid", "neuroid_id", "neuroid")
+    start = _take_coordinate(file, data, "time_bin", "time_bin_start").astype(float)
     bins = np.flatnonzero((start >= window[0]) & (start < window[1]))
     if len(bins) != window[1] - window[0] or (np.diff(start[bins]) != 1).any():
         raise InputError(
@@ -228,7 +228,7 @@ def _from_dataset(file: Path, data: xr.Dataset, window: tuple[int, int]) -> Asse
             f"expected one of 1 ms each; bins start at {start.min():g} to {start.max():g} ms."
         )
     means = np.empty((array.sizes["presentation"], array.sizes["neuroid"]))
-    for rows, values in _blocks(array, bins):
+    for rows, values in _average_blocks(array, bins):
         means[rows] = values
     ids, first, row = np.unique(names, return_index=True, return_inverse=True)
     repeats, column = np.unique(repetition, return_inverse=True)
@@ -242,7 +242,8 @@ def _from_dataset(file: Path, data: xr.Dataset, window: tuple[int, int]) -> Asse
     if all(f in data.variables and data[f].dims == ("presentation",) for f in fields):
         kind, family, sample = (np.asarray(data[f].values)[first] for f in fields)
         textures = tuple(
-            Texture(t, int(f), int(s)) for t, f, s in zip(_text(kind), family, sample, strict=True)
+            Texture(t, int(f), int(s))
+            for t, f, s in zip(_clean_texts(kind), family, sample, strict=True)
         )
     unit_ids = tuple(f"{r}-{u}" for r, u in zip(regions, units, strict=True))
     return Assembly(
@@ -250,7 +251,7 @@ def _from_dataset(file: Path, data: xr.Dataset, window: tuple[int, int]) -> Asse
     )
 
 
-def _blocks(array: xr.Variable, bins: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
+def _average_blocks(array: xr.Variable, bins: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
     """Yield means over bins, (presentations, neuroids), and where they go, some at a time."""
     along = next(d for d in array.dims if d != "time_bin")  # the outer one: blocks lie together
     other = "neuroid" if along == "presentation" else "presentation"
@@ -262,7 +263,7 @@ def _blocks(array: xr.Variable, bins: np.ndarray) -> Iterator[tuple[Any, np.ndar
         yield (place if along == "presentation" else (slice(None), place)), mean
 
 
-def _coordinate(file: Path, data: xr.Dataset, dim: str, *names: str) -> np.ndarray:
+def _take_coordinate(file: Path, data: xr.Dataset, dim: str, *names: str) -> np.ndarray:
     for name in names:
         if name in data.variables and data[name].dims == (dim,):
             return np.asarray(data[name].values)
@@ -273,5 +274,9 @@ def _coordinate(file: Path, data: xr.Dataset, dim: str, *names: str) -> np.ndarr
     )
 
 
-def _text(values: np.ndarray) -> list[str]:
+def _read_labels(file: Path, data: xr.Dataset, dim: str, *names: str) -> list[str]:
+    return _clean_texts(_take_coordinate(file, data, dim, *names))
+
+
+def _clean_texts(values: np.ndarray) -> list[str]:
     return [clean_name(value) for value in values.tolist()]

@@ -80,7 +80,9 @@ def behave(
         return BehaveResult({"humans": tables.human_table(humans.values(), found)})
     models, facts = build_models(config, stimuli)
     options.say(predict(models, stimuli, config))
-    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    run = RunFolder(
+        out, config, command=options.command, verb="behave", overwrite=options.overwrite
+    )
     with locked(run / ".lock", wait=False):
         (run / "behavior.json").unlink(missing_ok=True)
         decided = decide_all(models, stimuli, categories, config, options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field
@@ -33,7 +32,7 @@ class DataConfig(Config):
             "rois": self.rois,
         }
         chosen: dict[str, Any] = {k: list(v) for k, v in wanted.items() if v}
-        if self.name in READERS and "repeats" in signature(READERS[self.name]).parameters:
+        if self.name in READERS and "repeats" in READERS[self.name].selectors:
             chosen["repeats"] = True
         return read(self.name, self.path, **chosen)
 

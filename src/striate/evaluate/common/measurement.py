@@ -1,22 +1,25 @@
 """One score of one model as a scorecard takes it, whatever verb it comes from.
 
-A verb whose tables the scorecard does not know contributes by writing a list of these with
+A run contributes to scorecards by writing a list of these with
 `write_measurements(run / "tables/scorecard.parquet", …)` and its models with
-`model_records.write_models`; nothing else has to be told.
+`model_records.write_models`; nothing else has to be told. A verb may also name functions that make
+them from its tables (`striate.verbs`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError
 from striate.core.files import read_table, write_table
+from striate.encoding import mean_interval
 
 FILE = "tables/scorecard.parquet"
 NAN = float("nan")
@@ -72,6 +75,33 @@ class Measurement:
     protocol: dict[str, Any] = field(default_factory=dict)
 
 
+def average_models(name: str, measurements: Sequence[Measurement]) -> Measurement:
+    """One measurement of several models as a group: the mean, with Student's t over models.
+
+    Args:
+        name: of the group.
+        measurements: of the same thing, one a model.
+    """
+
+    def mean(values: Sequence[float]) -> float:
+        return float(np.mean(values))
+
+    interval = mean_interval(np.array([m.value for m in measurements], dtype=float))
+    return replace(
+        measurements[0],
+        model=name,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        over=f"{len(measurements)} models",
+        normalized=mean([m.normalized for m in measurements]),
+        explained=mean([m.explained for m in measurements]),
+        random=mean([m.random for m in measurements]),
+        null=mean([m.null for m in measurements]),
+        detail=f"mean of {len(measurements)} models",
+    )
+
+
 NEEDED = ("measure", "row", "model", "value")
 
 
@@ -88,14 +118,14 @@ def read_measurements(path: Path) -> list[Measurement]:
         InputError: naming the file and the column that is missing or not known.
     """
     table = read_table(path)
-    known = [f.name for f in fields(Measurement)]
+    names = [f.name for f in fields(Measurement)]
     missing = [c for c in NEEDED if c not in table]
-    odd = [c for c in table.columns if c not in known]
+    odd = [c for c in table.columns if c not in names]
     if missing or odd:
         what = f"has no column {missing[0]!r}" if missing else f"has an unknown column {odd[0]!r}"
         raise InputError(
             f"{path} {what}. Expected {', '.join(NEEDED)}, and may have "
-            f"{', '.join(k for k in known if k not in NEEDED)}."
+            f"{', '.join(name for name in names if name not in NEEDED)}."
         )
     out = []
     for row in table.to_dict("records"):

@@ -64,7 +64,7 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
     if not is_first_process():  # the first one writes, and waits for the others while it learns
         grow(photographs, how, out / "model", device=config.device, progress=False)
         return out
-    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    run = RunFolder(out, config, command=options.command, verb="grow", overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         options.say(photographs.describe())
         options.say(plan)

@@ -69,7 +69,9 @@ def predict_neurons(
     texture_settings, rdm_settings = config.freeman_ziemba, config.rdms_92images
     textures = None if texture_settings is None else texture_settings.read()
     rdms = None if rdm_settings is None else read_rdms_92images(rdm_settings.path)
-    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    run = RunFolder(
+        out, config, command=options.command, verb="predict", overwrite=options.overwrite
+    )
     with locked(run.path / ".lock", wait=False):
         (run / "notes.json").unlink(missing_ok=True)  # the last file of a run that has ended
         write_models(run.path, [model_record(name, model) for name, model in models.items()])

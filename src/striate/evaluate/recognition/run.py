@@ -79,7 +79,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     if not is_first_process():  # the first one writes, and waits for the others while it learns
         learn()
         return out
-    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    run = RunFolder(out, config, command=options.command, verb="train", overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         for line in (plan, *notes):
             options.say(line)

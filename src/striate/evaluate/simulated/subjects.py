@@ -101,7 +101,7 @@ def simulate(config: SimulateConfig, out: str | Path, cache: Cache | None = None
         InputError: too few photographs, unknown ROI, tap or model; a folder that holds something
             else.
     """
-    run = RunFolder(out, config)
+    run = RunFolder(out, config, verb="simulate")
     files = photographs_in(config.photographs) if config.photographs else packaged_photographs()
     images = cut(files, config.tile, config.most, config.seed)
     own = config.stimuli - config.shared

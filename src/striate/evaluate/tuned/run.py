@@ -80,7 +80,7 @@ def compare(config: CompareConfig, out: str | Path, options: Options | None = No
         LeakError: a score would use a stimulus that its model has seen.
     """
     options = options or Options()
-    with started(config, out, compare_specs, options) as (bench, specs, base):
+    with started("compare", config, out, compare_specs, options) as (bench, specs, base):
         return score(bench, specs, base, options)
 
 
@@ -95,7 +95,7 @@ def tune_models(
         InputError: data, names or settings that do not fit, before anything is computed.
     """
     options = options or Options()
-    with started(config, out, tune_specs, options, scoring=False) as (bench, specs, base):
+    with started("tune", config, out, tune_specs, options, scoring=False) as (bench, specs, base):
         for number, spec in enumerate(specs, 1):
             options.say(f"[{number}/{len(specs)}] {spec.name}")
             make_model(bench, spec, base)
@@ -112,12 +112,13 @@ def score_models(
         LeakError: a model has seen a test stimulus; use the split it was tuned with.
     """
     options = options or Options()
-    with started(config, out, encode_specs, options) as (bench, specs, base):
+    with started("encode", config, out, encode_specs, options) as (bench, specs, base):
         return score(bench, specs, base, options)
 
 
 @contextmanager
 def started(
+    verb: str,
     config: C,
     out: str | Path,
     specs_of: Callable[[C, Groups], list[ModelSpec]],
@@ -149,7 +150,7 @@ def started(
     plan = make_plan(config, dataset, split, specs, base, scoring=scoring)
     options.say(str(plan))
     # Only now is anything written: a folder made for a mistyped name would be in the way.
-    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    run = RunFolder(out, config, command=options.command, verb=verb, overwrite=options.overwrite)
     with locked(run / ".lock", wait=False):
         split.save(run / SPLIT_FILE)
         write_json(run / "plan.json", plan.to_dict())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,12 +21,12 @@ from striate.evaluate.units.gratings import (
     octaves,
     turns,
 )
+from striate.evaluate.units.properties import PROPERTIES
 from striate.evaluate.units.tuning_curves import (
     circular_variance,
     cv_bandwidth_ratio,
     fourier_components,
     frequency_tuning,
-    half_contrast,
     low_high_ratio,
     modulation_ratio,
     orientation_bandwidth,
@@ -264,7 +264,8 @@ def tuning_table(
         `firing_rates`), then where the set was given `peak_frequency` (cycles/degree),
         `frequency_bandwidth` (octaves), `frequency_bandwidth_ratio` (100 low / high),
         `frequency_selective` (has a bandwidth), `preferred_diameter`, `summation_field`,
-        `surround_diameter` (degrees), `suppression_index`, `c50`. Properties of a unit that does
+        `surround_diameter` (degrees), `suppression_index`, `c50`, and what else
+        `properties.PROPERTIES` measures on one curve. Properties of a unit that does
         not respond are NaN; so are those that its curve does not define, such as the bandwidth of
         an untuned unit.
 
@@ -301,20 +302,26 @@ def tuning_table(
     )
     table["opr_cv_difference"] = table["orthogonal_preferred_ratio"] - variance
     table["modulation_ratio"] = modulation_ratio(*at_best)
+    measured = {"orientation": (curves, angles)}
     if frequency is not None:
         f = frequency["spatial_frequency"].to_numpy()
         f0, _, larger = _components(frequency)
-        table["peak_frequency"] = frequency_tuning(_through_best(larger, 1), f)[0]
+        measured["frequency"] = _through_best(larger, 1), f
+        table["peak_frequency"] = frequency_tuning(measured["frequency"][0], f)[0]
         table["frequency_bandwidth"] = frequency_tuning(_through_best(f0, 1), f)[1]
         table["frequency_bandwidth_ratio"] = low_high_ratio(table["frequency_bandwidth"].to_numpy())
         table["frequency_selective"] = table["frequency_bandwidth"].notna()
     if size is not None:
-        found = size_tuning(_through_best(_components(size)[2], 2), size["diameter"].to_numpy())
+        curves = _through_best(_components(size)[2], 2)
+        measured["size"] = curves, size["diameter"].to_numpy()
+        found = size_tuning(*measured["size"])
         for name in vars(found):
             table[name] = getattr(found, name)
     if contrast is not None:
         curves = _through_best(_components(contrast)[2], 3)
-        table["c50"] = half_contrast(curves, contrast["contrast"].to_numpy())
+        measured["contrast"] = curves, contrast["contrast"].to_numpy()
+    for name, values in _measure_properties(measured).items():
+        table[name] = values
     scale = rate_scale(*(table.loc[table["responds"], c] for c in ("max_f0", "blank")))
     table["max_dc"] = scale(table["max_f0"].to_numpy())
     properties = table.columns[list(table.columns).index("preferred_orientation") :]
@@ -322,6 +329,17 @@ def tuning_table(
     table.loc[~table["responds"], [c for c in properties if c not in flags]] = np.nan
     table.loc[~table["responds"], flags] = False
     return table
+
+
+def _measure_properties(
+    measured: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """The properties that are a function of one curve, of the curves that were measured."""
+    return {
+        name: definition.measure(*measured[definition.curve])
+        for name, definition in PROPERTIES.items()
+        if definition.measure and definition.curve and definition.curve in measured
+    }
 
 
 def _components(responses: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

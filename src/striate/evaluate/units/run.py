@@ -30,7 +30,7 @@ from striate.evaluate.units.grating_tuning import (
     record,
     window,
 )
-from striate.evaluate.units.properties import PROPERTIES
+from striate.evaluate.units.properties import ADDED, PROPERTIES
 from striate.evaluate.units.published_histograms import Histogram, read_histograms
 from striate.evaluate.units.tables import assemble
 from striate.evaluate.units.texture_tuning import DIMS, texture_responses
@@ -92,7 +92,7 @@ def probe(config: ProbeConfig, out: str | Path, options: Options | None = None) 
                 seen_files=own.model.seen_files,
                 file_hashes=[seed.file_hash for seed in seeds],
             )
-    run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
+    run = RunFolder(out, config, command=options.command, verb="probe", overwrite=options.overwrite)
     with locked(run.path / ".lock"):
         (run / "probe.json").unlink(missing_ok=True)
         started = time.monotonic()
@@ -194,7 +194,9 @@ def _trial(own: Probed, tap: str) -> tuple[float, int]:
 
 
 def _grating_key(own: Probed, tap: str, shown: GratingSets) -> dict[str, object]:
+    added = {"added": sorted(ADDED)} if ADDED else {}  # columns that kept tables lack
     return {
+        **added,
         "what": "gratings",
         "model": own.fingerprint,
         "tap": tap,

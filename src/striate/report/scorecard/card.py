@@ -17,7 +17,7 @@ import pandas as pd
 
 from striate.core.config import flatten_settings
 from striate.evaluate.common.measurement import MEASURES, NAN, Measurement
-from striate.report.scorecard.runs import Known, Run, read_run
+from striate.report.scorecard.runs import Run, RunModel, read_run
 
 NOT_MEASURED = "not measured"
 SAME = 1e-9
@@ -49,7 +49,7 @@ class Column:
 class Cell:
     """A measurement, the run it is of, and other values of the same that do not count."""
 
-    found: Measurement
+    measurement: Measurement
     run: Run
     others: tuple[str, ...] = ()
 
@@ -85,48 +85,50 @@ def make_scorecard(folders: Sequence[str | Path]) -> Scorecard:
     """
     places = {Path(f).resolve(): Path(f) for f in folders}
     runs = [read_run(folder) for folder in places.values()]
-    columns, notes = _columns(runs)
-    rows, more = _rows([run for run in runs if not run.is_model], {c.identity for c in columns})
+    columns, notes = _make_columns(runs)
+    scored = [run for run in runs if not run.is_model]
+    rows, more = _make_rows(scored, {c.identity for c in columns})
     labels = {c.identity: c.label for c in columns}
     return Scorecard(
         tuple(columns),
         tuple(rows),
         tuple(runs),
-        (*notes, *more, *_conflicts(rows, labels), *(n for r in runs for n in r.notes)),
+        (*notes, *more, *_describe_conflicts(rows, labels), *(n for r in runs for n in r.notes)),
     )
 
 
-def _columns(runs: Sequence[Run]) -> tuple[list[Column], list[str]]:
+def _make_columns(runs: Sequence[Run]) -> tuple[list[Column], list[str]]:
     """Columns in the order in which models are met, and what to tell of their names."""
-    given = {k.identity for run in runs if run.is_model for k in run.models.values()}
-    known: dict[str, list[Known]] = {}
+    given = {model.identity for run in runs if run.is_model for model in run.models.values()}
+    models: dict[str, list[RunModel]] = {}
     by_name: dict[str, dict[str, str]] = {}  # name, identity, origin
     for run in runs:
-        for name, one in run.models.items():
-            known.setdefault(one.identity, []).append(one)
-            origin = one.identity[:8] if one.matched else run.folder.name
-            by_name.setdefault(name, {})[one.identity] = origin
-    shown = [i for i in known if not given or i in given]
+        for name, model in run.models.items():
+            models.setdefault(model.identity, []).append(model)
+            origin = model.identity[:8] if model.matched else run.folder.name
+            by_name.setdefault(name, {})[model.identity] = origin
+    shown = [i for i in models if not given or i in given]
     columns, notes = [], []
     for identity in shown:
-        own = known[identity]
-        names = tuple(dict.fromkeys(k.name for k in own))
+        same = models[identity]
+        first = same[0]
+        names = tuple(dict.fromkeys(model.name for model in same))
         origin = by_name[names[0]][identity]
         label = names[0]
         if any(len(by_name[n]) > 1 for n in names):
-            label = f"{label} ({own[0].id or 'network not told'}, {origin})"
-        simulated = any(k.simulated for k in own)
-        columns.append(Column(identity, label, names, own[0].id, own[0].models, simulated, origin))
+            label = f"{label} ({first.id or 'network not told'}, {origin})"
+        simulated = any(model.simulated for model in same)
+        columns.append(Column(identity, label, names, first.id, first.models, simulated, origin))
         if len(names) > 1:
             notes.append(f"{', '.join(names)} are one model: their weights are the same.")
-    several = [n for n, own in by_name.items() if sum(i in shown for i in own) > 1]
+    several = [n for n, origins in by_name.items() if sum(i in shown for i in origins) > 1]
     if several:
         verb = "are names" if len(several) > 1 else "is the name"
         notes.append(
             f"{', '.join(several)} {verb} of more models than one, by their weights or because a "
             "run tells none; each has a column, with its network and where it is from."
         )
-    left = len(known) - len(shown)
+    left = len(models) - len(shown)
     if left:
         notes.append(
             f"{left} more models of these runs are not shown, as model folders were named: leave "
@@ -135,88 +137,92 @@ def _columns(runs: Sequence[Run]) -> tuple[list[Column], list[str]]:
     return columns, notes
 
 
-def _rows(runs: Sequence[Run], shown: set[str]) -> tuple[list[Row], list[str]]:
+def _make_rows(runs: Sequence[Run], shown: set[str]) -> tuple[list[Row], list[str]]:
     """Rows in the order of `MEASURES`, then of the runs; and what to tell of their settings."""
     places: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     cells: dict[tuple[str, str, str], dict[str, Cell]] = {}
     for run in runs:
-        for found in run.measurements:
-            identity = run.models[found.model].identity
-            if identity not in shown or pd.isna(found.value):
+        for measurement in run.measurements:
+            identity = run.models[measurement.model].identity
+            if identity not in shown or pd.isna(measurement.value):
                 continue
-            settings = flatten_settings({**found.protocol, "simulated": found.simulated})
+            protocol = {**measurement.protocol, "simulated": measurement.simulated}
+            settings = flatten_settings(protocol)
             settings = {k: v for k, v in settings.items() if v is not None}  # None: not set
             key = json.dumps(settings, sort_keys=True, default=str)
-            places.setdefault((found.measure, found.row), {})[key] = settings
-            own = cells.setdefault((found.measure, found.row, key), {})
-            own[identity] = _newer(own.get(identity), Cell(found, run))
+            place = measurement.measure, measurement.row
+            places.setdefault(place, {})[key] = settings
+            row = cells.setdefault((*place, key), {})
+            row[identity] = _choose_newer(row.get(identity), Cell(measurement, run))
     order = [*MEASURES, *(m for m, _ in places if m not in MEASURES)]
     rows, notes = [], []
     for measure in dict.fromkeys(order):
-        here = [place for place in places if place[0] == measure]
-        rows += [] if here else [Row(measure, "")]
-        for place in here:
-            apart = _apart(places[place])
+        measured = [place for place in places if place[0] == measure]
+        rows += [] if measured else [Row(measure, "")]
+        for place in measured:
+            apart = _name_differences(places[place])
             if len(apart) > 1:
                 notes.append(
                     f"{measure}, {place[1]}: measured with {len(apart)} settings that are not "
                     f"comparable; a row each ({' | '.join(apart.values())})."
                 )
             rows += [Row(measure, place[1], apart[key], cells[(*place, key)]) for key in apart]
-    return rows, [*_versions(runs), *notes]
+    return rows, [*_compare_versions(runs), *notes]
 
 
-def _newer(there: Cell | None, new: Cell) -> Cell:
-    """The cell of the newer run; the other's value is kept in words where it differs."""
-    if there is None:
+def _choose_newer(before: Cell | None, new: Cell) -> Cell:
+    """The cell of the newer run; the other's value is told in words where it differs."""
+    if before is None:
         return new
-    first, last = (new, there) if new.run.started < there.run.started else (there, new)
-    a, b = first.found.value, last.found.value
+    first, last = (new, before) if new.run.started < before.run.started else (before, new)
+    a, b = first.measurement.value, last.measurement.value
     same = abs(a - b) <= SAME * max(abs(a), abs(b), 1.0)
     where = first.run.folder.name
     if first.run is last.run:  # under two names
-        where += f" as {', '.join(filter(None, (first.found.model, first.found.detail)))}"
-    told = () if same else (f"{a:.3f} in {where}",)
-    return Cell(last.found, last.run, (*first.others, *last.others, *told))
+        names = filter(None, (first.measurement.model, first.measurement.detail))
+        where += f" as {', '.join(names)}"
+    other = () if same else (f"{a:.3f} in {where}",)
+    return Cell(last.measurement, last.run, (*first.others, *last.others, *other))
 
 
-def _apart(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _name_differences(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """In words, by key, the settings in which some of them differ; '' where there is one."""
-    names = sorted({name for own in settings.values() for name in own})
-    differ = [n for n in names if len({str(own.get(n)) for own in settings.values()}) > 1]
+    names = sorted({name for values in settings.values() for name in values})
+    differ = [n for n in names if len({str(values.get(n)) for values in settings.values()}) > 1]
     return {
-        key: ", ".join(f"{n} {'–' if own.get(n) is None else own[n]}" for n in differ)
-        for key, own in settings.items()
+        key: ", ".join(f"{n} {'–' if values.get(n) is None else values[n]}" for n in differ)
+        for key, values in settings.items()
     }
 
 
-def _versions(runs: Sequence[Run]) -> list[str]:
+def _compare_versions(runs: Sequence[Run]) -> list[str]:
+    """Say where runs are of different versions of a library that decides numbers."""
     notes = []
     for library in ("striate", "torch"):
-        found: dict[str, list[str]] = {}
+        names: dict[str, list[str]] = {}
         for run in runs:
-            found.setdefault(run.versions.get(library, "unknown"), []).append(run.folder.name)
-        if len(found) > 1:
-            told = "; ".join(f"{v}: {', '.join(own)}" for v, own in found.items())
-            notes.append(f"The runs are of different versions of {library} ({told}).")
+            names.setdefault(run.versions.get(library, "unknown"), []).append(run.folder.name)
+        if len(names) > 1:
+            listed = "; ".join(f"{version}: {', '.join(n)}" for version, n in names.items())
+            notes.append(f"The runs are of different versions of {library} ({listed}).")
     return notes
 
 
-def _conflicts(rows: Sequence[Row], labels: Mapping[str, str]) -> list[str]:
+def _describe_conflicts(rows: Sequence[Row], labels: Mapping[str, str]) -> list[str]:
     return [
         f"{labels[identity]}, {row.measure}, {row.what}: measured more than once with different "
-        f"values. The newest run ({cell.run.folder.name}{_as(cell, identity)}) counts: "
-        f"{cell.found.value:.3f}; also {', '.join(cell.others)}."
+        f"values. The newest run ({cell.run.folder.name}{_name_in_run(cell, identity)}) counts: "
+        f"{cell.measurement.value:.3f}; also {', '.join(cell.others)}."
         for row in rows
         for identity, cell in row.cells.items()
         if cell.others
     ]
 
 
-def _as(cell: Cell, identity: str) -> str:
-    """Which of several names the run has for the model this is the value of."""
-    names = [name for name, known in cell.run.models.items() if known.identity == identity]
-    return f", as {cell.found.model}" if len(names) > 1 else ""
+def _name_in_run(cell: Cell, identity: str) -> str:
+    """Which of several names the run has for the model that this is the value of."""
+    names = [name for name, model in cell.run.models.items() if model.identity == identity]
+    return f", as {cell.measurement.model}" if len(names) > 1 else ""
 
 
 def as_table(card: Scorecard) -> pd.DataFrame:
@@ -225,7 +231,7 @@ def as_table(card: Scorecard) -> pd.DataFrame:
     for row in card.rows:
         for column in card.columns:
             cell = row.cells.get(column.identity)
-            found = cell.found if cell else None
+            measurement = cell.measurement if cell else None
             numbers = (
                 "value", "low", "high", "normalized", "explained", "ceiling", "random", "null"
             )  # fmt: skip
@@ -239,10 +245,10 @@ def as_table(card: Scorecard) -> pd.DataFrame:
                     "names": ", ".join(column.names),
                     "id": column.id,
                     "weights": column.identity,
-                    "status": "measured" if found else NOT_MEASURED,
-                    **{n: getattr(found, n) if found else NAN for n in numbers},
-                    **{w: getattr(found, w) if found else "" for w in words},
-                    "simulated": bool(found and found.simulated) or column.simulated,
+                    "status": "measured" if measurement else NOT_MEASURED,
+                    **{n: getattr(measurement, n) if measurement else NAN for n in numbers},
+                    **{w: getattr(measurement, w) if measurement else "" for w in words},
+                    "simulated": bool(measurement and measurement.simulated) or column.simulated,
                     "run": cell.run.folder.name if cell else "",
                     "also": ", ".join(cell.others) if cell else "",
                 }

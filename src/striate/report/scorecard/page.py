@@ -131,7 +131,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
 def write_page(card: Scorecard, path: Path) -> Path:
     """Write the page and return its path; links are relative to where it lies."""
-    measured = [cell.found for row in card.rows for cell in row.cells.values()]
+    measured = [cell.measurement for row in card.rows for cell in row.cells.values()]
     rows = [_show_row(i, row, card.columns, path.parent) for i, row in enumerate(card.rows)]
     by_measure = groupby(zip(card.rows, rows, strict=True), key=lambda pair: pair[0].measure)
     html = render(
@@ -160,7 +160,7 @@ def _show_head(number: int, column: Column) -> Head:
 
 
 def _show_row(number: int, row: Row, columns: Sequence[Column], folder: Path) -> ShownRow:
-    measured = [cell.found for cell in row.cells.values()]
+    measured = [cell.measurement for cell in row.cells.values()]
     better, lines = "neither", []
     if measured:
         better = measured[0].better
@@ -183,7 +183,7 @@ def _show_row(number: int, row: Row, columns: Sequence[Column], folder: Path) ->
 def _show_cell(number: int, cell: Cell | None, column: Column, folder: Path) -> ShownCell:
     if cell is None:
         return ShownCell(number, NOT_MEASURED)
-    result = cell.found
+    result = cell.measurement
     has_ceiling = pd.notna(result.ceiling) or pd.notna(result.normalized)
     lines = [
         "no interval" if pd.isna(result.low) else f"[{result.low:.3f}, {result.high:.3f}]",

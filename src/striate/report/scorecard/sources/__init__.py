@@ -6,40 +6,26 @@ scored data: the best of them would be a choice on the test stimuli.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from striate.evaluate.common.measurement import FILE, Measurement, read_measurements
-from striate.report.scorecard.sources import behavior, neurons, units
-from striate.report.scorecard.sources.common import TWIN, Config
+from striate.report.scorecard.sources.common import Config
+from striate.verbs import Verb, resolve
 
-__all__ = ["TWIN", "measurements_of"]
-
-Reader = Callable[[Path, Config], Iterable[Measurement]]
+__all__ = ["measurements_of"]
 
 
-def measurements_of(run: Path, config: Config) -> list[Measurement]:
-    """Every measurement that a run folder holds; none for a run that scores nothing."""
-    found: list[Measurement] = []
-    for table, reader in READERS.items():
+def measurements_of(run: Path, config: Config, verb: Verb | None) -> list[Measurement]:
+    """Every measurement that a run folder holds; none for a run that scores nothing.
+
+    Args:
+        run: the folder.
+        config: its settings.
+        verb: that made it, whose row names the tables and what reads them; None for a script,
+            which contributes by `tables/scorecard.parquet` alone.
+    """
+    measurements = read_measurements(run / FILE) if (run / FILE).exists() else []
+    for table, address in (verb.scorecard if verb else {}).items():
         if (run / table).exists():
-            found += reader(run, config)
-    return found
-
-
-def _given(run: Path, config: Config) -> list[Measurement]:
-    return read_measurements(run / FILE)
-
-
-READERS: dict[str, Reader] = {
-    FILE: _given,
-    "tables/freeman_ziemba.parquet": neurons.freeman_ziemba,
-    "tables/scores.parquet": neurons.sets,
-    "tables/rdms_92images.parquet": neurons.images92,
-    "tables/texture_modulation.parquet": units.modulation,
-    "tables/similarity.parquet": units.properties,
-    "tables/tuning.parquet": units.medians,
-    "tables/means.parquet": behavior.behavior,
-    "tables/group.parquet": neurons.encoding,
-}
-"""By the table that says a run has something to tell."""
+            measurements += resolve(address)(run, config)
+    return measurements

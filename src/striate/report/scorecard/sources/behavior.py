@@ -21,8 +21,8 @@ BEHAVIOR = {
 
 def behavior(run: Path, config: Config) -> Iterator[Measurement]:
     """`striate behave`: accuracy, error consistency, shape bias; the ceiling are humans."""
-    means, every = table_of(run, "means"), table_of(run, "benchmark")
-    bias = every[every["measure"] == "shape_bias"].assign(experiments="cue-conflict")
+    means, benchmark = table_of(run, "means"), table_of(run, "benchmark")
+    bias = benchmark[benchmark["measure"] == "shape_bias"].assign(experiments="cue-conflict")
     human = bias.loc[bias["observer"] == HUMANS, "value"]
     bias = bias.assign(humans=float(human.iloc[0]) if len(human) else NAN)
     categories = table_of(run, "categories")["category"].nunique()
@@ -36,7 +36,7 @@ def behavior(run: Path, config: Config) -> Iterator[Measurement]:
         measure, what, better = BEHAVIOR[row["measure"]]
         yield Measurement(
             measure=measure,
-            row=f"{what}: {_few(row['experiments'].split(', '))}",
+            row=f"{what}: {_shorten(row['experiments'].split(', '))}",
             model=row["observer"],
             value=row["value"],
             low=row["low"],
@@ -55,5 +55,5 @@ def behavior(run: Path, config: Config) -> Iterator[Measurement]:
         )
 
 
-def _few(names: list[str]) -> str:
+def _shorten(names: list[str]) -> str:
     return ", ".join(names) if len(names) < 5 else f"mean of {len(names)} experiments"

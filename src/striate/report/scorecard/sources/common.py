@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 
 from striate.core.files import read_table
+from striate.data import READERS
 
 TWIN = "@random"
-AREAS = {"cowley_v4": "V4", "henaff_v1": "V1"}
-"""The area of data sets that are of one."""
 MOVED = ("path", "device", "batch_size", "bootstrap", "permutations", "pca_images", "intervals")
 """Settings that say where things lie or how exact an interval is: values stay comparable."""
 SHUFFLED = "stimuli shuffled"
@@ -39,7 +38,13 @@ def comparable(settings: Any) -> Any:
     return settings
 
 
-def area_of(roi: str) -> str:
+def area_of_data(name: str) -> str:
+    """The area that a data set is of, as its reader tells; '' where it is of several or unknown."""
+    reader = READERS.get(name)
+    return reader.area if reader else ""
+
+
+def area_of_roi(roi: str) -> str:
     """The area that a ROI is of, such as V1 for V1v; else the ROI itself."""
-    found = re.fullmatch(r"h?(V[1-4])[vd]?", roi)
-    return found[1] if found else roi
+    match = re.fullmatch(r"h?(V[1-4])[vd]?", roi)
+    return match[1] if match else roi

@@ -8,11 +8,11 @@ from typing import Any
 
 from striate.evaluate.common.measurement import NAN, Measurement
 from striate.report.scorecard.sources.common import (
-    AREAS,
     SHUFFLED,
     TWIN,
     Config,
-    area_of,
+    area_of_data,
+    area_of_roi,
     comparable,
     rows_of,
     table_of,
@@ -27,13 +27,14 @@ def sets(run: Path, config: Config) -> Iterator[Measurement]:
     for row in rows_of(table):
         if str(row["model"]).endswith(TWIN):
             continue
-        own = config["sets"][row["data"]]
-        known = own["data"]["name"]
-        name = row["data"] if known == "folder" else known
-        rois = list(own["data"]["rois"] or [])
-        area = AREAS.get(known) or area_of(rois[0] if len(rois) == 1 else str(row["data"]))
+        settings = config["sets"][row["data"]]
+        data = settings["data"]["name"]
+        name = row["data"] if data == "folder" else data
+        rois = list(settings["data"]["rois"] or [])
+        roi = rois[0] if len(rois) == 1 else str(row["data"])
+        area = area_of_data(data) or area_of_roi(roi)
         twin = (row["data"], row["readout"], row["kind"], row["model"] + TWIN)
-        partly = _partly(row.get("sessions_with_ceiling"), row["sessions"], "sessions")
+        partly = _describe_part(row.get("sessions_with_ceiling"), row["sessions"], "sessions")
         yield Measurement(
             measure=area,
             row=f"{name}: r, {row['kind']}, {row['readout']}",
@@ -43,7 +44,7 @@ def sets(run: Path, config: Config) -> Iterator[Measurement]:
             high=row["high"],
             over=row.get("over", "images"),  # runs of earlier versions do not tell
             ceiling=row.get("ceiling", NAN) if not partly else NAN,
-            ceiling_is=_ceiling_is(row),
+            ceiling_is=_name_ceiling(row),
             normalized=row["r_normalized"],
             explained=row.get("share_explained", NAN),
             random=float(value.get(twin, NAN)),
@@ -51,7 +52,7 @@ def sets(run: Path, config: Config) -> Iterator[Measurement]:
             null_is=SHUFFLED,
             detail=f"{row['tap']}{partly}",
             simulated=bool(row["simulated"]),
-            protocol={**comparable(own), "sessions": int(row["sessions"])},
+            protocol={**comparable(settings), "sessions": int(row["sessions"])},
         )
 
 
@@ -119,46 +120,46 @@ def encoding(run: Path, config: Config) -> Iterator[Measurement]:
     keys = [*place, "model"]
     shuffled = null.groupby(keys)["null_mean"].mean()
     # a ceiling holds for the subjects that have one; it is shown where all have
-    known = rois.groupby(keys)["ceiling"].agg(lambda c: c.mean(skipna=False))
+    ceilings = rois.groupby(keys)["ceiling"].agg(lambda c: c.mean(skipna=False))
     random = table[table["model"] == "random"].set_index(place)["r"]
     data = comparable(config["data"])
     settings = {k: comparable(config[k]) for k in ("data", "split", "encode", "precision")}
     settings["encode"] = {k: v for k, v in settings["encode"].items() if k != "taps"}
     settings["image_size"] = config["model"]["image_size"]
     for row in rows_of(table):
-        here = tuple(row[k] for k in place)
+        values = tuple(row[k] for k in place)
         where = " ".join(filter(None, (row["hemisphere"], row["roi"])))
         yield Measurement(
-            measure=area_of(row["roi"]),
+            measure=area_of_roi(row["roi"]),
             row=f"{data['name']} {where}: r, ridge, {row['generalization']}",
             model=row["model"],
             value=row["r"],
             low=row["r_low"],
             high=row["r_high"],
             over="subjects",
-            ceiling=float(known.get((*here, row["model"]), NAN)),
-            ceiling_is=_ceiling_is(row),
+            ceiling=float(ceilings.get((*values, row["model"]), NAN)),
+            ceiling_is=_name_ceiling(row),
             normalized=row["r_normalized"],
             explained=row.get("share_explained", NAN),
-            random=NAN if row["model"] == "random" else float(random.get(here, NAN)),
-            null=float(shuffled.get((*here, row["model"]), NAN)),
+            random=NAN if row["model"] == "random" else float(random.get(values, NAN)),
+            null=float(shuffled.get((*values, row["model"]), NAN)),
             null_is=SHUFFLED,
             detail=f"{row['n_subjects']} subjects, {row['n_units']} units"
-            + _partly(row.get("n_ceiling"), row["n_subjects"], "subjects"),
+            + _describe_part(row.get("n_ceiling"), row["n_subjects"], "subjects"),
             simulated=bool(row["simulated"]),
             protocol=settings,
         )
 
 
-def _ceiling_is(row: Mapping[str, Any]) -> str:
+def _name_ceiling(row: Mapping[str, Any]) -> str:
     """What the mean of units' ceilings is; runs of earlier versions do not tell the source."""
     source = str(row.get("ceiling_source", ""))
-    told = {"repeats": " (repeats of these stimuli)", "given": " (given with the data)"}
-    return "mean noise ceiling of units" + told.get(source, f" ({source})" if source else "")
+    origins = {"repeats": " (repeats of these stimuli)", "given": " (given with the data)"}
+    return "mean noise ceiling of units" + origins.get(source, f" ({source})" if source else "")
 
 
-def _partly(known: float | None, of: float, what: str) -> str:
+def _describe_part(number: float | None, of: float, what: str) -> str:
     """Say where shares of the ceiling are of some subjects only, as the end of a detail."""
-    if known is None or not 0 < known < of:
+    if number is None or not 0 < number < of:
         return ""
-    return f"; ceilings are of {int(known)} of {int(of)} {what}"
+    return f"; ceilings are of {int(number)} of {int(of)} {what}"

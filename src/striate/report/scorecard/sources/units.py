@@ -6,20 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from striate.encoding import percentile_interval
 from striate.evaluate.common.measurement import Measurement
-from striate.evaluate.units.properties import PROPERTIES
+from striate.evaluate.units.properties import PROPERTIES, median_table
 from striate.report.scorecard.sources.common import Config, comparable, rows_of, table_of
-
-MEDIANS = (
-    "circular_variance", "orientation_bandwidth", "peak_frequency", "frequency_bandwidth",
-    "modulation_ratio", "suppression_index",
-)  # fmt: skip
-"""Properties that are shown as such; there is no better or worse without neurons beside them."""
-RESAMPLES = 1000
 
 
 def modulation(run: Path, config: Config) -> Iterator[Measurement]:
@@ -27,7 +18,7 @@ def modulation(run: Path, config: Config) -> Iterator[Measurement]:
     table = table_of(run, "texture_modulation")
     parts = ("textures", "pixels_per_degree", "negative", "baseline")
     protocol = {k: comparable(config[k]) for k in parts}
-    stage = _places(table)
+    stage = _number_taps(table)
     shared: dict[str, Any] = {"over": "families", "better": "neither", "protocol": protocol}
     for row in rows_of(table):
         yield Measurement(
@@ -60,7 +51,7 @@ def modulation(run: Path, config: Config) -> Iterator[Measurement]:
 def properties(run: Path, config: Config) -> Iterator[Measurement]:
     """`striate probe`: how alike distributions of properties are to those of neurons."""
     table = table_of(run, "similarity")
-    stage = _places(table)
+    stage = _number_taps(table)
     parts = ("pixels_per_degree", "negative", "baseline", "textures", "contrast")
     protocol = {k: comparable(config[k]) for k in parts}
     for row in rows_of(table):
@@ -83,37 +74,28 @@ def properties(run: Path, config: Config) -> Iterator[Measurement]:
 def medians(run: Path, config: Config) -> Iterator[Measurement]:
     """`striate probe`: medians of what gratings tell, over the units that respond to them."""
     table = table_of(run, "tuning")
-    if "model" not in table:  # a grown model's own
-        return
     protocol = {"pixels_per_degree": config["pixels_per_degree"]}
-    rng = np.random.default_rng(0)
-    for (model, tap), place in _places(table).items():
-        there = table[(table["model"] == model) & (table["tap"] == tap) & table["responds"]]
-        for name in (n for n in MEDIANS if n in there):
-            values = there[name].to_numpy(dtype=float)
-            values = values[np.isfinite(values)]
-            if not values.size:
-                continue
-            drawn = np.median(rng.choice(values, (RESAMPLES, values.size)), axis=1)
-            found = percentile_interval(float(np.median(values)), drawn)
-            yield Measurement(
-                measure="properties",
-                row=f"{PROPERTIES[name].label}, median, tap {place} of those probed",
-                model=model,
-                value=found.value,
-                low=found.low,
-                high=found.high,
-                over="units",
-                better="neither",
-                detail=tap,
-                protocol=protocol,
-            )
+    stage = _number_taps(table)
+    for row in rows_of(median_table(table)):
+        place = stage[row["model"], row["tap"]]
+        yield Measurement(
+            measure="properties",
+            row=f"{PROPERTIES[row['property']].label}, median, tap {place} of those probed",
+            model=row["model"],
+            value=row["median"],
+            low=row["low"],
+            high=row["high"],
+            over="units",
+            better="neither",
+            detail=row["tap"],
+            protocol=protocol,
+        )
 
 
-def _places(table: pd.DataFrame) -> dict[tuple[str, str], int]:
+def _number_taps(table: pd.DataFrame) -> dict[tuple[str, str], int]:
     """Which of a model's taps each one is, by model and tap, from 1."""
     return {
-        (str(model), str(tap)): place
-        for model, own in table.groupby("model", sort=False)
-        for place, tap in enumerate(own["tap"].unique(), 1)
+        (str(model), str(tap)): number
+        for model, units in table.groupby("model", sort=False)
+        for number, tap in enumerate(units["tap"].unique(), 1)
     }

@@ -49,11 +49,11 @@ def load_npy(path: Path, *, mmap: bool = True) -> np.ndarray:
             f"{path} holds Python objects, which could run code when read. Refused. Save the "
             "numbers as a float array: np.save(path, array.astype('float32'))."
         )
-    found = path.stat().st_size
-    if found < size:
+    present = path.stat().st_size
+    if present < size:
         raise InputError(
             f"{path} is truncated: shape {shape} of {dtype} needs {size:,} bytes, the file has "
-            f"{found:,}. Copy or download it again."
+            f"{present:,}. Copy or download it again."
         )
     return np.load(path, mmap_mode="r" if mmap else None)
 

@@ -1,16 +1,4 @@
-"""Anybody's data: a folder of images and a table or array of responses, paired by stimulus id.
-
-    DATA/images/…                    any images; the id is the path below `images`, no suffix
-    DATA/responses.csv|parquet       a column `stimulus_id`, one further column a unit
-    DATA/responses.npy               (stimuli, units) or (stimuli, repeats, units), with
-    DATA/stimulus_ids.txt            one id a line, the order of the rows of the `.npy`
-    DATA/responses.nc                a DataArray as `Responses` describes it
-    DATA/units.csv                   optional: unit_id, hemisphere, session, noise_ceiling and
-                                     roi_NAME (0/1); where it is there, it says what the units are
-
-Several subjects: `DATA/SUBJECT/responses.*` (and `units.csv`, `stimulus_ids.txt`) each, with the
-images in `DATA/SUBJECT/images`, or shared in `DATA/images`.
-"""
+"""Reading of a folder in the layout of `striate.data.readers.folder`."""
 
 from __future__ import annotations
 
@@ -23,12 +11,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from striate.core.arrays import load_npy
 from striate.core.errors import InputError, unknown_name
 from striate.core.names import check_names, clean_name
 from striate.core.tables import read_lines, read_table
 from striate.core.walk import check_links
 from striate.data.images.stimuli import StimulusSet
-from striate.data.readers.arrays import load_npy
 from striate.data.responses.dataset import Dataset, Recording
 from striate.data.responses.labels import (
     Place,
@@ -53,7 +41,7 @@ says where a unit stands in it."""
 
 
 def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset:
-    """Read a folder in the layout above; call it through `striate.data.read("folder", path)`.
+    """Read a folder in that layout; call it through `striate.data.read("folder", path)`.
 
     Args:
         path: the folder.
@@ -68,18 +56,18 @@ def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset
     if response_files(path):
         folders = [path]
     given = [p.resolve().name if p == path else p.name for p in folders]
-    found = dict(zip(map(clean_name, given), folders, strict=True))
+    by_name = dict(zip(map(clean_name, given), folders, strict=True))
     check_names([*map(clean_name, given)], "subject", str(path), lambda i: given[i], given)
-    if not found:
+    if not by_name:
         raise InputError(
             f"{path} has no responses ({', '.join('responses' + s for s in SUFFIXES)}), neither "
             "itself nor in a folder below it."
         )
-    names = [clean_name(s) for s in subjects or found]
+    names = [clean_name(s) for s in subjects or by_name]
     for name in names:
-        if name not in found:
-            raise unknown_name("subject", name, found)
-    recordings = {name: _recording(found[name], name, path) for name in names}
+        if name not in by_name:
+            raise unknown_name("subject", name, by_name)
+    recordings = {name: _read_recording(by_name[name], name, path) for name in names}
     unused = find_unused(path)
     if unused and names:
         attrs = recordings[names[0]].responses.data.attrs
@@ -90,6 +78,12 @@ def read_folder(path: Path, *, subjects: Sequence[str] | None = None) -> Dataset
 def response_files(folder: Path) -> list[Path]:
     """The files of a folder that can hold responses."""
     return [f for s in SUFFIXES if (f := folder / f"responses{s}").is_file()]
+
+
+def images_of(folder: Path, root: Path) -> Path:
+    """Where the images of a subject's folder lie: in it, or shared by all."""
+    images = folder / "images"
+    return images if images.is_dir() else root / "images"
 
 
 def find_unused(path: Path) -> list[str]:
@@ -103,7 +97,9 @@ def find_unused(path: Path) -> list[str]:
     lines = [
         f"folder {folder.name} is not read: {why}."
         for folder in below
-        if folder not in subjects and folder.name != "images" and (why := _why_unread(folder, path))
+        if folder not in subjects
+        and folder.name != "images"
+        and (why := _explain_unread(folder, path))
     ]
     for folder in (path, *subjects):
         files = response_files(folder)
@@ -119,7 +115,7 @@ def find_unused(path: Path) -> list[str]:
     return lines
 
 
-def _why_unread(folder: Path, root: Path) -> str:
+def _explain_unread(folder: Path, root: Path) -> str:
     """Why a folder that looks like a subject's is none; `` where it does not look like one."""
     files = sorted(p.name for p in folder.iterdir()) if os.access(folder, os.R_OK) else []
     if not any(_DATA.match(name) for name in files):
@@ -127,18 +123,20 @@ def _why_unread(folder: Path, root: Path) -> str:
     if response_files(folder):
         return f"{root.name} has responses of its own, and so is the only subject"
     wanted = ", ".join(f"responses{s}" for s in SUFFIXES)
-    return f"it holds {_some(files)}, but none of {wanted}"
+    return f"it holds {_list_some(files)}, but none of {wanted}"
 
 
-def _recording(folder: Path, subject: str, root: Path) -> Recording:
+def _read_recording(folder: Path, subject: str, root: Path) -> Recording:
     files = response_files(folder)
     if len(files) > 1:
         raise InputError(f"{folder}: which responses? Found {', '.join(f.name for f in files)}.")
-    own = folder / "images"
-    stimuli = StimulusSet.from_folder(own if own.is_dir() else root / "images")
+    images = images_of(folder, root)
+    stimuli = StimulusSet.from_folder(images)
     responses = read_responses(files[0], subject)
     rows, names = set(responses.stimulus_ids), set(stimuli.ids)
-    if rows < names and not own.is_dir():  # shared images: a subject need not have seen them all
+    if (
+        rows < names and images.parent != folder
+    ):  # shared images: a subject need not have seen them all
         stimuli = stimuli.subset([i for i, s in enumerate(stimuli.ids) if s in rows])
     return Recording.pair(subject, stimuli, responses)
 
@@ -159,9 +157,9 @@ def read_responses(file: Path, subject: str) -> Responses:
     units = file.with_name("units.csv")
     ceilings_given = False
     if units.is_file():
-        data, more, ceilings_given = _label(data, units)
+        data, more, ceilings_given = _label_units(data, units)
         notes += more
-    notes += _other_subjects(data, file, subject)
+    notes += _name_subjects(data, file, subject)
     coords = {"subject": ("unit", np.full(data.sizes["unit"], subject, object))}
     if "unit_id" not in data.coords:
         coords["unit_id"] = ("unit", np.array(unit_names(data.sizes["unit"]), object))
@@ -180,14 +178,14 @@ def read_responses(file: Path, subject: str) -> Responses:
     return responses
 
 
-def _other_subjects(data: xr.DataArray, file: Path, subject: str) -> list[str]:
+def _name_subjects(data: xr.DataArray, file: Path, subject: str) -> list[str]:
     """Say where a file names several subjects; all are one here, by the name of the folder."""
     if "subject" not in data.coords:
         return []
     names = sorted({clean_name(s) for s in plain(data.coords["subject"].values.ravel())} - {""})
     if len(names) < 2:
         return []
-    return [f"{file.name} names the subjects {_some(names)}; all are {subject} here."]
+    return [f"{file.name} names the subjects {_list_some(names)}; all are {subject} here."]
 
 
 def _open_npy(file: Path, subject: str) -> Opened:
@@ -197,13 +195,13 @@ def _open_npy(file: Path, subject: str) -> Opened:
             f"{file}: expected (stimuli, units) or (stimuli, repeats, units), found shape "
             f"{values.shape}."
         )
-    ids = _row_ids(file, subject)
+    ids = _read_row_ids(file, subject)
     if len(ids) != values.shape[0]:
         raise InputError(
             f"{file} has {values.shape[0]} rows, {file.with_name('stimulus_ids.txt')} has "
             f"{len(ids)} ids. Each row needs the id of its image, in order."
         )
-    data = _labeled(as_counted(values, str(file)), ids, None)
+    data = _make_array(as_counted(values, str(file)), ids, None)
     return data, [], lambda i: f"unit {i + 1}"
 
 
@@ -211,11 +209,11 @@ def _open_table(file: Path, subject: str) -> Opened:
     table = read_table(file, text=["stimulus_id"])
     ids = table.ids("stimulus_id", f"{file}, subject {subject}", COPIES)
     units = [c for c in table.columns if c != "stimulus_id"]
-    data = _labeled(table.numbers(units, "a unit's responses"), ids, units)
+    data = _make_array(table.numbers(units, "a unit's responses"), ids, units)
     return data, [], lambda i: f"column {table.columns.index(units[i]) + 1}"
 
 
-def _labeled(values: Any, ids: list[str], units: list[str] | None) -> xr.DataArray:
+def _make_array(values: Any, ids: list[str], units: list[str] | None) -> xr.DataArray:
     """Put names on an array; `unit_id` only where units have names."""
     dims = ("stimulus", "unit") if values.ndim == 2 else ("stimulus", "repeat", "unit")
     coords: dict[str, Any] = {"stimulus_id": ("stimulus", np.array(ids, dtype=object))}
@@ -224,7 +222,7 @@ def _labeled(values: Any, ids: list[str], units: list[str] | None) -> xr.DataArr
     return xr.DataArray(values, dims=dims, coords=coords)
 
 
-def _row_ids(file: Path, subject: str) -> list[str]:
+def _read_row_ids(file: Path, subject: str) -> list[str]:
     names = file.with_name("stimulus_ids.txt")
     if not names.is_file():
         raise InputError(
@@ -271,9 +269,9 @@ def _open_netcdf(file: Path, subject: str) -> Opened:
         raise InputError(f"{file}: expected numbers, found dates or durations ({stored.strip()}).")
     check_dims(data, str(file))
     for dim in ("stimulus", "unit"):  # names that xarray keeps with the dim itself
-        own = data.coords.get(dim)
-        if own is not None and f"{dim}_id" not in data.coords and not _counts(own.values):
-            data = data.assign_coords({f"{dim}_id": (dim, own.values)})
+        index = data.coords.get(dim)
+        if index is not None and f"{dim}_id" not in data.coords and not _are_numbers(index.values):
+            data = data.assign_coords({f"{dim}_id": (dim, index.values)})
     other = [str(n) for n in data.coords if n != "stimulus_id" and not is_label(str(n))]
     columns = {n: data.coords[n].values for n in other if data.coords[n].dims == ("unit",)}
     labels = UnitLabels(
@@ -291,12 +289,12 @@ def _open_netcdf(file: Path, subject: str) -> Opened:
     return data.drop_vars(other), notes, lambda i: f"unit {i + 1}"
 
 
-def _counts(values: np.ndarray) -> bool:
+def _are_numbers(values: np.ndarray) -> bool:
     """Whether values are the numbers that xarray or pandas give to rows without names."""
     return values.dtype.kind in "iuf" and np.array_equal(values, np.arange(len(values)))
 
 
-def _label(data: xr.DataArray, file: Path) -> tuple[xr.DataArray, list[str], bool]:
+def _label_units(data: xr.DataArray, file: Path) -> tuple[xr.DataArray, list[str], bool]:
     """Put the labels of the table of units on responses; say whether it gives ceilings.
 
     Where the units have names the table is matched by them, and it decides what is a unit.
@@ -320,9 +318,9 @@ def _label(data: xr.DataArray, file: Path) -> tuple[xr.DataArray, list[str], boo
         if missing or extra:
             raise InputError(
                 f"{file}: its unit ids are not the columns of the responses (expected {n_units} "
-                f"rows, found {len(table)}). Without a row: {_some(missing)}; not among the "
-                f"responses: {_some(extra)}. A column of the responses that is no unit has to go; "
-                "every unit needs its row."
+                f"rows, found {len(table)}). Without a row: {_list_some(missing)}; not among the "
+                f"responses: {_list_some(extra)}. A column of the responses that is no unit has to "
+                "go; every unit needs its row."
             )
         place = {name: i for i, name in enumerate(ids)}
         order = np.array([place[name] for name in names], dtype=np.int64)
@@ -338,6 +336,6 @@ def _label(data: xr.DataArray, file: Path) -> tuple[xr.DataArray, list[str], boo
     return data.assign_coords(coords), notes, labels.noise_ceiling is not None
 
 
-def _some(names: list[str]) -> str:
+def _list_some(names: list[str]) -> str:
     more = f", … ({len(names)} in all)" if len(names) > 5 else ""
     return (", ".join(map(repr, names[:5])) or "none") + more
