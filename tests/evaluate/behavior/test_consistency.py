@@ -21,7 +21,7 @@ from striate.evaluate.behavior.measure import (
     ALL,
     CONGRUENT,
     HUMANS,
-    centerd_interval,
+    centered_interval,
     image_counts,
     measure,
 )
@@ -134,7 +134,7 @@ def test_everything_of_an_experiment(rng: np.random.Generator) -> None:
     key = ("net", "error_consistency", ALL)
     np.testing.assert_array_equal(found[key].draws, again[key].draws)
     for one in found.values():
-        interval = centerd_interval(one)
+        interval = centered_interval(one)
         assert np.isnan(interval.low) or interval.low <= one.value <= interval.high
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.data import StimulusSet
 from striate.data.behavior.trials import CATEGORIES
@@ -66,13 +67,13 @@ def test_a_classifier_decides_and_is_not_asked_twice(mapping: Path, tmp_path: Pa
     categories = Categories.read(mapping)
     model = load("squeezenet1_1@random", image_size=32)
     images = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), dtype=np.uint8)
-    found = decide(model, images, categories, batch_size=2, device="cpu")
+    found = decide(model, images, categories, Compute("cpu", batch_size=2))
     with torch.inference_mode():
         want = category_probabilities(model(torch.from_numpy(images)), categories)
     np.testing.assert_allclose(found, want.numpy(), rtol=1e-4)
-    cache, done = Cache(tmp_path / "cache"), []
+    compute, done = Compute("cpu", cache=Cache(tmp_path / "cache")), []
     for _ in range(2):
-        kept = kept_decisions(model, images, categories, cache, device="cpu", step=done.append)
+        kept = kept_decisions(model, images, categories, compute, step=done.append)
     np.testing.assert_allclose(kept, found, rtol=1e-4)
     assert done == [5]
 

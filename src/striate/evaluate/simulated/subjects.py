@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import read_json
@@ -133,8 +134,7 @@ def _features(
         [hash_image(image) for image in images],
         taps=tuple(dict.fromkeys(roi.tap for roi in config.rois)),
         projection=ProjectionConfig(kind="none", grid=config.grid),
-        cache=cache,
-        progress=False,
+        compute=Compute(cache=cache, progress=False),
     )
     return features, model.fingerprint()
 

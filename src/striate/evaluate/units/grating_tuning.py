@@ -41,7 +41,8 @@ THRESHOLD = 5 / round(PEAK - SPONTANEOUS)
 """Of the median unit's response: 5 spikes/s, that being 33.8 - 0.82 (Marques et al. 2021)."""
 FLAGS = ("orientation_selective", "frequency_selective")
 """Properties that are true or false."""
-Component = Literal["f0", "larger"]
+Position = Literal["center"] | tuple[int, int]
+"""Row and column in a map; `center` is its middle."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,13 @@ class Window:
     cropped: bool
 
 
-def window(
-    model: Model, tap: str, position: Literal["center"] | tuple[int, int] = "center"
-) -> Window:
+def window(model: Model, tap: str, position: Position = "center") -> Window:
     """Find where to look for a unit, and the smallest images that give exactly its response.
 
-    What a unit sees ends at its receptive field, so at `center` gratings need only be drawn, and
-    the network only run, there: the same numbers up to rounding at a fraction of the work. Images
-    have the model's own size where the network cannot be followed (the gratings are then centerd
-    on the image), where no position is free of padding, and for any other position.
+    A unit sees nothing outside of its receptive field, so at `center` it is enough to draw the
+    gratings, and to run the network, there: the same numbers up to rounding at a fraction of the
+    work. Images have the model's own size where the network cannot be followed (the gratings are
+    then centered on the image), where no position is free of padding, and for any other position.
 
     Raises:
         InputError: a position outside the map, or a tap that is no map.
@@ -100,7 +99,7 @@ def window(
 
 
 def record(model: Model, tap: str, where: Window, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Responses of one position's units to images, batch by batch, in eval mode.
+    """Record the responses of one position's units to images, batch by batch, in eval mode.
 
     Args:
         model: runs on the device it is on.
@@ -115,13 +114,13 @@ def record(model: Model, tap: str, where: Window, batches: Iterable[np.ndarray])
         InputError: responses that are not finite.
     """
     row, column = where.position
-    parts = []
+    responses = []
     with evaluating(model), torch.no_grad():
         for images in batches:
             batch = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
             out = model.activations(batch, [tap])[tap][:, :, row, column]
-            parts.append(out.float().cpu().numpy())
-    values = np.concatenate(parts)
+            responses.append(out.float().cpu().numpy())
+    values = np.concatenate(responses)
     bad = ~np.isfinite(values).all(axis=0)
     if bad.any():
         raise InputError(
@@ -135,11 +134,13 @@ def responses_to(
     model: Model,
     tap: str,
     gratings: Gratings,
-    position: Literal["center"] | tuple[int, int] = "center",
+    position: Position = "center",
     *,
     block: int = 64,
 ) -> xr.DataArray:
-    """Responses of one position's units (channels) to gratings centerd on their receptive field.
+    """Record the responses of one position's units (channels) to gratings on their fields.
+
+    Gratings are centered on the receptive field.
 
     Args:
         model: runs on the device it is on, in eval mode.
@@ -234,7 +235,6 @@ def tuning_table(
     contrast: xr.DataArray | None = None,
     *,
     threshold: float = THRESHOLD,
-    orientation_component: Component = "f0",
 ) -> pd.DataFrame:
     """Tabulate the properties of units from their responses (`responses_to`), one row a unit.
 
@@ -252,8 +252,6 @@ def tuning_table(
         contrast: gives c50.
         threshold: a unit responds when its larger component exceeds this share of the median of
             the units with any response, in the `orientation` set.
-        orientation_component: `larger` suits units read out before rectification, whose mean over
-            phases may not change with the grating.
 
     Returns:
         `unit`, `responds`, `reason` (why not, else empty), `blank`, `max_f0`, `max_f1`,
@@ -278,16 +276,15 @@ def tuning_table(
                 f"{orientation.sizes['unit']}: take them from the same tap."
             )
     angles = orientation["orientation"].to_numpy()
-    f0, f1, larger = _components(orientation)
+    f0, f1, larger = _split_components(orientation)
     table = pd.DataFrame({"unit": orientation["unit"].to_numpy()})
     peak = larger.reshape(len(larger), -1).max(axis=1)
-    reason = _why_silent(f0, peak, threshold)
+    reason = _explain_silence(f0, peak, threshold)
     table["responds"], table["reason"] = reason == "", reason
     table["blank"] = np.maximum(orientation["blank"].to_numpy(), 0)
 
-    read = {"f0": f0, "larger": larger}[orientation_component]
-    curves = _through_best(read, 0)
-    best = read.reshape(len(read), -1).argmax(axis=1)[:, None]
+    curves = _cut_through_best(f0, 0)
+    best = f0.reshape(len(f0), -1).argmax(axis=1)[:, None]
     at_best = [np.take_along_axis(x.reshape(len(x), -1), best, axis=1)[:, 0] for x in (f0, f1)]
     table["max_f0"], table["max_f1"] = at_best
     table["preferred_orientation"] = preferred_orientation(curves, angles)
@@ -303,17 +300,17 @@ def tuning_table(
     table["modulation_ratio"] = modulation_ratio(*at_best)
     if frequency is not None:
         f = frequency["spatial_frequency"].to_numpy()
-        f0, _, larger = _components(frequency)
-        table["peak_frequency"] = frequency_tuning(_through_best(larger, 1), f)[0]
-        table["frequency_bandwidth"] = frequency_tuning(_through_best(f0, 1), f)[1]
+        f0, _, larger = _split_components(frequency)
+        table["peak_frequency"] = frequency_tuning(_cut_through_best(larger, 1), f)[0]
+        table["frequency_bandwidth"] = frequency_tuning(_cut_through_best(f0, 1), f)[1]
         table["frequency_bandwidth_ratio"] = low_high_ratio(table["frequency_bandwidth"].to_numpy())
         table["frequency_selective"] = table["frequency_bandwidth"].notna()
     if size is not None:
-        found = size_tuning(_through_best(_components(size)[2], 2), size["diameter"].to_numpy())
-        for name in vars(found):
-            table[name] = getattr(found, name)
+        curves = _cut_through_best(_split_components(size)[2], 2)
+        for name, values in vars(size_tuning(curves, size["diameter"].to_numpy())).items():
+            table[name] = values
     if contrast is not None:
-        curves = _through_best(_components(contrast)[2], 3)
+        curves = _cut_through_best(_split_components(contrast)[2], 3)
         table["c50"] = half_contrast(curves, contrast["contrast"].to_numpy())
     scale = rate_scale(*(table.loc[table["responds"], c] for c in ("max_f0", "blank")))
     table["max_dc"] = scale(table["max_f0"].to_numpy())
@@ -324,8 +321,8 @@ def tuning_table(
     return table
 
 
-def _components(responses: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F0, F1 and the larger of the two above blank, each (units, all axes but phase)."""
+def _split_components(responses: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute F0, F1 and the larger of the two above blank, each (units, all axes but phase)."""
     phases = responses["phase"].to_numpy()
     n = len(phases)
     if n < 4 or not np.allclose(np.diff(phases), 360 / n):
@@ -341,18 +338,18 @@ def _components(responses: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.nda
     return f0, f1, np.where(modulated, f1, driven)
 
 
-def _through_best(values: np.ndarray, axis: int) -> np.ndarray:
-    """The curve of each unit along one of its axes, through its largest value, (units, n)."""
+def _cut_through_best(values: np.ndarray, axis: int) -> np.ndarray:
+    """Cut out the curve of each unit along one axis through its largest value, (units, n)."""
     moved = np.moveaxis(values, axis + 1, -1)
     lines = moved.reshape(len(moved), -1, moved.shape[-1])
     best = lines.max(axis=2).argmax(axis=1)
     return np.asarray(lines[np.arange(len(lines)), best])
 
 
-def _why_silent(f0: np.ndarray, peak: np.ndarray, threshold: float) -> np.ndarray:
-    """Why a unit's tuning cannot be read, or an empty text."""
-    some = peak[peak > 0]
-    limit = threshold * float(np.median(some)) if some.size else np.inf
+def _explain_silence(f0: np.ndarray, peak: np.ndarray, threshold: float) -> np.ndarray:
+    """Say why a unit's tuning cannot be read; an empty text where it can."""
+    above_blank = peak[peak > 0]
+    limit = threshold * float(np.median(above_blank)) if above_blank.size else np.inf
     top = f0.reshape(len(f0), -1).max(axis=1)
     conditions = {
         "no response above 0 to any grating": top <= 0,
