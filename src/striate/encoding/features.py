@@ -39,6 +39,8 @@ from striate.models.taps import visit_taps
 
 VERSION = 3
 """Raised when the meaning of a cached feature changes, so that old entries are not found."""
+SPARE = 200 * 2**20
+"""Bytes that the libraries take for themselves (ours)."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,9 @@ def predict_cost(
     if projection.kind == "pca":
         widths = {t: pca_size(projection.components, n_fit, d) for t, d in folded.items()}
     d, k = max(folded.values()), max(widths.values())
-    # Counted: a module's input and output, the map before and a working copy; a tap in float32;
-    # what the libraries take for themselves.
+    # A module's input and output, the map before and a working copy; a tap in float32.
     memory = (
-        4 * batch_size * (4 * _count_largest_map(model, taps) + 2 * max(sizes.values()))
-        + 200 * 2**20
+        4 * batch_size * (4 * _count_largest_map(model, taps) + 2 * max(sizes.values())) + SPARE
     )
     if projection.kind == "pca":
         blocks = 6 * 4 * min(BLOCK_VALUES, n_images * d)
@@ -94,7 +94,7 @@ def predict_cost(
         else:
             width = min(k + OVERSAMPLING, n_fit, d)
             fitting = 4 * width * (2 * d + 2 * n_fit) + 8 * 6 * width**2
-        memory = max(memory, fitting + blocks + 200 * 2**20)
+        memory = max(memory, fitting + blocks + SPARE)
     scratch = 4 * n_images * sum(folded.values()) if projection.kind == "pca" else 0
     return Cost(memory, scratch, 4 * n_images * sum(widths.values()))
 

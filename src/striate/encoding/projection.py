@@ -43,7 +43,7 @@ class ProjectionConfig(Config):
     """Fold wider taps to so many random sums before a PCA; None keeps the PCA exact (ours)."""
 
     @model_validator(mode="after")
-    def _sketch_before_pca(self) -> Self:
+    def _check_sketch(self) -> Self:
         if self.sketch is not None and (self.kind != "pca" or self.sketch < self.components):
             raise ValueError(
                 f"sketch: {self.sketch} goes before a PCA to fewer components, found kind: "

@@ -132,8 +132,6 @@ def decide(
     images: np.ndarray,
     categories: Categories,
     compute: Compute | None = None,
-    *,
-    step: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
     """Compute the probability of each category for each image.
 
@@ -142,7 +140,6 @@ def decide(
         images: uint8 (N, H, W, 3), may be a memory map.
         categories: K of them.
         compute: device and batch size.
-        step: called with the number of images done.
 
     Returns:
         (N, K) float64; the decision is the largest of a row (`categories.names`).
@@ -157,7 +154,6 @@ def decide(
 
     def keep_probabilities(rows: slice, logits: Tensor) -> None:
         probabilities[rows] = category_probabilities(logits, categories).double().cpu().numpy()
-        step(rows.stop)
 
     each_batch(model, images, keep_probabilities, compute or Compute())
     bad = ~np.isfinite(probabilities).all(axis=1)
@@ -170,12 +166,7 @@ def decide(
 
 
 def kept_decisions(
-    model: Model,
-    images: np.ndarray,
-    categories: Categories,
-    compute: Compute | None = None,
-    *,
-    step: Callable[[int], None] = lambda done: None,
+    model: Model, images: np.ndarray, categories: Categories, compute: Compute | None = None
 ) -> np.ndarray:
     """Do `decide` once; keep it in the cache under the weights, the pixels and the categories."""
     compute = compute or Compute()
@@ -188,7 +179,7 @@ def kept_decisions(
     }
 
     def build(folder: Path) -> None:
-        probabilities = decide(model, images, categories, compute, step=step)
+        probabilities = decide(model, images, categories, compute)
         np.save(folder / "probabilities.npy", probabilities)
 
     return np.load(compute.cache.get("decisions", key, build) / "probabilities.npy")

@@ -27,16 +27,16 @@ from striate.evaluate.behavior.measure import (
 )
 from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories
 
-FOUR = ("accuracy", *MEASURES)
+BENCHMARK_MEASURES = ("accuracy", *MEASURES)
 NOT_MEASURED = "not measured"
-Everything = Mapping[str, Mapping[Key, Measured]]
+MeasuredExperiments = Mapping[str, Mapping[Key, Measured]]
 """What `measure` found, by experiment."""
 
 
 def make_tables(
     config: BehaveConfig,
     humans: Mapping[str, Observers],
-    measured: Everything,
+    measured: MeasuredExperiments,
     models: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
     """Make every table of a run, by name.
@@ -62,7 +62,7 @@ def make_tables(
     }
 
 
-def human_table(experiments: Iterable[Observers], measured: Everything) -> pd.DataFrame:
+def human_table(experiments: Iterable[Observers], measured: MeasuredExperiments) -> pd.DataFrame:
     """Tabulate humans with each other: one row an experiment, the last the mean over them."""
     rows: list[dict[str, Any]] = []
     for humans in experiments:
@@ -72,11 +72,13 @@ def human_table(experiments: Iterable[Observers], measured: Everything) -> pd.Da
             "conditions": len(np.unique(humans.conditions)),
             "trials": len(humans.images),
         }
-        by_measure = {m: measured[humans.experiment].get(Key(HUMANS, m)) for m in FOUR}
+        by_measure = {
+            m: measured[humans.experiment].get(Key(HUMANS, m)) for m in BENCHMARK_MEASURES
+        }
         rows.append({**place, **_spread_measures(by_measure)})
     totals = {"experiment": "mean", **{k: sum(r[k] for r in rows) for k in list(rows[0])[1:4]}}
     means = {}
-    for name in FOUR:
+    for name in BENCHMARK_MEASURES:
         values = [by_key.get(Key(HUMANS, name)) for by_key in measured.values()]
         means[name] = None if None in values else mean_measured([v for v in values if v])
     return pd.DataFrame([*rows, {**totals, **_spread_measures(means)}])
@@ -98,7 +100,7 @@ def _find_lowest(measure: str) -> float:
     return -1.0 if measure == "error_consistency" else 0.0
 
 
-def benchmark_table(measured: Everything, models: Sequence[str]) -> pd.DataFrame:
+def benchmark_table(measured: MeasuredExperiments, models: Sequence[str]) -> pd.DataFrame:
     """Tabulate all measures, one row an experiment x observer x measure.
 
     `status` says what was not measured.
@@ -106,7 +108,7 @@ def benchmark_table(measured: Everything, models: Sequence[str]) -> pd.DataFrame
     rows = []
     for experiment, by_key in measured.items():
         for observer in (HUMANS, *models):
-            names = FOUR + ((*BIAS, CONGRUENT) if experiment == CUE_CONFLICT else ())
+            names = BENCHMARK_MEASURES + ((*BIAS, CONGRUENT) if experiment == CUE_CONFLICT else ())
             for name in names:
                 place = {"experiment": experiment, "observer": observer, "measure": name}
                 rows.append({**place, **_make_row(by_key.get(Key(observer, name)), name)})
@@ -123,12 +125,12 @@ def _make_row(measured: Measured | None, measure: str) -> dict[str, Any]:
     return {**columns, "status": "measured"}
 
 
-def measured_experiments(measured: Everything, observer: str) -> list[str]:
+def measured_experiments(measured: MeasuredExperiments, observer: str) -> list[str]:
     """List the experiments in which an observer was measured."""
     return [e for e, by_key in measured.items() if Key(observer, "accuracy") in by_key]
 
 
-def mean_table(measured: Everything, models: Sequence[str]) -> pd.DataFrame:
+def mean_table(measured: MeasuredExperiments, models: Sequence[str]) -> pd.DataFrame:
     """Average over the experiments a model was measured in, beside the mean of humans in them.
 
     One row an observer x measure. `mean_rank` is over the models that were measured in the same
@@ -137,7 +139,7 @@ def mean_table(measured: Everything, models: Sequence[str]) -> pd.DataFrame:
     rows = []
     for observer in (HUMANS, *models):
         experiments = measured_experiments(measured, observer)
-        for name in FOUR:
+        for name in BENCHMARK_MEASURES:
             values, human_values = (
                 [m for e in experiments if (m := measured[e].get(Key(o, name)))]
                 for o in (observer, HUMANS)
@@ -170,7 +172,7 @@ def _rank_values(values: pd.Series) -> pd.Series:
     return merged.rank().reindex(values.index)
 
 
-def category_table(measured: Everything, models: Sequence[str]) -> pd.DataFrame:
+def category_table(measured: MeasuredExperiments, models: Sequence[str]) -> pd.DataFrame:
     """Tabulate accuracy and shape bias, one row an experiment x observer x category x measure."""
     rows = []
     for experiment, by_key in measured.items():
@@ -218,7 +220,7 @@ def each_human_bias(experiments: Iterable[Observers]) -> pd.DataFrame:
 
 
 def difference_table(
-    measured: Everything, references: Mapping[str, str], groups: Mapping[str, str]
+    measured: MeasuredExperiments, references: Mapping[str, str], groups: Mapping[str, str]
 ) -> pd.DataFrame:
     """Tabulate each model less its reference, on the same resamples of images and humans.
 
@@ -240,12 +242,12 @@ def difference_table(
         gaps_by_measure: dict[str, list[Measured]] = {}
         for experiment in experiments:
             by_key = measured[experiment]
-            for name in (*FOUR, *BIAS, CONGRUENT):
+            for name in (*BENCHMARK_MEASURES, *BIAS, CONGRUENT):
                 if Key(model, name) not in by_key:
                     continue
                 gap = by_key[Key(model, name)].less(by_key[Key(reference, name)])
                 rows.append(_make_difference(experiment, model, reference, name, gap))
-                if name in FOUR:
+                if name in BENCHMARK_MEASURES:
                     gaps_by_measure.setdefault(name, []).append(gap)
         for name, gaps in gaps_by_measure.items():
             rows.append(_make_difference("mean", model, reference, name, mean_measured(gaps)))

@@ -125,7 +125,8 @@ def check_truth(result: Result, data: Path, planted: SimulateConfig) -> list[str
         lines.append(
             f"{where}: noise ceiling planted {_average_ceiling(result, roi.name):.3f}; a readout "
             f"from the planted components themselves reaches {oracle[roi.name]:.3f}, the untuned "
-            f"network {r['untuned']:.3f}, so the room for tuning is {room:.3f}. Of it came: {gains}."
+            f"network {r['untuned']:.3f}, so the room for tuning is {room:.3f}. Of it came: "
+            f"{gains}."
         )
     return lines
 

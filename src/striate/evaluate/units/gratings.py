@@ -183,11 +183,11 @@ class Gratings:
         out -= np.sin(b)[:, :, None] * np.sin(a)[:, None, :]
         out *= (GRAY * contrast)[:, None, None]
         for d in np.unique(diameter[np.isfinite(diameter)]):
-            out[diameter == d] *= _aperture(x, y, float(d), self._edge)
+            out[diameter == d] *= _draw_aperture(x, y, float(d), self._edge)
         return np.asarray(out + GRAY)
 
 
-def _aperture(x: np.ndarray, y: np.ndarray, diameter: float, edge: float) -> np.ndarray:
-    """A disc with a raised-cosine edge: 1 inside, 0.5 at the radius, 0 outside."""
+def _draw_aperture(x: np.ndarray, y: np.ndarray, diameter: float, edge: float) -> np.ndarray:
+    """Draw a disc with a raised-cosine edge: 1 inside, 0.5 at the radius, 0 outside."""
     outwards = np.clip((np.hypot(y[:, None], x) - diameter / 2) / edge + 0.5, 0, 1)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * outwards))

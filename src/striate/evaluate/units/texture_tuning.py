@@ -131,9 +131,9 @@ def texture_tuning(
         worst = int(np.argmin(values.min(axis=(1, 2, 3))))
         raise InputError(
             f"tap {responses.attrs.get('tap', '')!r}: {negative_share:.0%} of responses to "
-            f"textures are negative (of {negative_units} of {len(values)} units; unit {worst} reaches "
-            f"{values.min():.3g}), so (t - n) / (t + n) has no meaning. Name a tap behind a "
-            "rectification, or set negative=rectify."
+            f"textures are negative (of {negative_units} of {len(values)} units; unit {worst} "
+            f"reaches {values.min():.3g}), so (t - n) / (t + n) has no meaning. Name a tap behind "
+            "a rectification, or set negative=rectify."
         )
     rates = values.clip(0, None)
     blank = np.maximum(responses["blank"].to_numpy().astype(float), 0)
