@@ -16,9 +16,9 @@ from striate.evaluate.units.grating_tuning import (
     physiology,
     responses_to,
     tuning_table,
-    window,
 )
 from striate.evaluate.units.gratings import Gratings, cycle, octaves, turns
+from striate.evaluate.units.recording import window
 from striate.evaluate.units.tuning_curves import HEIGHT, orientation_bandwidth
 from striate.models import Model, Preprocessing
 

@@ -15,9 +15,10 @@ from striate.evaluate.common.cost import (
     peak_memory,
 )
 from striate.evaluate.units.config import ProbeConfig
-from striate.evaluate.units.grating_tuning import GratingSets, record, window
+from striate.evaluate.units.grating_tuning import GratingSets
 from striate.evaluate.units.inputs import Probed
 from striate.evaluate.units.measure import BLOCK, grating_key
+from striate.evaluate.units.recording import record, window
 
 DRAWING = 2.5e-8
 """Seconds to draw a pixel of a grating, as measured on a processor of 2023."""

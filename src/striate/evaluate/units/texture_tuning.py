@@ -12,8 +12,8 @@ import xarray as xr
 from striate.core.errors import InputError
 from striate.data.textures.stimuli import GRAY, TYPES, Textures
 from striate.evaluate.units.firing_rates import RateScale, rate_scale
-from striate.evaluate.units.grating_tuning import record, window
 from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
+from striate.evaluate.units.recording import record, window
 from striate.evaluate.units.texture_indices import (
     mean_of,
     sparseness,
