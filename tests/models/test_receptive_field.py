@@ -38,7 +38,7 @@ def test_followed_and_probed_fields_agree_on_every_registered_network(id: str) -
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
 
 
-# papers/lcl-v2 1.1, from the textbook recursion
+# docs/papers/lcl-v2.md 1.1, from the textbook recursion
 ALEXNET = {0: (11, 4), 2: (19, 8), 3: (51, 8), 5: (67, 16), 6: (99, 16)}
 
 

@@ -167,7 +167,7 @@ class PLSRegression(UnitRegressor):
     """Partial least squares of all units together, without scaling.
 
     Args:
-        components: number of components; 25 in Brain-Score (papers/lcl-v2 5.1).
+        components: number of components; 25 in Brain-Score (docs/papers/lcl-v2.md 5.1).
         algorithm: `nipals` stops where scikit-learn stops, with its predictions; `svd` is exact.
         max_iter, tol: of `nipals`, as in scikit-learn.
         device: where to compute, such as `cpu` or `cuda`.

@@ -30,7 +30,7 @@ TINY = 1e-12
 class ProjectionConfig(Config):
     """How features are projected.
 
-    PCA to 1000 components is the papers' choice (papers/contrastive-tuning 3.1).
+    PCA to 1000 components: of Mulrooney & Brockmeier 2024 (docs/papers/contrastive-tuning.md 3.1).
     """
 
     kind: Literal["pca", "srp", "none"] = "pca"

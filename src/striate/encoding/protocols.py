@@ -1,7 +1,7 @@
 """How tap and alpha are chosen and where a score comes from: three protocols.
 
 `nested` is ours: choice on `select`, one score on `test`. `paper_a` and `paper_b` repeat the two
-protocols found for the contrastive-tuning paper (papers/contrastive-tuning 3.2, 3.3), with their
+protocols of Mulrooney & Brockmeier 2024 (docs/papers/contrastive-tuning.md 3.2, 3.3), with their
 leaks, which `caveats` spell out. Its 85 % are our parts tune + fit + select, its 15 % our test.
 
 In the paper the PCA is fitted anew for each set of training images; here features arrive
@@ -74,7 +74,9 @@ def nested(job: Job) -> Outcome:
 
 
 def paper_a(job: Job, chosen: Mapping[str, Choice] | None = None) -> Outcome:
-    """Repeat papers/contrastive-tuning 3.2: fit on tune + fit + select, score on test.
+    """Repeat their first protocol: fit on tune + fit + select, score on test.
+
+    Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.2.
 
     Without `chosen` (for the untuned network) tap and one alpha for each ROI come from folds
     within tune + fit + select: the tap with the highest mean over folds of the ROI-mean r at the
@@ -135,7 +137,9 @@ def _choose_paper_a(job: Job, rows: np.ndarray) -> tuple[dict[str, Choice], pd.D
 
 
 def paper_b(job: Job) -> Outcome:
-    """Repeat papers/contrastive-tuning 3.3: everything by folds within test.
+    """Repeat their second protocol: everything by folds within test.
+
+    Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.3.
 
     `test` is shuffled and cut into consecutive folds of floor(n / folds) stimuli; what remains is
     never validated, only fitted on. For each tap and alpha r is averaged over folds; each unit

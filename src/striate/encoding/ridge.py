@@ -18,7 +18,7 @@ from striate.encoding.estimator import UnitRegressor
 from striate.encoding.solver import BLOCK, Design, Fold, fold_scores, solve
 
 ALPHAS = tuple(float(10.0**k) for k in range(-1, 8))
-"""The grid of papers/contrastive-tuning 3.1."""
+"""The grid of Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.1."""
 EDGE_SHARE = 0.1
 """Share of units at one end of the alpha grid from which we warn (ours)."""
 

@@ -25,7 +25,7 @@ SMALLEST_CEILING = 0.1
 
 
 def pearson_r(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Pearson correlation of each unit, shape (n_units,) (papers/contrastive-tuning 3.1).
+    """Pearson correlation of each unit, shape (n_units,) (docs/papers/contrastive-tuning.md 3.1).
 
     NaN where either is constant or not finite.
 
@@ -125,7 +125,8 @@ def mean_r(r: np.ndarray) -> float:
 def share_improved(r: np.ndarray, baseline: np.ndarray) -> float:
     """Share of units with r above the baseline's, of those defined in both; NaN if there is none.
 
-    The second measure of papers/contrastive-tuning 3.1. A tie is no improvement.
+    After Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.1. A tie is no
+    improvement.
 
     >>> share_improved(np.array([0.3, 0.2, np.nan]), np.array([0.1, 0.2, 0.1]))
     0.5

@@ -40,7 +40,7 @@ class Entry:
     Attributes:
         build: makes the network, randomly initialized; of `options` where there are some.
         preprocessing: what its published weights expect of pixel values. Pictures are squashed
-            into the square whole, as in papers/contrastive-tuning 2.1 (`Resize((224, 224))`), and
+            into the square whole, as in docs/papers/contrastive-tuning.md 2.1, and
             not cut to their middle 87.5 % as the networks were evaluated on ImageNet: what stands
             in the margin of a stimulus was seen by the animal too. `resize` of `load` gives the
             published way: `center 256:224 bilinear` for alexnet and squeezenet1_1,
@@ -135,7 +135,7 @@ register(
     Entry(
         AlexNet,
         Preprocessing(),
-        # the layers of papers/contrastive-tuning 3.1
+        # the layers of Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.1
         (
             "features.2",
             "features.5",

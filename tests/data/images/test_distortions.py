@@ -49,7 +49,7 @@ def test_conditions_are_those_of_the_benchmark() -> None:
 @pytest.mark.parametrize(
     ("experiment", "severity"),
     [("contrast", "c100"), ("high-pass", "inf"), ("low-pass", "0"), ("phase-scrambling", "0"),
-     ("power-equalization", "0"), ("rotation", "0")],
+     ("power-equalisation", "0"), ("rotation", "0")],
 )  # fmt: skip
 def test_the_mildest_is_the_gray_image(images: np.ndarray, experiment: str, severity: str) -> None:
     out = d.distort(images, one(experiment, severity))[..., 0]

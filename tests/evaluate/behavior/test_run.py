@@ -24,8 +24,8 @@ from striate.models.lineage import record_start
 from striate.report import build
 from striate.report.scorecard.card import as_table, make_scorecard
 
-# papers/lcl-v2 5.5: observers, conditions, trials an observer, accuracy, accuracy difference,
-# observed and error consistency, as printed
+# docs/papers/lcl-v2.md 5.5: observers, conditions, trials an observer, accuracy, its
+# difference, observed and error consistency, as printed
 PRINTED = {
     "colour": "4 1 640 .887 .001 .883 .415",
     "contrast": "4 5 800 .661 .008 .780 .437",
@@ -38,7 +38,7 @@ PRINTED = {
     "high-pass": "4 4 640 .629 .015 .765 .440",
     "low-pass": "4 5 800 .661 .002 .791 .469",
     "phase-scrambling": "4 4 640 .688 .001 .798 .447",
-    "power-equalization": "4 1 560 .759 .003 .820 .511",
+    "power-equalisation": "4 1 560 .759 .003 .820 .511",
     "rotation": "4 3 960 .830 .001 .843 .439",
     "silhouette": "10 1 160 .753 .008 .803 .476",
     "sketch": "7 1 800 .916 .004 .900 .370",

@@ -9,7 +9,7 @@ from striate.learning import TuneConfig
 
 
 def test_contrastive_defaults_are_the_papers() -> None:
-    """papers/contrastive-tuning 2.1."""
+    """Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 2.1."""
     c = TuneConfig()
     assert (c.objective, c.epochs, c.batch_size, c.learning_rate) == ("contrastive", 30, 1024, 1e-4)
     assert (c.temperature, c.learn_temperature, c.direction) == (0.3, False, "image_to_brain")
@@ -23,7 +23,7 @@ def test_contrastive_defaults_are_the_papers() -> None:
 
 
 def test_regression_defaults_are_the_papers() -> None:
-    """papers/contrastive-tuning 2.2."""
+    """Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 2.2."""
     c = TuneConfig.regression()
     assert (c.learning_rate, c.epochs, c.batch_size) == (2.5e-5, 75, 1024)
     assert c == TuneConfig(objective="regression")

@@ -34,7 +34,7 @@ def test_widths(units: list[int], config: TuneConfig, expected: tuple[int, int])
 
 
 def test_contrastive_wiring() -> None:
-    """papers/contrastive-tuning 2.1: biases, order of layers, order of modalities."""
+    """docs/papers/contrastive-tuning.md 2.1: biases, order of layers, order of modalities."""
     heads = build_heads(10, [20, 30], TuneConfig(h=8, z=4))
     assert isinstance(heads, ContrastiveHeads)
     assert heads.image.weight.shape == (8, 10)

@@ -15,7 +15,7 @@ from striate.learning.tuning.objectives import info_nce, mean_unit_r, mse, retri
 
 
 def written_out(image: np.ndarray, brain: np.ndarray, t: float) -> float:
-    """papers/contrastive-tuning 2.1, image anchored: for each j, a sum over responses i."""
+    """docs/papers/contrastive-tuning.md 2.1, image anchored: for each j, a sum over responses i."""
     total = 0.0
     for j in range(len(image)):
         terms = []

@@ -15,7 +15,7 @@ EXCLUDED: dict[str, tuple[str, ...]] = {
     "high-pass": ("inf", "0.55", "0.45", "0.4"),
     "low-pass": ("0", "15", "40"),
     "phase-scrambling": ("0", "150", "180"),
-    "power-equalization": ("0",),
+    "power-equalisation": ("0",),
     "false-colour": ("true",),
     "rotation": ("0",),
     "eidolonI": ("1-10-10", "64-10-10", "128-10-10"),

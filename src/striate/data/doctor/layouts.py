@@ -43,7 +43,7 @@ from striate.data.responses.dataset import alike_ids
 from striate.data.responses.responses import Responses
 from striate.data.responses.twins import find_twins
 
-# Training images of subjects 1 to 8 as distributed (papers/contrastive-tuning 1.1).
+# Training images of subjects 1 to 8 as distributed (docs/papers/contrastive-tuning.md 1.1).
 PUBLISHED_IMAGES = (9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779)
 NO_CEILING = "no single trials and no ceilings: scores will stand without a noise ceiling."
 SIMULATED = "the responses of this subject are SIMULATED, not measured."

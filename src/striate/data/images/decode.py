@@ -178,7 +178,7 @@ def _to_rgb(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
 def resize_image(rgb: np.ndarray, size: int, mode: str = "squash") -> np.ndarray:
     """Resize uint8 RGB (H, W, 3) to (size, size, 3) by a rule of `striate.data.images.resizing`.
 
-    `squash` ignores the aspect ratio (papers/contrastive-tuning 2.1: `Resize((224, 224))`);
+    `squash` ignores the aspect ratio (docs/papers/contrastive-tuning.md 2.1: `Resize((224, 224))`);
     `crop` scales the short side to `size` and takes the center, both antialiased bilinear; others
     such as `center 256:224 bicubic` are a network's own preparation.
 

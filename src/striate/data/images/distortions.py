@@ -36,7 +36,7 @@ SEVERITIES: dict[str, tuple[str, ...]] = {
     "high-pass": ("inf", "3", "1.5", "1", "0.7", "0.55", "0.45", "0.4"),
     "low-pass": ("0", "1", "3", "5", "7", "10", "15", "40"),
     "phase-scrambling": ("0", "30", "60", "90", "120", "150", "180"),
-    "power-equalization": ("0", "pow"),
+    "power-equalisation": ("0", "pow"),
     "uniform-noise": ("0", "0.03", "0.05", "0.1", "0.2", "0.35", "0.6", "0.9"),
     "rotation": ("0", "90", "180", "270"),
     "false-colour": ("true", "false"),
@@ -51,7 +51,7 @@ UNITS: dict[str, str] = {
     "high-pass": "SD of the filter (px)",
     "low-pass": "SD of the filter (px)",
     "phase-scrambling": "largest phase shift (degrees)",
-    "power-equalization": "power spectrum",
+    "power-equalisation": "power spectrum",
     "uniform-noise": "half width (share of range)",
     "rotation": "rotation (degrees)",
     "false-colour": "colors true or false",
@@ -145,7 +145,7 @@ def distort(
         x = low_pass(x, float(severity) * scale)
     elif name == "phase-scrambling":
         x = phase_noise(x, float(severity), draws())
-    elif name == "power-equalization":
+    elif name == "power-equalisation":
         if severity == "pow":
             x = equalize_power(x, mean_amplitude(images) if amplitude is None else amplitude)
     elif name == "uniform-noise":

@@ -29,7 +29,7 @@ class Resizing:
     """A rule that was read.
 
     Attributes:
-        mode: `squash` ignores the aspect ratio (papers/contrastive-tuning 2.1:
+        mode: `squash` ignores the aspect ratio (docs/papers/contrastive-tuning.md 2.1:
             `Resize((224, 224))`); `crop` cuts out the largest square in the middle and resizes it;
             `center` resizes the short side and cuts out the middle, to whole pixels, as
             torchvision's and timm's preparation of ImageNet does; `border` resizes the long side

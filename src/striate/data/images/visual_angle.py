@@ -3,7 +3,7 @@
 A stimulus of d degrees is put in the center of a canvas of D degrees, gray 128 around it, where
 the model sees more (D > d), or cut to its central D degrees where it sees less; then the whole is
 resized to the model's input. That is how Brain-Score places images on its screen
-(papers/lcl-v2 5.1); its default D is 8.
+(docs/papers/lcl-v2.md 5.1); its default D is 8.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ AFFINE, WARP = 1, 2
 class DeformConfig(Config):
     """Which movements a deformation is made of, all on the scale of the relative amplitude.
 
-    The family and the equal shares are ours (papers/lcl-v2 11); the paper's are not known to us.
+    The family and the equal shares are ours (docs/papers/lcl-v2.md 7); the paper's are unknown.
     """
 
     translation: bool = True
@@ -65,8 +65,8 @@ def deformation(
 ) -> Deformation:
     """Draw the deformations of a batch: a pure function of the seed, stream, step and place in it.
 
-    With the relative amplitude a and a receptive field of R pixels (papers/lcl-v2 11): translation
-    is uniform in +-aR along x and y; rotation is uniform in +-2a rad and log2-scale in
+    With the relative amplitude a and a receptive field of R pixels (docs/papers/lcl-v2.md 7):
+    translation is uniform in +-aR along x and y; rotation is uniform in +-2a rad and log2-scale in
     +-2a / ln 2, so that either moves what lies at radius R/2 by at most aR (an enlargement by
     R/2 (exp(2a) - 1), which is aR to first order in a).
 

@@ -38,7 +38,7 @@ _RESIDENT = 0.25
 
 
 class PatchConfig(Config):
-    """How photographs are read and patches made; all defaults are ours (papers/lcl-v2 11)."""
+    """How photographs are read and patches made; defaults are ours (docs/papers/lcl-v2.md 7)."""
 
     max_side: int | None = Field(MAX_SIDE, gt=0)
     """Shrink photographs whose longer side is above this; None keeps all as they are."""

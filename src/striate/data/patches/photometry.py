@@ -27,7 +27,7 @@ class PhotometryConfig(Config):
     """What is done to the pixels of each view, on the scale of [0, 1].
 
     Without it, matching color is enough to tell the two views of a patch from all others, and
-    the filters become hues (papers/lcl-v2 11.1). All numbers are ours.
+    the filters become hues (docs/papers/lcl-v2.md 7.1). All numbers are ours.
     """
 
     gray: bool = False

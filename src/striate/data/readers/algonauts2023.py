@@ -1,4 +1,4 @@
-"""NSD as organized for the Algonauts Project 2023 challenge (papers/contrastive-tuning 1.1).
+"""NSD as organized for the Algonauts Project 2023 challenge; docs/papers/contrastive-tuning.md 1.1.
 
 Layout, per subject `subjXX`: `training_split/training_fmri/{lh,rh}_training_fmri.npy` (images x
 vertices), `training_split/training_images/train-0001_nsd-00013.png`, and
@@ -49,7 +49,7 @@ LABELS: dict[str, dict[int, str]] = {
         )
     ),
 }
-"""Name of each label by class (papers/contrastive-tuning 1.1); a folder's own mapping prevails."""
+"""Name of each label by class (docs/papers/contrastive-tuning.md 1.1); a folder's own prevails."""
 IMAGE_NAME = re.compile(r"train-(\d+)_nsd-(\d+)\.png", re.IGNORECASE)
 SOURCE = "NSD (Allen et al. 2022) as organized for the Algonauts Project 2023"
 

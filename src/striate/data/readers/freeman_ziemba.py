@@ -42,7 +42,7 @@ SOURCE = (
     "Movshon & Simoncelli 2016, PNAS 113; assemblies: Brain-Score"
 )
 WINDOW = (50, 200)
-"""Milliseconds after onset over which counts are averaged (papers/lcl-v2 5.1)."""
+"""Milliseconds after onset over which counts are averaged (docs/papers/lcl-v2.md 5.1)."""
 SUBSETS = {"all": 450, "public": 135, "private": 315}
 KNOWN = {
     "761c08f796db4e342555cdb60eef23a4f19ead43": "Brain-Score's public assembly, aperture",
@@ -130,8 +130,9 @@ def public_textures() -> set[Texture]:
     """The 135 stimuli of Brain-Score's public subset.
 
     One stratified shuffle split by texture type, 30 %, seed 12, over the stimuli in the order in
-    which the original file was packed (its packaging script; papers/lcl-v2 5.1). Not checked
-    against the published assembly, which was not at hand: `subset_name` tells whether it agrees.
+    which the original file was packed (its packaging script; docs/papers/lcl-v2.md 5.1). Not
+    checked against the published assembly, which was not at hand: `subset_name` tells whether it
+    agrees.
     """
     every = all_textures()
     types = [texture.type for texture in every]

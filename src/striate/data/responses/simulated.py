@@ -193,7 +193,7 @@ def write_subject(
     truth: Mapping[str, Any],
     latents: Mapping[str, np.ndarray],
 ) -> Path:
-    """Write one subject in the layout of papers/contrastive-tuning 1.1, whole or not at all.
+    """Write a subject in the layout of docs/papers/contrastive-tuning.md 1.1, whole or not at all.
 
     Args:
         folder: `…/subj01`; must not exist.

@@ -27,8 +27,8 @@ PARTS: tuple[Part, ...] = ("tune", "fit", "select", "test")
 class SplitConfig(Config):
     """How stimuli are divided.
 
-    The share of each part is ours: the paper has 85 % for tuning and readout together and 15 %
-    for scoring, with no part of its own for selection (papers/contrastive-tuning 3.2).
+    The share of each part is ours: Mulrooney & Brockmeier 2024 have 85 % for tuning and readout,
+    15 % for scoring, and no part for selection (docs/papers/contrastive-tuning.md 3.2).
     """
 
     seed: int = 0

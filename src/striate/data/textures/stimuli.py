@@ -15,7 +15,7 @@ from striate.core.config import Config
 from striate.core.hashing import hash_array
 
 GRAY = 128
-"""Pixel value of the background and the mean of every texture (papers/lcl-v2 5.1)."""
+"""Pixel value of the background and the mean of every texture (docs/papers/lcl-v2.md 5.1)."""
 TYPES = ("texture", "noise", "control")
 """`control`: a second draw of noise with the spectrum of the same texture."""
 FAMILIES, SAMPLES = 15, 15

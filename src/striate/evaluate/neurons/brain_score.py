@@ -3,8 +3,8 @@
 For one tap and one population: PLS is fitted and tested in each of several stratified splits
 (their test stimuli overlap); a score is the median over neurons within a split, then the mean over
 splits, its error the standard error over splits. The ceiling comes from halves of the repetitions
-in the same way (papers/lcl-v2 5.1). Intervals over neurons and over stimuli, and the null of
-shuffled stimuli, are ours.
+in the same way (docs/papers/lcl-v2.md 5.1). Intervals over neurons and over stimuli, and the null
+of shuffled stimuli, are ours.
 """
 
 from __future__ import annotations

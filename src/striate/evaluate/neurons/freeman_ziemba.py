@@ -1,8 +1,9 @@
 """Neural predictivity of V1 and V2 by the FreemanZiemba2013 protocol of Brain-Score.
 
-The protocol (papers/lcl-v2 5.1): textures of 4 degrees on a field of 8, counts of 50 to 200 ms, the
-flattened activations of one tap, PLS with 25 components and no scaling, ten stratified splits, the
-median over neurons and then the mean over splits; a ceiling from halves of the repetitions. Both
+The protocol (docs/papers/lcl-v2.md 5.1): textures of 4 degrees on a field of 8, counts of 50 to
+200 ms, the flattened activations of one tap, PLS with 25 components and no scaling, ten
+stratified splits, the median over neurons and then the mean over splits; a ceiling from halves of
+the repetitions. Both
 normalizations stand beside the raw r: `(r / c)^2`, Brain-Score's until January 2026, and `r^2 / c`,
 since then. The ceiling c is a reliability: a perfect model reaches r = sqrt(c), so that `r^2 / c`
 is 1 there and `(r / c)^2` is 1 / c, more than 1.

@@ -72,7 +72,7 @@ class ReadoutConfig(Config):
     alphas: tuple[float, ...] = UNIT_ALPHAS
     """Penalties of ridge, for features of unit size (`encoding.job.EncodeConfig.scale`)."""
     components: int = Field(25, gt=0)
-    """Of PLS; Brain-Score's number (papers/lcl-v2 5.1)."""
+    """Of PLS; Brain-Score's number (docs/papers/lcl-v2.md 5.1)."""
     folds: int = Field(5, ge=2)
     """Folds within the training stimuli, by which tap and penalty are chosen."""
     permutations: int = Field(100, ge=1)

@@ -82,7 +82,7 @@ class Distorted:
         return pixels if pixels.ndim == 4 else np.repeat(pixels[..., None], 3, axis=3)
 
     def _distort_all(self, condition: Condition) -> np.ndarray:
-        if condition.experiment == "power-equalization" and self._amplitude is None:
+        if condition.experiment == "power-equalisation" and self._amplitude is None:
             self._amplitude = mean_amplitude(self.images)
         blocks = [
             distort(
@@ -151,9 +151,9 @@ def _score_accuracy(correct: np.ndarray) -> dict[str, float]:
 def means(table: pd.DataFrame) -> pd.DataFrame:
     """Average accuracy over the conditions of each experiment that count, and over experiments.
 
-    This is the mean of the benchmark of Geirhos et al. 2021 (papers/lcl-v2 5.5): the conditions of
-    an experiment have equally many images, so its mean is that over all its trials; then the mean
-    over experiments is taken.
+    This is the mean of the benchmark of Geirhos et al. 2021 (docs/papers/lcl-v2.md 5.5): the
+    conditions of an experiment have equally many images, so its mean is that over all its trials;
+    then the mean over experiments is taken.
 
     Args:
         table: of `score_conditions`.

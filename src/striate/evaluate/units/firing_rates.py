@@ -28,7 +28,7 @@ class RateScale:
 def rate_scale(peaks: np.ndarray, blanks: np.ndarray) -> RateScale:
     """Return the map that takes the median unit's peak to 33.8 and its blank response to 0.82.
 
-    One map serves all units of a tap (Marques et al. 2021; papers/lcl-v2 5.3):
+    One map serves all units of a tap (Marques et al. 2021; docs/papers/lcl-v2.md 5.3):
     slope = (33.8 - 0.82) / (median peak - median blank), offset = 0.82 - slope median blank.
 
     Args:

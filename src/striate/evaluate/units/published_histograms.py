@@ -60,7 +60,7 @@ class Similarity:
 
 
 def ks_similarity(hist_model: np.ndarray, hist_neurons: np.ndarray) -> float:
-    """1 - D / D_max of two histograms over the same bins (papers/lcl-v2 5.3).
+    """1 - D / D_max of two histograms over the same bins (docs/papers/lcl-v2.md 5.3).
 
     D is the Kolmogorov-Smirnov distance, the largest difference of the cumulative shares; D_max is
     the largest that any model could have with these neurons, all of its units in the first or all

@@ -1,4 +1,4 @@
-"""Properties of units from their responses to textures and noise; see papers/lcl-v2 5.2 and 5.3.
+"""Properties of units from their responses to textures and noise; docs/papers/lcl-v2.md 5.2.
 
 The definitions are those of Freeman et al. 2013 and Ziemba et al. 2016 as Marques, Schrimpf &
 DiCarlo 2021 compute them. Responses are arrays (n_units, n_families, n_samples) and must not be
@@ -30,7 +30,7 @@ def mean_of(values: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def modulation_index(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(a - b) / (a + b), from -1 to 1; NaN where both are 0 or one is NaN (papers/lcl-v2 5.2).
+    """(a - b) / (a + b), from -1 to 1; NaN where both are 0 or one is NaN (Freeman et al. 2013).
 
     Raises:
         InputError: a negative response, which would bring the index out of its range.
@@ -69,7 +69,7 @@ def sparseness(responses: np.ndarray) -> np.ndarray:
     """(1 - mean^2 / mean square) / (1 - 1 / n): 0 for equal responses, 1 for one alone.
 
     Over the means of families this is called selectivity, over all samples sparseness (Vinje &
-    Gallant 2000; papers/lcl-v2 5.2).
+    Gallant 2000; docs/papers/lcl-v2.md 5.2).
 
     Args:
         responses: (n_units, n), not negative; NaN does not count to n.

@@ -24,7 +24,7 @@ from striate.models import Model
 
 DIMS = ("type", "family", "sample", "unit")
 SECONDS = 0.1
-"""Of the responses that spikes are counted in (papers/lcl-v2 5.2)."""
+"""Of the responses that spikes are counted in (Brain-Score; docs/papers/lcl-v2.md 5.2)."""
 NEGLIGIBLE = 1e-6
 """Share of a unit's largest activation below which a response above gray is rounding (ours)."""
 Negative = Literal["rectify", "refuse"]
@@ -110,7 +110,7 @@ def texture_tuning(
     """Tabulate the properties of units from their responses to textures (`texture_responses`).
 
     Negative activations are set to 0, then the response to gray is subtracted and what falls
-    below 0 is set to 0, as with the neurons (papers/lcl-v2 5.2). Without a rectification
+    below 0 is set to 0, as with the neurons (docs/papers/lcl-v2.md 5.2). Without a rectification
     (t - n) / (t + n) would have no meaning, so a tap that gives negative values is either
     rectified, which changes what its units are, or refused.
 

@@ -26,7 +26,7 @@ class Batch:
 
 
 def split_rows(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Cut rows into batches; the last, partial one is kept (papers/contrastive-tuning 2.1).
+    """Cut rows into batches; the last, partial one is kept (docs/papers/contrastive-tuning.md 2.1).
 
     A last batch of one stimulus goes into the batch before it (ours): InfoNCE of one pair is 0
     whatever the weights, and batch norm cannot normalize one sample.
@@ -47,7 +47,8 @@ def epoch_batches(
     """Return the steps of one epoch.
 
     A batch never mixes targets, so negatives are always within a subject. `sequential` walks the
-    targets one after another (papers/contrastive-tuning 2.3); `mixed` shuffles the same batches.
+    targets one after another (docs/papers/contrastive-tuning.md 2.3); `mixed` shuffles the same
+    batches.
 
     Args:
         sizes: stimuli in the tune part of each target.

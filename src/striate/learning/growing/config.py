@@ -1,6 +1,6 @@
 """The settings of growing. The paper's are unknown; all defaults are ours, found by measurement.
 
-See docs/decisions.md for how they differ from those of papers/lcl-v2 11, where the search began.
+See docs/decisions.md for how they differ from docs/papers/lcl-v2.md 7, where the search began.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def _terms(outcome: StageOutcome) -> list[tuple[str, float]]:
 
 
 def make_optimizer(learner: nn.Module, config: GrowConfig) -> torch.optim.Optimizer:
-    """AdamW; only convolution kernels decay (papers/lcl-v2 11)."""
+    """AdamW; only convolution kernels decay (docs/papers/lcl-v2.md 7)."""
     kernels = [
         p
         for m in learner.modules()

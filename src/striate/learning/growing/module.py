@@ -30,7 +30,7 @@ class StageOutcome(NamedTuple):
 
 
 class Projector(nn.Sequential):
-    """Linear, batch norm, ReLU, Linear (papers/lcl-v2 11); thrown away after learning."""
+    """Linear, batch norm, ReLU, Linear (docs/papers/lcl-v2.md 7); thrown away after learning."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(

@@ -65,8 +65,8 @@ def decorrelated_similarity(first: Tensor, second: Tensor, weight: float = 5e-3)
     """The objective of a stage: similar views, decorrelated features.
 
     `L = sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, the cross-correlation form of Barlow
-    Twins (papers/lcl-v2 2.1). That Parthasarathy et al. 2024 pull views together and decorrelate
-    features is in their abstract; that they do it by this formula is our choice (section 11).
+    Twins (Zbontar et al. 2021, eq. 1; docs/papers/lcl-v2.md 2.1). That Parthasarathy et al. 2024
+    pull views together and decorrelate features is in their abstract; this formula is our choice.
 
     Args:
         first: (B, K) of one view.

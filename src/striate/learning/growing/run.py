@@ -44,13 +44,14 @@ def grow(
 ) -> Model:
     """Grow a network stage by stage from pairs of deformed patches, without labels.
 
-    Parthasarathy, Hénaff & Simoncelli 2024 as far as their abstract says how (papers/lcl-v2);
-    everything else is ours and a setting. The folder gets `network.safetensors`, `config.json` and
-    `card.md` (it can be given to `striate.models.load`), `grow.yaml` (what was asked for),
-    `metrics.jsonl` (one line a step), `pairs.npz` (some pairs of patches) and, while it runs,
-    `checkpoints/`. The same call on a folder that was stopped goes on from the last checkpoint (on
-    the CPU to bitwise the same weights); on a finished one it returns the model. Under torchrun
-    the batch is shared by the processes, with the statistics and the gradient of one.
+    Parthasarathy, Hénaff & Simoncelli 2024 as far as their abstract says how
+    (docs/papers/lcl-v2.md 2, 3); everything else is ours and a setting. The folder gets
+    `network.safetensors`, `config.json` and `card.md` (it can be given to `striate.models.load`),
+    `grow.yaml` (what was asked for), `metrics.jsonl` (one line a step), `pairs.npz` (some pairs of
+    patches) and, while it runs, `checkpoints/`. The same call on a folder that was stopped goes on
+    from the last checkpoint (on the CPU to bitwise the same weights); on a finished one it returns
+    the model. Under torchrun the batch is shared by the processes, with the statistics and the
+    gradient of one.
 
     Args:
         photographs: what to learn from; a share of them is held out.

@@ -39,7 +39,7 @@ def train(
     """Train a copy of a recognition model with labels.
 
     Parthasarathy, Hénaff & Simoncelli 2024 put a deep network, trained for object recognition,
-    behind their fixed front-end (papers/lcl-v2 4); its layers and recipe are unknown to us, so
+    behind their fixed front-end (docs/papers/lcl-v2.md 4); its layers and recipe are unknown, so
     everything here is ours and a setting. The folder gets `network.safetensors`, `config.json` and
     `card.md` (it can be given to `striate.models.load`), `train.yaml` (what was asked for),
     `metrics.jsonl` (one line a step) and, while it runs, `checkpoints/`. The same call on a folder

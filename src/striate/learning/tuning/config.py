@@ -10,7 +10,7 @@ from striate.core.config import Config
 from striate.learning.common.config import AugmentConfig, Precision
 
 REGRESSION_DEFAULTS = {"learning_rate": 2.5e-5, "epochs": 75}
-"""Where the paper's regression baseline differs from its contrastive model (notes, 2.2)."""
+"""Where the paper's regression baseline differs (docs/papers/contrastive-tuning.md 2.2)."""
 
 FREE_TO_CHANGE = ("checkpoint_every", "keep_checkpoints", "tensorboard")
 """Settings that do not change the result: a stopped run may go on with others."""
@@ -40,7 +40,7 @@ def check_temperature(value: float) -> float:
 class TuneConfig(Config):
     """How a network is tuned to responses.
 
-    The defaults are the paper's: papers/contrastive-tuning 2.1 for `contrastive`, 2.2 for
+    The defaults are the paper's: docs/papers/contrastive-tuning.md 2.1 for `contrastive`, 2.2 for
     `regression` (see `TuneConfig.regression`), 2.3 for more than one subject. What the paper does
     not have is off by default, and marked "ours".
     """
@@ -108,7 +108,7 @@ class TuneConfig(Config):
 
     @classmethod
     def regression(cls, **values: Any) -> Self:
-        """The paper's regression baseline (notes, 2.2): MSE, 2.5e-5, 75 epochs."""
+        """The paper's baseline: MSE, 2.5e-5, 75 epochs (docs/papers/contrastive-tuning.md 2.2)."""
         return cls.from_dict({**values, "objective": "regression"})
 
     @model_validator(mode="before")

@@ -18,7 +18,7 @@ is always 1 or -1 and has no gradient, and int(0.2 V) is 0 for V < 5."""
 def widths(units: Sequence[int], config: TuneConfig) -> tuple[int, int]:
     """Return hidden width h and embedding width z.
 
-    One target with V units: h = int(0.8 V), z = int(0.2 V) (papers/contrastive-tuning 2.1).
+    One target with V units: h = int(0.8 V), z = int(0.2 V) (docs/papers/contrastive-tuning.md 2.1).
     Pooled: h = the largest or the mean V, z = int(0.25 h) (2.3; the paper's "constant" is the
     largest over all ROIs of all subjects, 5741: give it as `h`). At least 2 each (ours).
 
@@ -37,7 +37,7 @@ def widths(units: Sequence[int], config: TuneConfig) -> tuple[int, int]:
 
 
 class ContrastiveHeads(nn.Module):
-    """Maps of images and responses into one space (papers/contrastive-tuning 2.1, 2.3).
+    """Maps of images and responses into one space (docs/papers/contrastive-tuning.md 2.1, 2.3).
 
     Image: `g(W_x f)`; response of target s: `g(W_y[s] y)`. No bias in W. `g`, shared by all: twice
     Linear, BatchNorm, ReLU, then Linear without bias.
@@ -111,7 +111,7 @@ class ContrastiveHeads(nn.Module):
 
 
 class RegressionHeads(nn.Module):
-    """A linear readout with bias for each target (papers/contrastive-tuning 2.2).
+    """A linear readout with bias for each target (docs/papers/contrastive-tuning.md 2.2).
 
     Args:
         features: length of the flattened features.

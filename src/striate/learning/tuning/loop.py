@@ -212,7 +212,7 @@ class TuneLoop(Loop):
 
 
 def make_optimizer(tuner: Tuner, config: TuneConfig) -> torch.optim.Optimizer:
-    """Adam over network and heads (papers/contrastive-tuning 2.1); AdamW where weights decay."""
+    """Adam over network and heads (docs/papers/contrastive-tuning.md 2.1); AdamW with decay."""
     heads = [p for p in tuner.heads.parameters() if p.requires_grad]
     groups = [
         ([p for p in tuner.model.parameters() if p.requires_grad], config.learning_rate),

@@ -123,7 +123,7 @@ class Tuner(nn.Module):
         Contrastive: InfoNCE and top-1 retrieval among blocks of at most 1024 stimuli (both depend
         on the number of candidates). The batch norm of the shared head takes the statistics of
         the block, images and responses apart, as in a training step, and keeps its own: those are
-        a mixture of two modalities with unlike statistics (papers/contrastive-tuning 2.1) that
+        a mixture of two unlike modalities (docs/papers/contrastive-tuning.md 2.1) that
         fits neither, and scores under them do not follow what was learned (ours).
         Regression: MSE, and r averaged over units.
 

@@ -19,7 +19,7 @@ def info_nce(
 ) -> Tensor:
     r"""InfoNCE between the embeddings of images and of their responses.
 
-    `image_to_brain` is Mulrooney & Brockmeier 2024 (papers/contrastive-tuning 2.1):
+    `image_to_brain` is Mulrooney & Brockmeier 2024 (docs/papers/contrastive-tuning.md 2.1):
     `L = -(1/B) sum_j log [exp(s_jj / t) / sum_i exp(s_ij / t)]`, with `s_ij` the cosine of response
     i and image j; the image is the anchor, the responses are its candidates, and its own is in
     the denominator. `brain_to_image` swaps the roles; `symmetric` is the mean of the two.
@@ -77,7 +77,7 @@ def at_least_float32(*tensors: Tensor) -> torch.dtype:
 
 
 def mse(predicted: Tensor, observed: Tensor) -> Tensor:
-    """Mean squared error over stimuli and units (papers/contrastive-tuning 2.2).
+    """Mean squared error over stimuli and units (docs/papers/contrastive-tuning.md 2.2).
 
     Args:
         predicted: (B, V).

@@ -10,7 +10,7 @@ class AlexNet(nn.Module):
     """AlexNet: 61,100,840 parameters; input (B, 3, 224, 224), output (B, 1000) logits.
 
     Module paths equal torchvision's (`features.0` … `classifier.6`), so its weights load and
-    tap names in papers/contrastive-tuning 3.1 mean the same here.
+    tap names in docs/papers/contrastive-tuning.md 3.1 mean the same here.
     """
 
     def __init__(self) -> None:
