@@ -51,7 +51,7 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         in_memory=growth.patches.in_memory,
         cache=options.cache,
     )
-    check_growth(photographs, growth, out / "model")  # before the config there is written anew
+    check_growth(photographs, growth, out / "model")  # before its config is written anew
     if not is_first_process():  # the first one writes, and waits for the others while it learns
         grow(photographs, growth, out / "model", device=config.device, progress=False)
         return out

@@ -46,7 +46,7 @@ def train_model(config: TrainRunConfig, out: str | Path, options: Options | None
     model = make_model(config, training.classes)
     assert_unseen_by(model, testing.images, f"the front {config.front.id}")
     plan = describe(model, training, testing, training_config)
-    # before the config there is written anew
+    # before the config in that folder is written anew
     check_batch(training_config.batch_size, len(training))
     check_training(model, training.labels, training.images.hashes, training_config, out / "model")
     asked, same = _hash_request(config, testing), holds_same_run(out, config)
