@@ -47,7 +47,7 @@ def make_photographs(count: int) -> Photographs:
 
 def deformed(made: PatchSource, step: int) -> None:
     """Both views of all samples, before light and contrast."""
-    for _ in made._deformed(step, slice(0, made.batch)):
+    for _ in made._deform_samples(step, slice(0, made.batch)):
         pass
 
 

@@ -28,8 +28,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from striate.core.files import write_json
+from striate.data.images.decode import LUMA
 from striate.data.patches.photographs import Photographs
-from striate.data.patches.photometry import LUMA
 from striate.data.textures.seed_images import packaged
 
 SIDE, STEP, BLOCKS = 160, 16, 4

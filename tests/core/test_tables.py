@@ -106,9 +106,9 @@ def test_the_table_of_units_of_the_report(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"units\.csv, line 2: 5 fields, more than the 4 names"):
         act()
     file.write_text("unit_id,noise_ceiling,roi_V1,roi_V2\nu1,.5,1,0\nu2,.25,0,1\n")
-    found = next(iter(act().values())).responses
-    assert found.noise_ceiling.tolist() == [0.5, 0.25]
-    assert found.data.coords["roi_V1"].values.tolist() == [True, False]
+    responses = next(iter(act().values())).responses
+    assert responses.noise_ceiling.tolist() == [0.5, 0.25]
+    assert responses.data.coords["roi_V1"].values.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_images_and_observers_called_like_nothing(tmp_path: Path, suffix: str) -
         table.to_csv(tmp_path / "t.csv", index=False)
     else:
         table.to_parquet(tmp_path / "t.parquet")
-    found = read_trials(tmp_path / f"t.{suffix}")
-    assert found["image"].tolist() == [*names[:-1], "\u00e9"]
-    assert line_up(found, tmp_path.name).names == ("NA",)
+    trials = read_trials(tmp_path / f"t.{suffix}")
+    assert trials["image"].tolist() == [*names[:-1], "\u00e9"]
+    assert line_up(trials, tmp_path.name).names == ("NA",)
     empty = table.assign(image=[*names[:2], None, *names[3:]])
     if suffix == "csv":
         empty.to_csv(tmp_path / "t.csv", index=False)
@@ -182,9 +182,9 @@ def test_labels_called_like_nothing_and_in_two_spellings(tmp_path: Path) -> None
     images = [encoded(image) for image in pictures(6)]
     labels = ["NA", "None", "e\u0301 ", "\u00e9", "NA ", "nan"]
     pd.DataFrame({"image": images, "label": labels}).to_parquet(tmp_path / "t.parquet")
-    found = Labeled.read(tmp_path / "t.parquet")
-    assert found.classes == ("NA", "None", "nan", "\u00e9")
-    assert found.labels.tolist() == [0, 1, 3, 3, 0, 2]
+    labeled = Labeled.read(tmp_path / "t.parquet")
+    assert labeled.classes == ("NA", "None", "nan", "\u00e9")
+    assert labeled.labels.tolist() == [0, 1, 3, 3, 0, 2]
     for name in ("cat", "cat "):
         (tmp_path / "f" / name).mkdir(parents=True)
         (tmp_path / "f" / name / "x.png").write_bytes(images[0])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding.inference import (
     bootstrap_p,
     fdr,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from striate.core.errors import InputError
 from striate.encoding.groups import (
-    centerd,
+    centered,
     count_arrangements,
     count_groups,
     group_numbers,
@@ -66,7 +66,7 @@ def test_counting_and_centering():
     with pytest.raises(InputError, match="2 groups for 3 stimuli"):
         count_groups(["a", "b"], 3)
     x = np.array([[1.0], [3.0], [10.0], [20.0]])
-    np.testing.assert_array_equal(centerd(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
+    np.testing.assert_array_equal(centered(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
     x = np.column_stack([x, np.full(4, np.nan), [1.0, np.nan, 2, 4]])  # without a warning
     expected = [[-1, np.nan, 0], [1, np.nan, np.nan], [-5, np.nan, -1], [5, np.nan, 1]]
-    np.testing.assert_array_equal(centerd(x, np.r_[0, 0, 1, 1]), expected)
+    np.testing.assert_array_equal(centered(x, np.r_[0, 0, 1, 1]), expected)

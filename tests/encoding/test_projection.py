@@ -76,8 +76,8 @@ def test_every_component_that_there_is(path: str) -> None:
     x = features(25, 60)
     pca = Pca.fit(x, 25, 1000, seed=0)
     assert pca.loadings.shape == (60, 24)
-    scores, centerd = pca(x), x - x.mean(0)
-    np.testing.assert_allclose(scores @ scores.T, centerd @ centerd.T, atol=0.02)
+    scores, centered = pca(x), x - x.mean(0)
+    np.testing.assert_allclose(scores @ scores.T, centered @ centered.T, atol=0.02)
 
 
 def test_rows_outside_the_fitted_ones_change_nothing(path: str) -> None:

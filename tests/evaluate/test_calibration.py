@@ -106,7 +106,9 @@ def test_a_model_of_nothing_over_several_rounds(sizes, n_rounds):
         rounds = grouped_rounds(labels, n_rounds, 3, seed=seed)
         found = predict({"a": x}, y, rounds, {"s": ["a"]}, config)
         own = [labels[row] for row in found.rows]
-        value, guess = (found.centerd(v) for v in (found.observed, found.predictions["s", "ridge"]))
+        value, guess = (
+            found.centered(v) for v in (found.observed, found.predictions["s", "ridge"])
+        )
         r = mean_r(score_r(value, guess))
         null = null_means(found, "s", "ridge", config, own, features={"a": x}, rounds=rounds)
         p.append(permutation_p(r, null))

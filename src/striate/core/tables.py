@@ -1,8 +1,9 @@
-"""Tables as they come from others, CSV or parquet: ragged rows, doubled names, words for numbers.
+"""Reader of the tables that users give, CSV or parquet, which checks rows, names and numbers.
 
-Every table that a user gives goes through `read_table`. pandas alone takes a row's first field for
-an index where rows have one field more than there are names, fills up rows that are cut off, calls
-a second `u1` `u1.1`, and reads the names `NA`, `1e5` and `007` as numbers or as nothing.
+Every table that a user gives goes through `read_table`. pandas alone makes silent mistakes: it
+takes the first field of a row for an index where rows have one field more than there are names, it
+fills up rows that are cut off, it renames a second column `u1` to `u1.1`, and it reads the names
+`NA`, `1e5` and `007` as missing values or numbers.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ from striate.core.errors import InputError, unknown_name
 from striate.core.names import check_names, clean_name
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""How a file of UTF-16 begins, such as Excel's "Unicode text"."""
+"""First bytes of a UTF-16 file, such as Excel's "Unicode text"."""
 MISSING = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
-"""Texts that say of a number that there is none (those of pandas). Of a name they say nothing."""
-Only = Callable[[str], bool] | None
-# What pandas, pyarrow and the csv module raise on damaged files; NotImplementedError is pyarrow's
-# answer to a parquet of a kind that it does not know.
+"""Texts that mean a missing number (those of pandas). A name may be any of them."""
+ColumnFilter = Callable[[str], bool] | None
+# Errors that pandas, pyarrow and the csv module raise on damaged files. pyarrow raises
+# NotImplementedError for a kind of parquet that it does not know.
 _DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, zlib.error, csv.Error)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it was read: cleaned, unique names of columns, and where each row stands.
+    """A table as it was read, with unique, cleaned column names and the line of each row.
 
     Attributes:
-        file: where it was read.
-        frame: the values; text columns are strings as written, `` where a cell is empty.
-        header: names of all columns as written, kept or not.
+        file: the file that was read.
+        frame: the values; text columns hold strings as written, `` where a cell is empty.
+        header: names of all columns as written, also of columns that were dropped.
         lines: (n_rows,) the line on which each row ends; None for parquet.
     """
 
@@ -64,17 +65,17 @@ class Table:
         return list(self.frame.columns)
 
     def place(self, row: int) -> str:
-        """Say where a row stands, such as `line 7` of a CSV, or `row 6` of parquet."""
+        """Say where a row is in the file, such as `line 7` of a CSV or `row 6` of parquet."""
         return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
 
     def need(self, *columns: str) -> None:
-        """Refuse a table that lacks a column, nearest names offered."""
+        """Refuse a table that lacks one of these columns; the error offers the nearest names."""
         for column in columns:
             if column not in self:
                 raise unknown_name(f"column of {self.file}", column, self.columns)
 
     def given(self, column: str) -> list[object]:
-        """Values of a column as they are, None where there is none."""
+        """Values of a column as they are, None where a value is missing."""
         values = self.frame[column].astype(object)
         return list(values.where(values.notna(), None))
 
@@ -83,12 +84,15 @@ class Table:
         return [clean_name(value) for value in self.given(column)]
 
     def ids(self, column: str, owner: str = "", advice: str = "") -> list[str]:
-        """Unique names in a column; empty ones and doubled ones are refused with their places.
+        """Unique names in a column.
 
         Args:
-            column: which.
-            owner: for messages; default the file.
-            advice: what to do about a name that is there twice.
+            column: name of the column.
+            owner: whose names these are, for messages; default the file.
+            advice: what to do about a name that occurs twice.
+
+        Raises:
+            InputError: an empty or repeated name, with the rows.
         """
         self.need(column)
         names, owner = self.texts(column), owner or str(self.file)
@@ -97,7 +101,7 @@ class Table:
         return names
 
     def whole(self, column: str) -> list[int]:
-        """Whole numbers in a column of text or numbers; another value is refused by its place."""
+        """Whole numbers in a column of text or numbers; InputError names the row of any other."""
         self.need(column)
         texts = self.texts(column)
         for i, text in enumerate(texts):
@@ -112,55 +116,63 @@ class Table:
         """Columns of numbers, float64 (n_rows, n_columns); NaN where a cell is empty.
 
         Args:
-            columns: which.
-            what: each column should hold, for the message.
+            columns: names of the columns.
+            what: what each column should hold, for the message.
 
         Raises:
-            InputError: words or dates, by column and place.
+            InputError: words or dates, with the column and the row.
         """
         out = np.empty((len(self), len(columns)))
         for i, column in enumerate(columns):
-            out[:, i] = self._column(column, what)
+            out[:, i] = self._read_number_column(column, what)
         return out
 
-    def _column(self, column: str, what: str) -> np.ndarray:
+    def _read_number_column(self, column: str, what: str) -> np.ndarray:
+        """Return one column of numbers, float64 (n_rows,); errors as in `numbers`."""
         values = self.frame[column]
-        known = values.dropna() if values.dtype == object else values
-        if not len(known):
+        filled = values.dropna() if values.dtype == object else values
+        if not len(filled):
             return np.full(len(values), np.nan)
-        if values.dtype == object and known.map(lambda v: isinstance(v, bool | np.bool_)).all():
+        if values.dtype == object and filled.map(lambda v: isinstance(v, bool | np.bool_)).all():
             values = values.astype("boolean")  # with empty cells
         kind = getattr(values.dtype, "kind", "O")
         if pd.api.types.is_numeric_dtype(values.dtype) and kind != "c":
             return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
-        where = ""
+        first_word = ""
         if pd.api.types.is_string_dtype(values.dtype) or values.dtype == object:
-            bad = pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()
-            row = int(np.argmax(bad)) if bad.any() else 0
-            where = f" (first: {values.iloc[row]!r} in {self.place(row)})" if len(values) else ""
-        raise InputError(f"{self.file}: column {column!r} holds words{where}, expected {what}.")
+            is_word = pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()
+            row = int(np.argmax(is_word)) if is_word.any() else 0
+            first_word = (
+                f" (first: {values.iloc[row]!r} in {self.place(row)})" if len(values) else ""
+            )
+        raise InputError(
+            f"{self.file}: column {column!r} holds words{first_word}, expected {what}."
+        )
 
 
-def read_table(file: Path, *, text: Sequence[str] | None = None, only: Only = None) -> Table:
+def read_table(
+    file: Path, *, text: Sequence[str] | None = None, only: ColumnFilter = None
+) -> Table:
     """Read a CSV (`.csv`, `.csv.gz`) or parquet table.
 
     Args:
-        file: where it lies.
-        text: columns of names, which are not taken for numbers; None for all columns. Parquet
-            says itself which columns are numbers.
-        only: says of a name whether to keep its column; how others are named does not matter.
+        file: path of the table.
+        text: columns of names, which are never read as numbers; None for all columns. A parquet
+            file states itself which columns are numbers.
+        only: decides by its name whether a column is kept; the names of other columns are not
+            checked.
 
     Raises:
-        InputError: naming file, line and column: a damaged or missing file, another encoding or
-            separator, a row with more or fewer fields than there are names, a column without a
-            name or with the name of another one.
+        InputError: a damaged or missing file, another encoding or separator, a row with more or
+            fewer fields than there are names, a column without a name or with the name of another
+            one. The message names file, line and column.
     """
     if not file.is_file():
         raise InputError(f"{file} does not exist.")
     try:
         if file.name.lower().endswith(".parquet"):
-            return _from_parquet(file, only)
-        return _from_csv(file, text, only)
+            return _read_parquet(file, only)
+        return _read_csv(file, text, only)
     except UnicodeDecodeError as error:
         raise not_utf8(file, error) from error
     except InputError:
@@ -172,9 +184,9 @@ def read_table(file: Path, *, text: Sequence[str] | None = None, only: Only = No
 
 
 def read_header(file: Path) -> list[str]:
-    """Return the names in the first line of a CSV, as they are; see `read_table` for errors."""
+    """Return the names in the first line of a CSV as written; errors as in `read_table`."""
     try:
-        with _opened(file) as stream:
+        with _open_text(file) as stream:
             header = next((row for row in csv.reader(stream) if not _is_blank(row)), None)
         if header is None:
             raise InputError(f"{file} is empty.")
@@ -188,12 +200,12 @@ def read_header(file: Path) -> list[str]:
 
 
 def read_lines(file: Path) -> list[str]:
-    """Return the lines of a text file as they are, whatever ends them; InputError if not UTF-8."""
+    r"""Return the lines of a text file, ended by \n, \r\n or \r; InputError if it is not UTF-8."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")  # Excel and Notepad put a mark before it
+        text = file.read_bytes().decode("utf-8-sig")  # Excel and Notepad begin with a mark
     except UnicodeDecodeError as error:
         raise not_utf8(file, error) from error
-    # not splitlines(), which parts a name at Unicode's separators too
+    # not splitlines(), which would also split names at Unicode's line separators
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
@@ -207,52 +219,53 @@ def not_utf8(file: Path, error: UnicodeDecodeError) -> InputError:
     )
 
 
-def _opened(file: Path) -> TextIO:
+def _open_text(file: Path) -> TextIO:
+    """Open a text file, or a .gz of one, as UTF-8 and with its own line ends."""
     if file.name.lower().endswith(".gz"):
         return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
     return file.open("r", encoding="utf-8-sig", newline="")
 
 
-def _from_csv(file: Path, text: Sequence[str] | None, only: Only) -> Table:
-    with _opened(file) as stream:
+def _read_csv(file: Path, text: Sequence[str] | None, only: ColumnFilter) -> Table:
+    with _open_text(file) as stream:
         reader = csv.reader(stream)
         header = next((row for row in reader if not _is_blank(row)), None)
         if header is None:
             raise InputError(f"{file} cannot be read as a table: it is empty. Copy it again.")
         _check_separator(file, header)
-        lines = _lines(file, reader, header)
-    names = _names(file, header, only)
-    unused = set(_unused(len(names)))
-    kept = [n for n in names if n not in unused]
-    words = {n for n in names if text is None or n in text}
-    kinds: Any = dict.fromkeys(words, str)
-    missing: Any = {n: list(MISSING) for n in names if n not in words}
-    with _opened(file) as stream:
+        lines = _find_row_ends(file, reader, header)
+    names = _clean_columns(file, header, only)
+    placeholders = set(_make_placeholders(len(names)))
+    kept_columns = [n for n in names if n not in placeholders]
+    text_columns = {n for n in names if text is None or n in text}
+    dtypes: Any = dict.fromkeys(text_columns, str)
+    na_values: Any = {n: list(MISSING) for n in names if n not in text_columns}
+    with _open_text(file) as stream:
         frame = pd.read_csv(
-            stream, header=0, names=names, index_col=False, dtype=kinds, na_values=missing,
+            stream, header=0, names=names, index_col=False, dtype=dtypes, na_values=na_values,
             keep_default_na=False, low_memory=False,
         )  # fmt: skip
-    if len(frame) != len(lines):  # what pandas takes for a row is not what the csv module does
+    if len(frame) != len(lines):  # pandas and the csv module disagree on what a row is
         raise InputError(
             f"{file}: {len(lines)} rows were counted and {len(frame)} read. Look for quotes that "
             "are not closed."
         )
-    return Table(file, frame[kept], tuple(header), np.array(lines, dtype=np.int64))
+    return Table(file, frame[kept_columns], tuple(header), np.array(lines, dtype=np.int64))
 
 
-def _lines(file: Path, reader: Any, header: Sequence[str]) -> list[int]:
-    """Return the line on which each row ends; refuse a row that is longer or shorter than names."""
+def _find_row_ends(file: Path, reader: Any, header: Sequence[str]) -> list[int]:
+    """Return the line on which each row ends; refuse a row with more or fewer fields than names."""
     lines = []
-    before = reader.line_num
+    last_line = reader.line_num
     for row in reader:
-        first, before = before + 1, reader.line_num
+        first_line, last_line = last_line + 1, reader.line_num
         if _is_blank(row):
             continue
         lines.append(reader.line_num)
         if len(row) != len(header):
-            if first < reader.line_num:
+            if first_line < reader.line_num:
                 raise InputError(
-                    f"{file}, line {first}: a quote opens here and closes in line "
+                    f"{file}, line {first_line}: a quote opens here and closes in line "
                     f"{reader.line_num} or nowhere; one row would have {len(row)} fields for "
                     f"{len(header)} names. Close it, or leave it out."
                 )
@@ -270,36 +283,39 @@ def _lines(file: Path, reader: Any, header: Sequence[str]) -> list[int]:
 
 
 def _is_blank(row: Sequence[str]) -> bool:
-    """Whether a row is an empty line, which pandas leaves out as well."""
+    """Whether a row is an empty line; pandas skips these too."""
     return not row or (len(row) == 1 and not row[0].strip())
 
 
-def _unused(n: int) -> list[str]:
-    """Names for columns that are not kept: such as no cleaned name can be."""
+def _make_placeholders(n: int) -> list[str]:
+    """Make n names for dropped columns. They begin with a blank, so no cleaned name equals them."""
     return [f" {i}" for i in range(n)]
 
 
-def _names(file: Path, given: Sequence[str], only: Only = None) -> list[str]:
-    """Clean names of columns; refuse nameless and doubled ones among those that are kept."""
-    names = [clean_name(name) for name in given]
+def _clean_columns(file: Path, header: Sequence[str], only: ColumnFilter = None) -> list[str]:
+    """Clean column names; refuse empty and repeated ones among the columns that are kept.
+
+    A dropped column gets a placeholder as its name.
+    """
+    names = [clean_name(name) for name in header]
     if only is not None:
-        unused = _unused(len(names))
-        names = [n if only(n) else unused[i] for i, n in enumerate(names)]
+        placeholders = _make_placeholders(len(names))
+        names = [n if only(n) else placeholders[i] for i, n in enumerate(names)]
     for i, name in enumerate(names):
         if not name or name.startswith("Unnamed: "):
-            called = f"called {name!r} by pandas" if name else f"pandas calls it 'Unnamed: {i}'"
+            naming = f"called {name!r} by pandas" if name else f"pandas calls it 'Unnamed: {i}'"
             raise InputError(
-                f"{file} has a column without a name (column {i + 1} of {len(names)}; {called}); "
+                f"{file} has a column without a name (column {i + 1} of {len(names)}; {naming}); "
                 "often it is a row number, or rows end in a comma. Give it a name or leave it out: "
                 "to_csv(index=False)."
             )
     advice = "Rename one of them, or leave one out."
-    check_names(names, "column", str(file), lambda i: f"column {i + 1}", given, advice)
+    check_names(names, "column", str(file), lambda i: f"column {i + 1}", header, advice)
     return names
 
 
 def _check_separator(file: Path, header: Sequence[str]) -> None:
-    """Refuse other separators than commas: with them goes the decimal comma, or does not."""
+    """Refuse separators other than commas: they may or may not come with decimal commas."""
     if len(header) > 1:
         return
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
@@ -311,18 +327,19 @@ def _check_separator(file: Path, header: Sequence[str]) -> None:
             )
 
 
-def _from_parquet(file: Path, only: Only) -> Table:
+def _read_parquet(file: Path, only: ColumnFilter) -> Table:
+    """Read a parquet table; an index that has a name becomes a column, as in a CSV."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as opened:
-        names = [n for n in opened.schema_arrow.names if not n.startswith("__index_level_")]
-        _names(file, names, only)
-        frame = opened.read().to_pandas()
-    if any(name is not None for name in frame.index.names):  # as a CSV has it: a column
+    with pq.ParquetFile(file) as parquet:
+        names = [n for n in parquet.schema_arrow.names if not n.startswith("__index_level_")]
+        _clean_columns(file, names, only)
+        frame = parquet.read().to_pandas()
+    if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
     frame = frame.reset_index(drop=True)
     header = [str(c) for c in frame.columns]
-    names = _names(file, header, only)
+    names = _clean_columns(file, header, only)
     frame.columns = pd.Index(names)
-    unused = set(_unused(len(names)))
-    return Table(file, frame[[n for n in names if n not in unused]], tuple(header))
+    placeholders = set(_make_placeholders(len(names)))
+    return Table(file, frame[[n for n in names if n not in placeholders]], tuple(header))

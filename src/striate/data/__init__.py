@@ -9,7 +9,8 @@ from striate.data.readers import READERS, read
 from striate.data.responses.dataset import Dataset, Recording
 from striate.data.responses.rdms_92images import Rdms, read_rdms_92images
 from striate.data.responses.responses import Responses, Target
-from striate.data.responses.splits import (
+from striate.data.responses.tidy import tidy
+from striate.data.splits.split import (
     PARTS,
     Split,
     SplitConfig,
@@ -17,8 +18,7 @@ from striate.data.responses.splits import (
     load_split,
     make_split,
 )
-from striate.data.responses.tidy import tidy
-from striate.data.responses.unseen import assert_unseen, assert_unseen_by, assert_unseen_in
+from striate.data.splits.unseen import assert_unseen, assert_unseen_by, assert_unseen_in
 
 __all__ = [
     "EXCLUDED",

@@ -15,7 +15,7 @@ import pandas as pd
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.files import atomic_path, write_arrays
 from striate.core.hashing import hash_array
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding.job import Choice, EncodeConfig, Job, RoiEncoding, take, unit_factor
 from striate.encoding.protocols import PROTOCOLS
 from striate.encoding.ridge import unusable_units, warn_unusable

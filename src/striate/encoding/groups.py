@@ -14,7 +14,7 @@ from math import factorial
 
 import numpy as np
 
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 
 FEWEST_ARRANGEMENTS = 20
 """With fewer ways to arrange the groups no permutation test can reach p = 0.05."""
@@ -29,7 +29,7 @@ def count_groups(groups: Sequence[str] | None, n: int) -> int:
     return len(np.unique(group_numbers(groups, n)))
 
 
-def centerd(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+def centered(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     """Take from values (n, …) their mean within each of several rounds, (n,) numbers.
 
     NaN stays NaN and is left out of means.

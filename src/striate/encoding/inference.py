@@ -69,7 +69,7 @@ def resampled_means(
         counts: (n_samples, n_stimuli), how often each stimulus was drawn.
         rounds: (n_stimuli,) number of the round that tested each: correlations are of what is
             left when the mean within each round is taken out, in every resample anew. Two movies
-            of one round that are centerd together mirror each other, and leaving one of them out
+            of one round that are centered together mirror each other, and leaving one of them out
             as it stands would hide half of how they vary.
 
     Returns:
@@ -148,7 +148,7 @@ def _products_of_means(
 def _standard_blocks(
     observed: np.ndarray, predicted: np.ndarray, units: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield centerd columns of size 1, some units at a time."""
+    """Yield centered columns of size 1, some units at a time."""
     for start in range(0, len(units), BLOCK):
         columns = units[start : start + BLOCK]
         yield standardize(observed[:, columns]), standardize(predicted[:, columns])

@@ -3,7 +3,7 @@
 The model is scikit-learn's `PLSRegression(scale=False)`: NIPALS for several targets, PLS2 (Wold
 et al. 1983; Wegelin 2000, section 4.1), all units together, as Brain-Score fits them. Nothing is
 iterated on the features themselves, only on inner products: with features X (n, p) and responses
-Y (n, T), both centerd, weights and scores of each component follow from X'X and X'Y, of which
+Y (n, T), both centered, weights and scores of each component follow from X'X and X'Y, of which
 X'Y alone has to be deflated (Dayal & MacGregor 1997, the second of their improved kernel
 algorithms). Where p > n, X is first written in the basis of its n rows (`solver.Design`), which
 changes no inner product; where T is larger than what is left, X'Y is replaced by the triangle of
@@ -65,8 +65,8 @@ def components_of(
     """Extract PLS components from inner products.
 
     Args:
-        gram: (k, k) X'X of the centerd features.
-        cross: (k, T) X'Y with the centerd responses.
+        gram: (k, k) X'X of the centered features.
+        cross: (k, T) X'Y with the centered responses.
         components: number of components A.
         algorithm: `nipals` (power iteration, as scikit-learn) or `svd` (exact).
         max_iter, tol: of the power iteration: it stops where the squared change of the unit-length
@@ -173,7 +173,7 @@ class PLSRegression(UnitRegressor):
         device: where to compute, such as `cpu` or `cuda`.
 
     Attributes:
-        x_rotations_: (p, A) weights that turn centerd features into scores.
+        x_rotations_: (p, A) weights that turn centered features into scores.
         y_loadings_: (T, A) weights of the scores in each unit; NaN for a unit that was left out.
         x_mean_: (p,); intercept_: (T,) mean responses, the prediction at `x_mean_`.
         n_components_: A, less than `components` where features or responses were used up.

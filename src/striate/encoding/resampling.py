@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from striate.core.errors import InputError
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding.inference import (
     Interval,
     bootstrap_counts,
@@ -140,7 +140,7 @@ def resample_left_out(members: np.ndarray, seed: int = 0) -> Resampling:
 
     Args:
         members: (n_stimuli,) number of each stimulus' group, from 0
-            (`data.responses.bundles.group_numbers`).
+            (`data.splits.bundles.group_numbers`).
         seed: see `leave_out`.
     """
     n_groups = int(members.max(initial=-1)) + 1

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding.estimator import UnitRegressor
 from striate.encoding.solver import BLOCK, Design, Fold, fold_scores, solve
 

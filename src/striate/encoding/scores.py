@@ -72,10 +72,10 @@ def _pearson(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 def standardize(values: np.ndarray) -> np.ndarray:
     """Center columns and scale them to size 1, float64; each must vary."""
-    centerd = np.asarray(values, dtype=np.float64) - values.mean(axis=0, dtype=np.float64)
-    centerd /= np.abs(centerd).max(axis=0, initial=0.0)  # so that no square is too small or large
-    centerd /= np.sqrt((centerd * centerd).sum(axis=0))
-    return np.asarray(centerd)
+    centered = np.asarray(values, dtype=np.float64) - values.mean(axis=0, dtype=np.float64)
+    centered /= np.abs(centered).max(axis=0, initial=0.0)  # so that no square is too small or large
+    centered /= np.sqrt((centered * centered).sum(axis=0))
+    return np.asarray(centered)
 
 
 def usable(values: np.ndarray) -> np.ndarray:

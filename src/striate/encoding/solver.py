@@ -1,6 +1,6 @@
 """Ridge regression for many units at once: one factorization a fold serves all alphas and units.
 
-For centerd features X (n, p) and responses Y (n, T) ridge has the weights
+For centered features X (n, p) and responses Y (n, T) ridge has the weights
 `(X'X + alpha I)^-1 X'Y` (Hoerl & Kennard 1970). With X'X = V diag(s) V' these are
 `V diag(1 / (s + alpha)) V'X'Y`, so the eigenvectors serve every alpha and every unit. A fold's
 X'X is that of all rows less that of the rows it leaves out. Where p > n the rows are first turned
@@ -8,7 +8,7 @@ into the n-dimensional space they span, which changes no inner product and so no
 dual form, Saunders et al. 1998); everything after is the same.
 
 Fold scores are had without predictions. With z = V'X'Y, f = 1 / (s + alpha) and B the validation
-rows in the eigenbasis, centerd: `<y, prediction> = f'(z * B'y)`, and `|prediction| = |B (f * z)|`,
+rows in the eigenbasis, centered: `<y, prediction> = f'(z * B'y)`, and `|prediction| = |B (f * z)|`,
 where the triangle R of B's QR decomposition does as well as B.
 """
 
@@ -33,7 +33,7 @@ Fold = tuple[np.ndarray, np.ndarray]
 
 
 class Design:
-    """Features, centerd, with what all fits to them share.
+    """Features, centered, with what all fits to them share.
 
     Args:
         X: (n, p) features, finite.
@@ -41,7 +41,7 @@ class Design:
 
     Attributes:
         mean: (p,) mean of the features.
-        rows: (n, k) the centerd features; for p > n in an orthonormal basis of the rows, k <= n.
+        rows: (n, k) the centered features; for p > n in an orthonormal basis of the rows, k <= n.
         gram: (k, k) rows' rows.
     """
 
@@ -79,7 +79,7 @@ class FoldSystem:
         validation, left_out: (n_validation,), (n_left_out,) positions of rows.
         n_train: number of training rows.
         values: (k,) eigenvalues of the training rows' Gram matrix; vectors: (k, k).
-        triangle: (min(n_validation, k), k) R of the centerd validation rows in the eigenbasis.
+        triangle: (min(n_validation, k), k) R of the centered validation rows in the eigenbasis.
         train_mean, validation_mean: (k,) means of rows.
     """
 
@@ -168,7 +168,7 @@ def _precision(dtype: str) -> torch.dtype:
 def _blocks(
     Y: np.ndarray, units: np.ndarray | None, design: Design
 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
-    """Yield positions of some units, their centerd responses and the means of these."""
+    """Yield positions of some units, their centered responses and the means of these."""
     units = np.arange(Y.shape[1]) if units is None else units
     for start in range(0, len(units), BLOCK):
         columns = units[start : start + BLOCK]

@@ -50,8 +50,8 @@ def test_the_tidy_table(trials: Path) -> None:
     assert set(table["experiment"]) == {"noise", "hues"}
     assert set(table["condition"]) == {"0.9", "0.1", "true", "false"}
     assert table["image"].tolist()[:2] == ["a", "b"] and table["rt"].eq(0.5).all()
-    one = read_trials(trials / "noise")
-    assert set(one["experiment"]) == {"noise"} and len(one) == 8
+    noise_trials = read_trials(trials / "noise")
+    assert set(noise_trials["experiment"]) == {"noise"} and len(noise_trials) == 8
     single = read_trials(next((trials / "noise").glob("*.gz")))
     assert set(single["observer"]) == {"ann"} and set(single["experiment"]) == {"noise"}
 
@@ -84,8 +84,8 @@ def test_numbers_and_booleans_of_parquet_are_the_same_conditions(tmp_path: Path)
 
 def test_excluded_conditions_go_in_any_spelling(trials: Path) -> None:
     table = read_trials(trials)
-    kept = exclude(table, {"noise": ["0.900"], "hues": [True], "elsewhere": ["x"]})
-    assert set(kept["condition"]) == {"0.1", "false"}
+    included = exclude(table, {"noise": ["0.900"], "hues": [True], "elsewhere": ["x"]})
+    assert set(included["condition"]) == {"0.1", "false"}
     with pytest.raises(InputError, match=r"experiment noise '0\.91'. Did you mean 0\.9"):
         exclude(table, {"noise": [0.91]})
     with pytest.raises(InputError, match=r"say which are: exclude\.contrast=\[…\], or none"):
@@ -96,11 +96,11 @@ def test_excluded_conditions_go_in_any_spelling(trials: Path) -> None:
 
 
 def test_observers_are_lined_up_by_image(trials: Path) -> None:
-    one = line_up(read_trials(trials), "noise")
-    assert one.names == ("ann", "bob") and one.response.shape == (2, 4)
-    assert one.images.tolist() == ["c", "d", "a", "b"]
-    assert one.correct.tolist() == [[False, True, True, False]] * 2
-    assert one.groups.tolist() == [0, 0, 1, 1] and one.response[0, 3] == -1
+    humans = line_up(read_trials(trials), "noise")
+    assert humans.names == ("ann", "bob") and humans.response.shape == (2, 4)
+    assert humans.images.tolist() == ["c", "d", "a", "b"]
+    assert humans.correct.tolist() == [[False, True, True, False]] * 2
+    assert humans.groups.tolist() == [0, 0, 1, 1] and humans.response[0, 3] == -1
 
 
 def test_further_images_of_a_model_are_left_out_and_missing_ones_named(trials: Path) -> None:

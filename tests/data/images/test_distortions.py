@@ -21,9 +21,9 @@ def images() -> np.ndarray:
     return (128 + 35 * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
 
 
-def one(experiment: str, severity: str) -> d.Condition:
-    (found,) = [c for c in d.conditions([experiment]) if c.severity == severity]
-    return found
+def find_condition(experiment: str, severity: str) -> d.Condition:
+    (condition,) = [c for c in d.conditions([experiment]) if c.severity == severity]
+    return condition
 
 
 @pytest.mark.parametrize("condition", d.conditions(), ids=lambda c: f"{c.experiment} {c.severity}")
@@ -52,7 +52,7 @@ def test_conditions_are_those_of_the_benchmark() -> None:
      ("power-equalisation", "0"), ("rotation", "0")],
 )  # fmt: skip
 def test_the_mildest_is_the_gray_image(images: np.ndarray, experiment: str, severity: str) -> None:
-    out = d.distort(images, one(experiment, severity))[..., 0]
+    out = d.distort(images, find_condition(experiment, severity))[..., 0]
     assert np.array_equal(out, d.to_bytes(d.gray(images)))
 
 
@@ -68,12 +68,12 @@ def test_contrast_and_noise(images: np.ndarray) -> None:
 @pytest.mark.parametrize("sigma", [1.0, 2.5])
 def test_filters_are_gaussian(images: np.ndarray, sigma: float) -> None:
     x = d.gray(images)
-    own = np.stack([gaussian_filter(i, sigma, mode="constant", cval=d.GRAY) for i in x])
-    assert d.low_pass(x, sigma) == pytest.approx(own, abs=2e-3)
+    blurred = np.stack([gaussian_filter(i, sigma, mode="constant", cval=d.GRAY) for i in x])
+    assert d.low_pass(x, sigma) == pytest.approx(blurred, abs=2e-3)
     rest = d.high_pass(x, sigma)
     assert rest.mean(axis=(1, 2)) == pytest.approx(d.GRAY)
     assert (rest - rest.mean((1, 2), keepdims=True)) == pytest.approx(
-        (x - own) - (x - own).mean((1, 2), keepdims=True), abs=4e-3
+        (x - blurred) - (x - blurred).mean((1, 2), keepdims=True), abs=4e-3
     )
 
 
@@ -98,7 +98,7 @@ def test_power_equalization(images: np.ndarray) -> None:
 
 
 def test_rotation_is_anticlockwise(images: np.ndarray) -> None:
-    out = d.distort(images, one("rotation", "90"))[..., 0]
+    out = d.distort(images, find_condition("rotation", "90"))[..., 0]
     assert np.array_equal(out, np.rot90(d.to_bytes(d.gray(images)), axes=(1, 2)))
 
 
@@ -130,13 +130,13 @@ def test_eidolons(images: np.ndarray) -> None:
 
 def test_lengths_scale_with_the_image(images: np.ndarray) -> None:
     twice = images.repeat(2, axis=1).repeat(2, axis=2)
-    small, large = (d.distort(i, one("low-pass", "15"))[..., 0] for i in (images, twice))
+    small, large = (d.distort(i, find_condition("low-pass", "15"))[..., 0] for i in (images, twice))
     shrunk = large.reshape(4, 56, 2, 56, 2).mean(axis=(2, 4))
     assert np.abs(shrunk - small).mean() < 1.5
 
 
 def test_draws_go_by_the_number_of_the_image(images: np.ndarray) -> None:
-    noise = one("uniform-noise", "0.2")
+    noise = find_condition("uniform-noise", "0.2")
     whole = d.distort(images, noise, seed=3)
     assert np.array_equal(whole[2:], d.distort(images[2:], noise, seed=3, first=2))
     assert not np.array_equal(whole, d.distort(images, noise, seed=4))
@@ -144,7 +144,7 @@ def test_draws_go_by_the_number_of_the_image(images: np.ndarray) -> None:
 
 def test_bad_inputs(images: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"uint8 \(N, H, W, 3\), found float64"):
-        d.distort(images.astype(float), one("contrast", "c50"))
+        d.distort(images.astype(float), find_condition("contrast", "c50"))
     with pytest.raises(InputError, match=r"unknown distortion 'contrasts'\. Did you mean contrast"):
         d.conditions(["contrasts"])
     with pytest.raises(InputError, match="unknown condition of contrast 'c20'"):

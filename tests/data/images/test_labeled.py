@@ -52,21 +52,21 @@ def test_three_sources_give_the_same(tmp_path: Path) -> None:
             image = pictures(6)[i]
             return (Image.fromarray(image) if i % 2 else image), i % 2
 
-    found = [
+    sets = [
         Labeled.read(folder(tmp_path / "f")),
         Labeled.read(table(tmp_path / "t.parquet")),
         Labeled.from_dataset(Pets()),
     ]
-    content = [set(zip(x.images.hashes, x.labels.tolist(), strict=True)) for x in found]
+    content = [set(zip(x.images.hashes, x.labels.tolist(), strict=True)) for x in sets]
     assert content[0] == content[1] == content[2]
-    assert all(x.classes == ("cat", "dog") for x in found)
-    assert found[0].describe() == "6 images of 2 classes (3 a class)"
-    assert found[1].images.decoded(8).shape == (6, 8, 8, 3)
+    assert all(x.classes == ("cat", "dog") for x in sets)
+    assert sets[0].describe() == "6 images of 2 classes (3 a class)"
+    assert sets[1].images.decoded(8).shape == (6, 8, 8, 3)
 
 
 def test_number_labels_go_by_number(tmp_path: Path) -> None:
-    one = Labeled.read(table(tmp_path / "t.parquet", label=[10, 9, 2, 10, 9, 2]))
-    assert one.classes == ("2", "9", "10") and one.labels.tolist() == [2, 1, 0, 2, 1, 0]
+    labeled = Labeled.read(table(tmp_path / "t.parquet", label=[10, 9, 2, 10, 9, 2]))
+    assert labeled.classes == ("2", "9", "10") and labeled.labels.tolist() == [2, 1, 0, 2, 1, 0]
     boxed = [{"bytes": encoded(i), "path": None} for i in pictures(6)]
     assert len(Labeled.read(table(tmp_path / "u.parquet", image=boxed))) == 6
 
@@ -83,10 +83,10 @@ def test_samples_are_even_and_nested(tmp_path: Path) -> None:
 
 
 def test_bad_folders(tmp_path: Path) -> None:
-    one = folder(tmp_path / "a")
-    (one / "emu").mkdir()
+    root = folder(tmp_path / "a")
+    (root / "emu").mkdir()
     with pytest.raises(InputError, match="class emu has no image"):
-        Labeled.read(one)
+        Labeled.read(root)
     (tmp_path / "b" / "cat").mkdir(parents=True)
     Image.fromarray(pictures(1)[0]).save(tmp_path / "b" / "cat" / "x.png")
     with pytest.raises(InputError, match=r"has 1 class \(cat\); to tell classes apart"):
@@ -137,8 +137,8 @@ def test_train_and_test_must_be_apart(tmp_path: Path) -> None:
     leaky = Labeled.read(tmp_path / "train")
     with pytest.raises(LeakError, match=r"1 images of .* \(first: cat/copy\.png\)"):
         check_apart(leaky, test)
-    kept, notes = check_apart(leaky, test, "drop")
-    assert len(kept) == 9 and "cat/copy.png" not in kept.images.ids
+    training, notes = check_apart(leaky, test, "drop")
+    assert len(training) == 9 and "cat/copy.png" not in training.images.ids
     assert notes[0].startswith("1 training images were left out")
     assert "1 of 6 test images look like a training image" in notes[1]
     (tmp_path / "test" / "emu").mkdir()
@@ -151,8 +151,8 @@ def test_deep_pictures_in_memory_are_scaled_or_refused_not_cut() -> None:
     """PIL's own conversion of 16 bits and floats to RGB cuts them off."""
     ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
     sixteen, bytes_ = Image.fromarray(ramp), Image.fromarray((ramp // 257).astype(np.uint8))
-    found = Labeled.from_dataset([(sixteen, 0), (bytes_, 1)])
-    assert found.images.hashes[0] == found.images.hashes[1]
+    labeled = Labeled.from_dataset([(sixteen, 0), (bytes_, 1)])
+    assert labeled.images.hashes[0] == labeled.images.hashes[1]
     for deep in (Image.fromarray(ramp // 16), Image.fromarray(ramp.astype(np.float32))):
         with pytest.raises(InputError, match="data set: item 1"):
             Labeled.from_dataset([(bytes_, 0), (deep, 1)])

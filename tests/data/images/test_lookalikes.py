@@ -66,9 +66,9 @@ def test_one_set_with_itself_gives_each_pair_once(photos):
 
 def test_a_large_set_goes_through_in_blocks(photos, monkeypatch):
     monkeypatch.setattr("striate.data.images.lookalikes.BLOCK", 2)
-    again = small([photos[0]] * 3 + photos)
+    copied = small([photos[0]] * 3 + photos)
     pairs = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
-    assert near_duplicates(again).tolist() == pairs
+    assert near_duplicates(copied).tolist() == pairs
 
 
 def test_the_same_scene_in_other_colors_or_mirrored_is_another_picture(photos):

@@ -70,7 +70,7 @@ def test_rules_that_are_not_understood_are_refused(rule: str) -> None:
 def test_decoded_images_of_two_rules_do_not_share_a_cache_entry(tmp_path) -> None:
     stimuli, cache = StimulusSet(["a"], [noise(30, 40)]), Cache(tmp_path)
     rules = ["squash", "squash bicubic", "crop", "center 20:16 bicubic", "center 24:16 bicubic"]
-    found = [np.array(stimuli.decoded(16, rule, cache)) for rule in rules]
-    for rule, one in zip(rules, found, strict=True):
-        assert np.array_equal(one[0], resize_image(noise(30, 40), 16, rule))
-    assert len({one.tobytes() for one in found}) == len(rules)
+    maps = [np.array(stimuli.decoded(16, rule, cache)) for rule in rules]
+    for rule, pixels in zip(rules, maps, strict=True):
+        assert np.array_equal(pixels[0], resize_image(noise(30, 40), 16, rule))
+    assert len({pixels.tobytes() for pixels in maps}) == len(rules)

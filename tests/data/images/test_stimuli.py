@@ -21,9 +21,9 @@ from tests.data.layouts import picture, png_bytes, save_picture, write_images
 def test_folder_ids_are_relative_paths_without_suffix(tmp_path):
     save_picture(tmp_path / "cats" / "tom.png", 0)
     save_picture(tmp_path / "dogs" / "tom.BMP", 1)
-    found = StimulusSet.from_folder(tmp_path)
-    assert found.ids == ("cats/tom", "dogs/tom")
-    np.testing.assert_array_equal(found.image(1), picture(1))
+    images = StimulusSet.from_folder(tmp_path)
+    assert images.ids == ("cats/tom", "dogs/tom")
+    np.testing.assert_array_equal(images.image(1), picture(1))
 
 
 def test_stray_files_are_left_out(tmp_path):
@@ -44,9 +44,9 @@ def test_linked_folders_are_followed_and_give_ids_of_their_own(tmp_path):
     for day in ("day1", "day2"):
         (tmp_path / "images" / day).symlink_to(tmp_path / "server" / day)
     (tmp_path / "images" / "back").symlink_to(tmp_path / "images")  # a loop
-    found = StimulusSet.from_folder(tmp_path / "images")
-    assert found.ids == ("day1/a0000", "day1/a0001", "day2/a0002", "day2/a0003", "own")
-    assert found.hashes[4] == hash_image(picture(4))
+    images = StimulusSet.from_folder(tmp_path / "images")
+    assert images.ids == ("day1/a0000", "day1/a0001", "day2/a0002", "day2/a0003", "own")
+    assert images.hashes[4] == hash_image(picture(4))
     (tmp_path / "images" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(InputError, match=r"gone\.png is a link to .*datalad get"):
         StimulusSet.from_folder(tmp_path / "images")
@@ -82,11 +82,11 @@ def test_zip_is_read_by_sorted_name(tmp_path):
             archive.writestr(f"image{seed}.png", png_bytes(seed))
         archive.writestr("__MACOSX/._image0.png", b"junk")
         archive.writestr("readme.txt", b"junk")
-    found = StimulusSet.from_zip(tmp_path / "a.zip")
-    assert found.ids == ("image0", "image1", "image2")
-    assert found.hashes == tuple(hash_image(picture(i)) for i in range(3))
+    images = StimulusSet.from_zip(tmp_path / "a.zip")
+    assert images.ids == ("image0", "image1", "image2")
+    assert images.hashes == tuple(hash_image(picture(i)) for i in range(3))
     # An archive that is open in this process does not hinder sending the set to another.
-    assert pickle.loads(pickle.dumps(found)).hashes == found.hashes
+    assert pickle.loads(pickle.dumps(images)).hashes == images.hashes
 
 
 def test_damaged_and_missing_zip(tmp_path):
@@ -117,10 +117,10 @@ def test_damaged_member_is_named(tmp_path, compression):
     data = bytearray(path.read_bytes())
     data[offset + 60 : offset + 120] = b"\xff" * 60
     path.write_bytes(bytes(data))
-    found = StimulusSet.from_zip(path)
-    np.testing.assert_array_equal(found.image(0), picture(0))
+    images = StimulusSet.from_zip(path)
+    np.testing.assert_array_equal(images.image(0), picture(0))
     with pytest.raises(InputError, match=r"a\.zip:b\.png"):
-        found.image(1)
+        images.image(1)
 
 
 def test_hashes_are_of_content_not_name(tmp_path):
@@ -139,34 +139,34 @@ def test_a_broken_image_is_named_when_hashing(tmp_path):
 
 def test_an_image_deleted_after_listing_is_named(tmp_path):
     write_images(tmp_path, [0])
-    found = StimulusSet.from_folder(tmp_path)
+    images = StimulusSet.from_folder(tmp_path)
     (tmp_path / "a0000.png").unlink()
     with pytest.raises(InputError, match=r"a0000\.png does not exist"):
-        found.image(0)
+        images.image(0)
 
 
 def test_indices_and_subset():
-    found = StimulusSet(list("abc"), [picture(i) for i in range(3)])
-    np.testing.assert_array_equal(found.indices(["c", "a"]), [2, 0])
-    hashes = found.hashes
-    part = found.subset([2, 0])
+    images = StimulusSet(list("abc"), [picture(i) for i in range(3)])
+    np.testing.assert_array_equal(images.indices(["c", "a"]), [2, 0])
+    hashes = images.hashes
+    part = images.subset([2, 0])
     assert part.ids == ("c", "a")
     assert part.hashes == (hashes[2], hashes[0])
     assert StimulusSet(list("ab"), [picture(7)] * 2).subset([1]).hashes == (hash_image(picture(7)),)
 
 
 def test_hashes_and_thumbnail_take_one_decoding_and_go_along(monkeypatch):
-    found = StimulusSet(list("abc"), [png_bytes(i) for i in range(3)])
+    images = StimulusSet(list("abc"), [png_bytes(i) for i in range(3)])
     decoded = []
     decode = stimuli.decode_image
     monkeypatch.setattr(stimuli, "decode_image", lambda d, n: decoded.append(n) or decode(d, n))
-    assert len(found.hashes) == len(found.thumbnails) == len(found.file_hashes) == 3
-    part = found.subset([2, 0])
-    np.testing.assert_array_equal(part.thumbnails, found.thumbnails[[2, 0]])
+    assert len(images.hashes) == len(images.thumbnails) == len(images.file_hashes) == 3
+    part = images.subset([2, 0])
+    np.testing.assert_array_equal(part.thumbnails, images.thumbnails[[2, 0]])
     np.testing.assert_array_equal(part.thumbnails[1], thumbnail(picture(0)))
-    assert part.file_hashes == (found.file_hashes[2], found.file_hashes[0])
+    assert part.file_hashes == (images.file_hashes[2], images.file_hashes[0])
     assert sorted(decoded) == ["image a", "image b", "image c"]
-    assert found.subset([]).thumbnails.shape == (0, 16, 16, 3)
+    assert images.subset([]).thumbnails.shape == (0, 16, 16, 3)
 
 
 def test_hashes_of_files_are_of_their_bytes_wherever_they_lie(tmp_path):
@@ -175,8 +175,8 @@ def test_hashes_of_files_are_of_their_bytes_wherever_they_lie(tmp_path):
         archive.write(path, "a.png")
     data = path.read_bytes()
     sets = StimulusSet.from_folder(tmp_path), StimulusSet.from_zip(tmp_path / "a.zip")
-    for one in (*sets, StimulusSet(["a"], [data])):
-        assert one.file_hashes == (hash_file(path),) == (hash_bytes(data),)
+    for images in (*sets, StimulusSet(["a"], [data])):
+        assert images.file_hashes == (hash_file(path),) == (hash_bytes(data),)
     assert StimulusSet(["a"], [picture(0)]).file_hashes == ("",)
     lossless = StimulusSet(["a"], [save_picture(tmp_path / "b.bmp", 0)])
     assert lossless.hashes == sets[0].hashes
@@ -200,33 +200,33 @@ def test_pixels_in_memory_are_bytes_of_rgb_or_refused(pixels):
 
 
 def test_unknown_id_offers_the_nearest():
-    found = StimulusSet(["cat01", "dog01"], [picture(0), picture(1)])
+    images = StimulusSet(["cat01", "dog01"], [picture(0), picture(1)])
     with pytest.raises(InputError, match=r"unknown stimulus 'cat1'\. Did you mean cat01") as error:
-        found.indices(["cat1", "zebra", "dog01"])
+        images.indices(["cat1", "zebra", "dog01"])
     assert "2 are missing" in str(error.value)
 
 
 def test_decoded_is_one_read_only_map_made_once(tmp_path, monkeypatch):
     mixed = np.array(Image.fromarray(picture(1)).resize((20, 10)))
-    found = StimulusSet(["a", "b"], [picture(0, 12), mixed])
+    images = StimulusSet(["a", "b"], [picture(0, 12), mixed])
     cache = Cache(tmp_path / "cache")
-    out = found.decoded(12, cache=cache)
+    out = images.decoded(12, cache=cache)
     assert isinstance(out, np.memmap)
     assert (out.shape, out.dtype, out.flags.writeable) == ((2, 12, 12, 3), np.uint8, False)
     np.testing.assert_array_equal(out[0], picture(0, 12))
-    crop = found.decoded(12, "crop", cache=cache)
+    crop = images.decoded(12, "crop", cache=cache)
     assert (crop[1] != out[1]).any()
 
     def refuse(*_: object) -> None:
         raise AssertionError("decoded twice")
 
     monkeypatch.setattr(stimuli, "resize_image", refuse)
-    np.testing.assert_array_equal(found.decoded(12, cache=cache), out)
+    np.testing.assert_array_equal(images.decoded(12, cache=cache), out)
     # The map is of the content: other names find it, another order does not.
-    renamed = StimulusSet(["x", "y"], found.sources)
+    renamed = StimulusSet(["x", "y"], images.sources)
     np.testing.assert_array_equal(renamed.decoded(12, cache=cache), out)
     with pytest.raises(AssertionError, match="decoded twice"):
-        found.subset([1, 0]).decoded(12, cache=cache)
+        images.subset([1, 0]).decoded(12, cache=cache)
 
 
 def test_two_files_of_one_id_are_named(tmp_path):

@@ -67,9 +67,9 @@ def test_aperture():
 
 def test_apertures_are_added_once():
     plain, faded = texture(1, 64), add_aperture(texture(1, 64))
-    first, done = shown(StimulusSet(["a"], [plain]), 32)
-    again, there = shown(StimulusSet(["a"], [faded]), 32)
-    assert (done, there) == ("added", "already there")
-    np.testing.assert_array_equal(first, again)
+    first, first_treatment = shown(StimulusSet(["a"], [plain]), 32)
+    unchanged, treatment = shown(StimulusSet(["a"], [faded]), 32)
+    assert (first_treatment, treatment) == ("added", "already there")
+    np.testing.assert_array_equal(first, unchanged)
     with pytest.raises(InputError, match=r"1 of 2 images fade .* \(first that differs: b\)"):
         shown(StimulusSet(["a", "b"], [plain, faded]), 32)

@@ -107,9 +107,9 @@ def test_draws_are_uniform_and_views_and_coordinates_unrelated():
 
 
 def test_amplitude_and_field_set_the_size_of_all_movements():
-    one, two = (deformation(50, field=f, amplitude=A).matrix for f in (10, 20))
-    np.testing.assert_allclose(two[..., 2], 2 * one[..., 2], rtol=1e-6)
-    np.testing.assert_array_equal(two[..., :2], one[..., :2])
+    small, large = (deformation(50, field=f, amplitude=A).matrix for f in (10, 20))
+    np.testing.assert_allclose(large[..., 2], 2 * small[..., 2], rtol=1e-6)
+    np.testing.assert_array_equal(large[..., :2], small[..., :2])
 
 
 @pytest.mark.parametrize("off", ["translation", "rotation", "scale"])
@@ -185,9 +185,9 @@ def test_only_the_place_decides():
         return deformation(5, field=FIELD, amplitude=A, config=config, **place)
 
     first = drawn(seed=1, step=2, stream=3)
-    again = drawn(seed=1, step=2, stream=3)
-    np.testing.assert_array_equal(first.matrix, again.matrix)
-    np.testing.assert_array_equal(first.warp, again.warp)
+    repeated = drawn(seed=1, step=2, stream=3)
+    np.testing.assert_array_equal(first.matrix, repeated.matrix)
+    np.testing.assert_array_equal(first.warp, repeated.warp)
     for other in ({"seed": 0}, {"step": 0}, {"stream": 0}):
         changed = drawn(**({"seed": 1, "step": 2, "stream": 3} | other))
         assert not np.isclose(changed.matrix, first.matrix).any(axis=(1, 2, 3)).all()

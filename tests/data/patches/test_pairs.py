@@ -155,7 +155,7 @@ def test_seed_stream_and_step_change_everything():
 
 def test_the_size_of_the_parts_on_a_cpu_changes_nothing(monkeypatch):
     whole = source().views(0)
-    monkeypatch.setattr(patches, "_CHUNK", 1)
+    monkeypatch.setattr(patches, "_CHUNK_VALUES", 1)
     assert torch.equal(source().views(0), whole)
 
 
@@ -271,28 +271,30 @@ def test_photographs_are_read_as_the_config_says(tmp_path):
     with pytest.raises(InputError, match=r"bad\.png"):
         read_photographs(tmp_path, PatchConfig())
     config = PatchConfig(unreadable="skip", max_side=20, held_out=0.5, in_memory=True)
-    train, held = read_photographs(tmp_path, config, seed=1)
+    photographs = read_photographs(tmp_path, config)
+    train, held = photographs.hold_out(config.held_out, seed=1)
     assert len(train) + len(held) == 5
     assert len(train.unreadable) == 1
     assert train.heights.max() == 20
-    assert set(held.hashes) == set(read_photographs(tmp_path, config, seed=1)[1].hashes)
+    repeated = read_photographs(tmp_path, config).hold_out(config.held_out, seed=1)
+    assert set(held.hashes) == set(repeated[1].hashes)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("resident", [False, True])
 def test_a_gpu_makes_the_same_views(resident):
     config = {"deform": {"warp": 0.3}}
-    here = source(config=config).views(1)
-    there = source(config=config, device="cuda", resident=resident).views(1)
-    assert there.device.type == "cuda"
-    torch.testing.assert_close(there.cpu(), here, atol=1e-3, rtol=1e-3)
+    on_cpu = source(config=config).views(1)
+    on_gpu = source(config=config, device="cuda", resident=resident).views(1)
+    assert on_gpu.device.type == "cuda"
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu, atol=1e-3, rtol=1e-3)
 
 
 def test_real_photographs(shared_data, tmp_path):
     folder = shared_data / "data" / "bsds500" / "val"
     if not folder.is_dir():
         pytest.skip(f"no photographs at {folder}")
-    train, held = read_photographs(folder, PatchConfig())
+    train, held = read_photographs(folder, PatchConfig()).hold_out()
     assert len(train) + len(held) >= 90
     assert 0 < len(held) < 0.3 * len(train)
     for field, patch in ((19, 35), (67, 115)):
@@ -301,7 +303,7 @@ def test_real_photographs(shared_data, tmp_path):
         first, second = made.views(0)
         # Two views of one place are more alike than views of two places, light and all.
         alike = torch.einsum("ichw,jchw->ij", first, second) / first[0].numel()
-        own = alike.diagonal()
+        same_place = alike.diagonal()
         others = alike[~torch.eye(32, dtype=torch.bool)]
-        assert own.mean() > others.mean() + 3 * others.std() / 32
-        assert own.mean() > 0.2
+        assert same_place.mean() > others.mean() + 3 * others.std() / 32
+        assert same_place.mean() > 0.2

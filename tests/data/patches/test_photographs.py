@@ -71,11 +71,11 @@ def test_linked_folders_of_photographs_are_searched(folder, tmp_path):
 def test_decoded_once(folder, monkeypatch):
     first = Photographs.from_folders(folder)
     monkeypatch.setattr(photographs, "decode_image", lambda *_: pytest.fail("decoded again"))
-    again = Photographs.from_folders(folder)
-    assert again.names == first.names
+    reread = Photographs.from_folders(folder)
+    assert reread.names == first.names
     moved = folder.rename(folder.with_name("elsewhere"))
     assert Photographs.from_folders(moved).hashes == first.hashes
-    np.testing.assert_array_equal(again.pixels, first.pixels)
+    np.testing.assert_array_equal(reread.pixels, first.pixels)
 
 
 def test_a_changed_file_is_decoded_anew(folder):
@@ -148,7 +148,7 @@ def test_large_photographs_are_shrunk_with_antialiasing(tmp_path):
 
 
 def test_more_images_than_are_decoded_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(photographs, "_GROUP", 2)
+    monkeypatch.setattr(photographs, "_DECODED_AT_ONCE", 2)
     for seed in range(5):
         save(tmp_path / f"{seed}.png", picture(seed, 6 + seed))
     photos = Photographs.from_folders(tmp_path)
@@ -185,7 +185,7 @@ def test_held_out_by_content_alone():
 
 
 def test_pixels_go_to_a_device_in_parts(monkeypatch):
-    monkeypatch.setattr(photographs, "_COPY", 100)
+    monkeypatch.setattr(photographs, "_COPIED_BYTES", 100)
     photos = Photographs.from_images([picture(0), picture(1, 9)])
     moved = photos.pixels_on(torch.device("cpu"))
     np.testing.assert_array_equal(moved.numpy(), photos.pixels)

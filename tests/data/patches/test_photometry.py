@@ -70,7 +70,7 @@ def test_noise_for_any_size_of_batch_and_patch(count, patch):
         assert torch.isfinite(view[-1]).all()
 
 
-def test_centerd_and_of_unit_contrast(rng):
+def test_centered_and_of_unit_contrast(rng):
     config = PhotometryConfig()
     x = patches(rng)
     x[:, 0] *= 0.1  # channels keep their proportions
@@ -89,8 +89,8 @@ def test_contrast_without_centering_keeps_the_mean(rng):
     x = patches(rng) / 255
     out, factor = standardize(x.clone(), config)
     assert factor is not None
-    centerd = x - x.mean((3, 4), keepdim=True)
-    contrast = centerd.square().mean((1, 3, 4), keepdim=True).sqrt()
+    centered = x - x.mean((3, 4), keepdim=True)
+    contrast = centered.square().mean((1, 3, 4), keepdim=True).sqrt()
     torch.testing.assert_close(out * factor, x / contrast)
 
 
@@ -107,8 +107,10 @@ def test_offset_alone_disappears_with_centering(rng):
     x, drawn = patches(rng), light(6, 9, PhotometryConfig(noise=0))
     without = Light(drawn.gain, torch.zeros_like(drawn.offset))
     config = PhotometryConfig(noise=0)
-    one, two = (standardize(relight(x.clone(), d, config), config)[0] for d in (drawn, without))
-    torch.testing.assert_close(one, two)
+    with_light, without_light = (
+        standardize(relight(x.clone(), d, config), config)[0] for d in (drawn, without)
+    )
+    torch.testing.assert_close(with_light, without_light)
 
 
 def test_gray_is_luma_and_has_one_gain(rng):
@@ -125,9 +127,9 @@ def test_gray_is_luma_and_has_one_gain(rng):
 
 def test_only_the_place_decides():
     config = PhotometryConfig()
-    first, again = (light(5, 9, config, seed=1, step=2, stream=3) for _ in range(2))
-    torch.testing.assert_close(first.gain, again.gain, rtol=0, atol=0)
-    torch.testing.assert_close(first.noise, again.noise, rtol=0, atol=0)
+    first, second = (light(5, 9, config, seed=1, step=2, stream=3) for _ in range(2))
+    torch.testing.assert_close(first.gain, second.gain, rtol=0, atol=0)
+    torch.testing.assert_close(first.noise, second.noise, rtol=0, atol=0)
     for other in ({"seed": 0}, {"step": 0}, {"stream": 0}):
         changed = light(5, 9, config, **({"seed": 1, "step": 2, "stream": 3} | other))
         assert not torch.equal(changed.gain, first.gain)

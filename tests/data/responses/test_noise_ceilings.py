@@ -47,13 +47,13 @@ def thin_out(rng, trials):
 @pytest.mark.parametrize("repeats", [2, 5])
 def test_ncsnr_finds_the_planted_ratio(rng, ratio, repeats):
     _, trials = simulate(rng, repeats, ratio)
-    found = ncsnr(trials)
+    estimate = ncsnr(trials)
     # The error of a variance from n independent values is var * sqrt(2 / n). To first order that
     # of ratio = sqrt(signal / noise) is then the root of the sum of squares below, halved.
     share = ratio**2 + 1 / repeats
     error = np.sqrt(2 / STIMULI * (share**2 + (share**2) / (repeats - 1))) / (2 * ratio)
-    assert np.abs(found - ratio).max() < 5 * error
-    assert abs(found.mean() - ratio) < 4 * error / np.sqrt(UNITS) + error**2
+    assert np.abs(estimate - ratio).max() < 5 * error
+    assert abs(estimate.mean() - ratio) < 4 * error / np.sqrt(UNITS) + error**2
 
 
 @pytest.mark.parametrize("ratio", [0.3, 1.0, 2.5])
@@ -62,13 +62,13 @@ def test_the_ceiling_is_what_a_perfect_model_reaches(rng, ratio, repeats):
     signal, trials = simulate(rng, repeats, ratio)
     truth = np.sqrt(ratio**2 / (ratio**2 + 1 / repeats))
     reached = correlation(signal, trials.mean(axis=1))
-    found = noise_ceiling(trials)
+    estimate = noise_ceiling(trials)
     # The error of a correlation from n pairs is about (1 - r^2) / sqrt(n) (Fisher 1915).
     error = 1 / np.sqrt(STIMULI * UNITS)
     assert abs(reached.mean() - truth) < 4 * error
     # The ceiling squared comes from variances, with error <= sqrt(2 / n) each; over 2 r in r.
-    assert abs(found.mean() - truth) < 4 * 2 * error / (2 * truth) + 2e-3
-    assert np.abs(found - truth).max() < 5 * 2 / np.sqrt(STIMULI) / (2 * truth)
+    assert abs(estimate.mean() - truth) < 4 * 2 * error / (2 * truth) + 2e-3
+    assert np.abs(estimate - truth).max() < 5 * 2 / np.sqrt(STIMULI) / (2 * truth)
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.5])
@@ -76,10 +76,10 @@ def test_the_ceiling_is_what_a_perfect_model_reaches(rng, ratio, repeats):
 def test_split_half_is_the_ceiling_squared(rng, ratio, repeats):
     _, trials = simulate(rng, repeats, ratio)
     truth = ratio**2 / (ratio**2 + 1 / repeats)
-    found = split_half(trials, splits=10)
+    estimate = split_half(trials, splits=10)
     # Spearman-Brown's slope is at most 2 at r = 0, so an error of r at most doubles.
-    assert abs(found.mean() - truth) < 4 * 2 / np.sqrt(STIMULI * UNITS)
-    assert np.abs(found - truth).max() < 5 * 2 / np.sqrt(STIMULI)
+    assert abs(estimate.mean() - truth) < 4 * 2 / np.sqrt(STIMULI * UNITS)
+    assert np.abs(estimate - truth).max() < 5 * 2 / np.sqrt(STIMULI)
 
 
 def test_the_two_ways_agree_unit_by_unit(rng):
@@ -101,10 +101,10 @@ def test_uneven_numbers_of_trials(rng):
 def test_uneven_trials_do_not_bias_split_half(rng):
     _, trials = simulate(rng, 6, 1.0, stimuli=4000)
     trials[::2, 4:] = np.nan  # 4 and 6 trials: reliabilities 0.8 and 0.857
-    found = split_half(trials, splits=10).mean()
-    assert 0.8 < found < 6 / 7
+    estimate = split_half(trials, splits=10).mean()
+    assert 0.8 < estimate < 6 / 7
     # Pooled over the stimuli, the noise left is the mean of 1/4 and 1/6.
-    assert abs(found - 1 / (1 + (1 / 4 + 1 / 6) / 2)) < 5e-3
+    assert abs(estimate - 1 / (1 + (1 / 4 + 1 / 6) / 2)) < 5e-3
 
 
 def test_no_signal_is_no_ceiling(rng):
@@ -116,8 +116,8 @@ def test_no_signal_is_no_ceiling(rng):
 
 def test_without_repeats_there_is_no_ceiling(rng):
     trials = rng.normal(size=(50, 1, 3))
-    for found in (ncsnr(trials), noise_ceiling(trials), split_half(trials, 3)):
-        assert np.isnan(found).all()
+    for estimate in (ncsnr(trials), noise_ceiling(trials), split_half(trials, 3)):
+        assert np.isnan(estimate).all()
     once = np.full((50, 4, 3), np.nan)
     once[:, 2] = trials[:, 0]
     assert np.isnan(noise_ceiling(once)).all()
@@ -188,9 +188,9 @@ def test_small_sets_are_near_the_truth(rng, stimuli, repeats):
     """Reliability .5 with 6 stimuli came out at .06, and noise at any number."""
     for share in (0.0, 0.1, 0.5, 0.9):
         trials = of_reliability(rng, stimuli, repeats, share, 2000)
-        found = split_half(trials, splits=6)
-        assert found.min() >= -1 and found.max() <= 1
-        assert abs(found.mean() - share) < 0.8 / stimuli + 0.02, (share, found.mean())
+        estimate = split_half(trials, splits=6)
+        assert estimate.min() >= -1 and estimate.max() <= 1
+        assert abs(estimate.mean() - share) < 0.8 / stimuli + 0.02, (share, estimate.mean())
         unbiased = reliability(trials)
         error = unbiased.std() / np.sqrt(2000)
         assert abs(unbiased.mean() - share) < 5 * error
@@ -200,9 +200,9 @@ def test_small_sets_are_near_the_truth(rng, stimuli, repeats):
 
 
 def test_noise_of_four_stimuli_is_bounded(rng):
-    found = split_half(rng.normal(size=(4, 4, 2000)))
-    assert found.min() >= -1 and found.max() <= 1
-    assert abs(np.mean(found)) < 0.2
+    estimate = split_half(rng.normal(size=(4, 4, 2000)))
+    assert estimate.min() >= -1 and estimate.max() <= 1
+    assert abs(np.mean(estimate)) < 0.2
     assert np.isnan(split_half(rng.normal(size=(2, 4, 3)))).all()  # two stimuli tell nothing
 
 
@@ -217,9 +217,9 @@ def test_uneven_trials_and_unbiased_reliability(rng):
     for stimuli in (20, 300):
         _, trials = simulate(rng, 6, 0.4, stimuli=stimuli, units=4000)
         left = thin_out(rng, trials)
-        found = reliability(trials)
+        estimate = reliability(trials)
         truth = 0.16 / (0.16 + left)
-        assert abs(found.mean() - truth) < 5 * found.std() / np.sqrt(4000) + 0.003
+        assert abs(estimate.mean() - truth) < 5 * estimate.std() / np.sqrt(4000) + 0.003
 
 
 @given(
@@ -231,8 +231,8 @@ def test_uneven_trials_and_unbiased_reliability(rng):
 )
 def test_whatever_the_trials_are_numbers_are_possible(trials):
     for values, low in ((split_half(trials, 3), -1), (noise_ceiling(trials), 0)):
-        known = values[~np.isnan(values)]
-        assert ((known >= low) & (known <= 1)).all()
+        present = values[~np.isnan(values)]
+        assert ((present >= low) & (present <= 1)).all()
     assert not (reliability(trials) > 1 + 1e-9).any()
 
 
@@ -262,11 +262,11 @@ def test_given_ceilings_of_averaged_rows(rng, copies):
     n = np.repeat(copies, 1000)
     signal = np.sqrt(0.57) * rng.normal(size=(len(n), 30))
     averages = signal + np.sqrt(0.43 / n)[:, None] * rng.normal(size=signal.shape)
-    left = (1 / n).mean()
-    found = ceiling_after_averaging(np.full(30, np.sqrt(0.57)), left)
-    assert correlation(signal, averages).mean() == pytest.approx(found[0], abs=2e-3)
-    np.testing.assert_allclose(ceiling_after_averaging(np.array([0, 1.0]), left), [0, 1])
-    assert np.isnan(ceiling_after_averaging(np.array([np.nan]), left)).all()
+    noise_share = (1 / n).mean()
+    corrected = ceiling_after_averaging(np.full(30, np.sqrt(0.57)), noise_share)
+    assert correlation(signal, averages).mean() == pytest.approx(corrected[0], abs=2e-3)
+    np.testing.assert_allclose(ceiling_after_averaging(np.array([0, 1.0]), noise_share), [0, 1])
+    assert np.isnan(ceiling_after_averaging(np.array([np.nan]), noise_share)).all()
 
 
 def test_ceilings_of_what_is_scored(rng):
@@ -278,15 +278,15 @@ def test_ceilings_of_what_is_scored(rng):
     ids = [f"s{i}" for i in range(60)]
     responses = Responses.build(trials, ids, subject="ann", noise_ceiling=given)
     rows = np.arange(30, 60)
-    found = scored_ceilings(responses, rows)
-    assert found.source.tolist() == ["repeats"] * 3 + ["given", "none"]
-    np.testing.assert_allclose(found.ceiling[:3], noise_ceiling(trials[rows])[:3])
-    np.testing.assert_allclose(found.reliability[:3], reliability(trials[rows])[:3])
-    assert found.ceiling[3] == 0.6 and found.reliability[3] == pytest.approx(0.36)
-    assert np.isnan(found.ceiling[4]) and np.isnan(found.reliability[4])
-    some = scored_ceilings(responses, rows, np.array([3, 1]))
-    np.testing.assert_array_equal(some.ceiling, found.ceiling[[3, 1]])
-    assert sources(found.source) == "given and repeats"
+    ceilings = scored_ceilings(responses, rows)
+    assert ceilings.source.tolist() == ["repeats"] * 3 + ["given", "none"]
+    np.testing.assert_allclose(ceilings.ceiling[:3], noise_ceiling(trials[rows])[:3])
+    np.testing.assert_allclose(ceilings.reliability[:3], reliability(trials[rows])[:3])
+    assert ceilings.ceiling[3] == 0.6 and ceilings.reliability[3] == pytest.approx(0.36)
+    assert np.isnan(ceilings.ceiling[4]) and np.isnan(ceilings.reliability[4])
+    two_units = scored_ceilings(responses, rows, np.array([3, 1]))
+    np.testing.assert_array_equal(two_units.ceiling, ceilings.ceiling[[3, 1]])
+    assert sources(ceilings.source) == "given and repeats"
     assert sources(np.array(["given and repeats", "none"])) == "given and repeats"
     averaged = Responses.build(responses.mean(), ids, subject="ann", noise_ceiling=given)
     assert scored_ceilings(averaged, rows).source.tolist() == [

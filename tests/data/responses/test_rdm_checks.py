@@ -68,8 +68,8 @@ DOORS = {
 @pytest.mark.parametrize("door", list(DOORS))
 @pytest.mark.parametrize("what", list(WRONG))
 def test_no_rdm(door, what):
-    wrong, said = WRONG[what]
-    with pytest.raises(InputError, match=".*".join(map(re.escape, said.split(".*")))):
+    wrong, message = WRONG[what]
+    with pytest.raises(InputError, match=".*".join(map(re.escape, message.split(".*")))):
         DOORS[door](wrong)
 
 
@@ -135,11 +135,11 @@ def test_rdms_pass_with_rounding_and_undefined_pairs(n, seed, scale, single):
 
 
 def test_crossnobis_may_be_negative(rng):
-    found = rdm_crossnobis(rng.normal(size=(12, 3, 5)))
-    assert (found < 0).any()
-    np.testing.assert_array_equal(check_rdms(found), found)
+    distances = rdm_crossnobis(rng.normal(size=(12, 3, 5)))
+    assert (distances < 0).any()
+    np.testing.assert_array_equal(check_rdms(distances), distances)
     with pytest.raises(InputError, match=r"negative entries .*1 - similarity"):
-        check_rdms(found, negative=False)
+        check_rdms(distances, negative=False)
     np.testing.assert_array_equal(check_rdms(np.zeros((4, 4))), 0)
 
 
@@ -148,10 +148,12 @@ def test_what_a_mask_hides_is_not_defined(dtype):
     """numpy's masked arrays lost their mask, and what was hidden counted."""
     whole, other = rdm().astype(dtype), rdm(seed=1)
     far = np.median(whole)
-    hidden, known = np.ma.masked_greater(whole, far), np.where(whole > far, np.nan, whole)
-    np.testing.assert_array_equal(check_rdms(hidden), known)
-    assert compare_rdms(hidden, other) == compare_rdms(known, other) != compare_rdms(whole, other)
-    a, b = (shuffled_similarity(one, other, permutations=3) for one in (hidden, known))
+    hidden, undefined = np.ma.masked_greater(whole, far), np.where(whole > far, np.nan, whole)
+    np.testing.assert_array_equal(check_rdms(hidden), undefined)
+    assert (
+        compare_rdms(hidden, other) == compare_rdms(undefined, other) != compare_rdms(whole, other)
+    )
+    a, b = (shuffled_similarity(values, other, permutations=3) for values in (hidden, undefined))
     np.testing.assert_array_equal(a, b)
     with pytest.raises(InputError, match="not finite"):
         rdm_correlation(hidden)

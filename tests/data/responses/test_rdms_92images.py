@@ -54,16 +54,16 @@ def records(entries: list[dict]) -> np.ndarray:
 
 def test_stand_in(tmp_path):
     write(tmp_path)
-    found = read_rdms_92images(tmp_path)
-    assert found.names[:3] == ("monkey_IT", "human_IT", "human_BE_1")
-    assert found.values.shape == (6, 92, 92)
-    assert found.starting("human_KO").shape == (2, 92, 92)
-    assert found.stimuli.image(7)[0, 0, 0] == 7
-    assert found.categories["face"].dtype == bool
+    rdms = read_rdms_92images(tmp_path)
+    assert rdms.names[:3] == ("monkey_IT", "human_IT", "human_BE_1")
+    assert rdms.values.shape == (6, 92, 92)
+    assert rdms.starting("human_KO").shape == (2, 92, 92)
+    assert rdms.stimuli.image(7)[0, 0, 0] == 7
+    assert rdms.categories["face"].dtype == bool
     with pytest.raises(InputError, match=r"unknown RDM 'monkey'. Did you mean monkey_IT"):
-        found["monkey"]
+        rdms["monkey"]
     with pytest.raises(InputError, match="unknown RDM 'ape'"):
-        found.starting("ape")
+        rdms.starting("ape")
 
 
 def test_damaged_files(tmp_path):
@@ -101,10 +101,10 @@ def test_damaged_files(tmp_path):
 
 
 def test_real(shared_data):
-    found = read_rdms_92images(shared_data / "data" / "rdms_92images")
-    assert len(found.names) == 10
-    assert found.stimuli.image(0).shape == (175, 175, 3)
-    assert found.categories["animate"].sum() == 48
-    sessions = [n for n in found.names if n.startswith("human") and n != "human_IT"]
-    mean = np.mean([found[n] for n in sessions], axis=0)
-    np.testing.assert_allclose(mean, found["human_IT"], atol=1e-6)
+    rdms = read_rdms_92images(shared_data / "data" / "rdms_92images")
+    assert len(rdms.names) == 10
+    assert rdms.stimuli.image(0).shape == (175, 175, 3)
+    assert rdms.categories["animate"].sum() == 48
+    sessions = [n for n in rdms.names if n.startswith("human") and n != "human_IT"]
+    mean = np.mean([rdms[n] for n in sessions], axis=0)
+    np.testing.assert_allclose(mean, rdms["human_IT"], atol=1e-6)

@@ -23,7 +23,7 @@ def stimuli(ids):
 
 
 def test_labels():
-    found = build(
+    responses = build(
         session="day1",
         unit_ids=["x", "y", "z"],
         hemisphere=["lh", "rh", "rh"],
@@ -31,23 +31,27 @@ def test_labels():
         noise_ceiling=np.array([0.5, np.nan, 1]),
         attrs={"units": "spikes"},
     )
-    assert found.data.dims == ("stimulus", "unit")
-    assert (found.subject, found.stimulus_ids, found.unit_ids) == ("s1", IDS, ["x", "y", "z"])
-    assert (found.rois, found.hemispheres) == (["V1v", "hV4"], ["lh", "rh"])
-    assert found.data.coords["roi_V1v"].dtype == bool
-    assert set(found.data.coords["session"].values) == {"day1"}
-    assert found.data.attrs["units"] == "spikes"
-    np.testing.assert_array_equal(found.noise_ceiling, [0.5, np.nan, 1])
-    assert not found.simulated
+    assert responses.data.dims == ("stimulus", "unit")
+    assert (responses.subject, responses.stimulus_ids, responses.unit_ids) == (
+        "s1",
+        IDS,
+        ["x", "y", "z"],
+    )
+    assert (responses.rois, responses.hemispheres) == (["V1v", "hV4"], ["lh", "rh"])
+    assert responses.data.coords["roi_V1v"].dtype == bool
+    assert set(responses.data.coords["session"].values) == {"day1"}
+    assert responses.data.attrs["units"] == "spikes"
+    np.testing.assert_array_equal(responses.noise_ceiling, [0.5, np.nan, 1])
+    assert not responses.simulated
     assert build(simulated=True).simulated
 
 
 def test_a_memory_map_is_not_copied(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((4, 3)))
     values = np.load(tmp_path / "a.npy", mmap_mode="r")
-    found = build(values)
-    assert np.shares_memory(found.data.values, values)
-    assert np.shares_memory(found.mean(), values)
+    responses = build(values)
+    assert np.shares_memory(responses.data.values, values)
+    assert np.shares_memory(responses.mean(), values)
 
 
 def test_trailing_blanks_of_roi_names_go():
@@ -103,9 +107,9 @@ def test_arrays_with_other_dims_or_without_labels_are_refused():
 
 def test_mean_leaves_missing_trials_out():
     trials = np.array([[[1.0, 2.0], [3.0, np.nan]], [[np.nan, 5.0], [np.nan, 7.0]]])
-    found = build(trials, ["a", "b"])
-    assert found.data.dims == ("stimulus", "repeat", "unit")
-    np.testing.assert_array_equal(found.mean(), [[2.0, 2.0], [np.nan, 6.0]])
+    responses = build(trials, ["a", "b"])
+    assert responses.data.dims == ("stimulus", "repeat", "unit")
+    np.testing.assert_array_equal(responses.mean(), [[2.0, 2.0], [np.nan, 6.0]])
     counts = build(np.array([[[1], [2]]], dtype=np.int32), ["a"])
     np.testing.assert_array_equal(counts.mean(), [[1.5]])
 
@@ -118,9 +122,9 @@ ROIS = {
 
 
 def test_targets_overlap_and_leave_empty_rois_out():
-    found = build(rois=ROIS, hemisphere=["lh", "lh", "rh"]).targets()
-    assert [t.name for t in found] == ["s1_lh_V1v", "s1_lh_early", "s1_rh_early"]
-    assert [t.units.tolist() for t in found] == [[0, 1], [0, 1], [2]]
+    targets = build(rois=ROIS, hemisphere=["lh", "lh", "rh"]).targets()
+    assert [t.name for t in targets] == ["s1_lh_V1v", "s1_lh_early", "s1_rh_early"]
+    assert [t.units.tolist() for t in targets] == [[0, 1], [0, 1], [2]]
 
 
 def test_targets_of_an_empty_roi_are_none():
@@ -153,19 +157,19 @@ def test_only_ids_are_needed_of_a_labeled_array():
 
 
 def test_unknown_roi_and_hemisphere_offer_the_nearest():
-    found = build(rois=ROIS, hemisphere="lh")
+    responses = build(rois=ROIS, hemisphere="lh")
     with pytest.raises(InputError, match=r"unknown ROI 'v1V_'\. Did you mean V1v.* Subject s1"):
-        found.targets(["v1V_"])
+        responses.targets(["v1V_"])
     with pytest.raises(InputError, match=r"unknown hemisphere 'rh'\. Did you mean lh"):
-        found.targets(hemispheres=["Right"])
+        responses.targets(hemispheres=["Right"])
 
 
 def test_pairing_is_by_id_whatever_the_order():
     shuffled = ["c", "a", "d", "b"]
-    found = Recording.pair("s1", stimuli(shuffled), build())
-    assert list(found.stimuli.ids) == IDS == found.responses.stimulus_ids
+    recording = Recording.pair("s1", stimuli(shuffled), build())
+    assert list(recording.stimuli.ids) == IDS == recording.responses.stimulus_ids
     for i, name in enumerate(IDS):
-        np.testing.assert_array_equal(found.stimuli.image(i), picture(ord(name)))
+        np.testing.assert_array_equal(recording.stimuli.image(i), picture(ord(name)))
 
 
 def test_another_order_is_refused_where_none_was_asked_for():
@@ -183,9 +187,9 @@ def test_missing_and_extra_ids_are_named():
 
 
 def test_dataset_is_a_mapping():
-    one = Recording("s1", stimuli(IDS), build())
-    data = Dataset("memory", {"s1": one})
-    assert (list(data), len(data), data["s1"]) == (["s1"], 1, one)
+    recording = Recording("s1", stimuli(IDS), build())
+    data = Dataset("memory", {"s1": recording})
+    assert (list(data), len(data), data["s1"]) == (["s1"], 1, recording)
     assert "s1" in data
     assert "s2" not in data
     assert data.hashes()["s1"].shape == (4,)

@@ -43,15 +43,15 @@ def notes(root: Path) -> str:
 
 @pytest.mark.parametrize("kind", ["copy", "rows", "units", "dtype"])
 def test_a_copied_subject_is_named(root: Path, kind: str) -> None:
-    own = values(0).astype(np.float32)
-    write(root, "ann", own)
+    responses = values(0).astype(np.float32)
+    write(root, "ann", responses)
     order = np.random.default_rng(1).permutation(len(IDS))
     if kind == "rows":
-        write(root, "bob", own[order], [IDS[i] for i in order])
+        write(root, "bob", responses[order], [IDS[i] for i in order])
     elif kind == "units":
-        write(root, "bob", np.hstack([values(5, 2), own[:, [2, 0]]]))
+        write(root, "bob", np.hstack([values(5, 2), responses[:, [2, 0]]]))
     else:
-        write(root, "bob", own.astype(np.float64) if kind == "dtype" else own)
+        write(root, "bob", responses.astype(np.float64) if kind == "dtype" else responses)
     same = "2 of 4 and 4" if kind == "units" else "4 of 4 and 4"
     for said in (warnings(root), notes(root)):
         assert f"ann and bob hold the same responses of {same} units" in said
@@ -59,9 +59,9 @@ def test_a_copied_subject_is_named(root: Path, kind: str) -> None:
 
 def test_other_subjects_and_silent_units_are_no_copies(root: Path) -> None:
     for seed, name in enumerate(("ann", "bob")):
-        own = values(seed)
-        own[:, 1], own[:, 2] = 0, np.arange(len(IDS)) % 3
-        write(root, name, own)
+        responses = values(seed)
+        responses[:, 1], responses[:, 2] = 0, np.arange(len(IDS)) % 3
+        write(root, name, responses)
     assert "same responses" not in warnings(root) + notes(root)
 
 

@@ -40,24 +40,24 @@ def test_order_scale_ids_and_subsets_make_no_difference(
 ) -> None:
     draw = np.random.default_rng(seed)
     images, units = draw.permutation(60), draw.permutation(12)[:some]
-    theirs = (values().astype(np.float64) * gain + shift)[images][:, units]
-    theirs = np.round(theirs / gain, 5) if positive else theirs
-    found = match_units(noted(), [HASHES[i] for i in images], theirs, [f"x{u}" for u in units])
-    assert found.same.all() and found.known.all() and not found.named.any()
-    assert found.shared == SAMPLE and found.noted == 12
+    changed = (values().astype(np.float64) * gain + shift)[images][:, units]
+    changed = np.round(changed / gain, 5) if positive else changed
+    match = match_units(noted(), [HASHES[i] for i in images], changed, [f"x{u}" for u in units])
+    assert match.same.all() and match.known.all() and not match.named.any()
+    assert match.shared == SAMPLE and match.noted == 12
 
 
 def test_other_units_and_too_few_images_are_not_known() -> None:
     other = match_units(noted(), HASHES, values(seed=9), IDS)
     assert other.known.all() and not other.same.any() and other.named.all()
     assert abs(other.agreement) < 0.2
-    again = values() + np.random.default_rng(3).normal(size=(60, 12))
-    measured = match_units(noted(), HASHES, again, IDS)
+    noisy = values() + np.random.default_rng(3).normal(size=(60, 12))
+    measured = match_units(noted(), HASHES, noisy, IDS)
     assert not measured.same.any() and measured.agreement > 0.4
     few = [h if h in noted()["images"][:7] else f"other {h}" for h in HASHES]
-    found = match_units(noted(), few, values(), IDS)
-    assert found.shared == 7 and not found.known.any() and not found.same.any()
-    assert np.isnan(found.agreement)
+    match = match_units(noted(), few, values(), IDS)
+    assert match.shared == 7 and not match.known.any() and not match.same.any()
+    assert np.isnan(match.agreement)
     half = [h if h in noted()["images"][:12] else f"other {h}" for h in HASHES]
     assert match_units(noted(), half, values(), IDS).same.all()
 
@@ -66,10 +66,10 @@ def test_units_that_hardly_respond_tell_nothing() -> None:
     silent = values()
     silent[:, 0], silent[:, 1], silent[5, 2] = 0, silent[:, 1] > 1, np.nan
     record = record_units(HASHES, silent, IDS, np.arange(60))
-    found = match_units(record, HASHES, silent, IDS)
-    gone = HASHES[5] in record["images"]
-    assert found.known.tolist() == [False, False, not gone] + [True] * 9
-    assert found.same[3:].all() and not found.same[:2].any()
+    match = match_units(record, HASHES, silent, IDS)
+    has_sixth = HASHES[5] in record["images"]
+    assert match.known.tolist() == [False, False, not has_sixth] + [True] * 9
+    assert match.same[3:].all() and not match.same[:2].any()
 
 
 @pytest.mark.parametrize("units", [0, 1])

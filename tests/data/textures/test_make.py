@@ -112,9 +112,9 @@ def test_the_aperture_is_a_raised_cosine():
 
 
 def test_seeds_of_a_folder(seeds):
-    found, notes = find_seeds(32, seeds)
-    assert [s.name for s in found] == ["a", "b"] and found[0].pixels.shape == (32, 32)
-    assert [s.color for s in found] == [True, False] and "luma" in notes[0]
+    families, notes = find_seeds(32, seeds)
+    assert [s.name for s in families] == ["a", "b"] and families[0].pixels.shape == (32, 32)
+    assert [s.color for s in families] == [True, False] and "luma" in notes[0]
     assert find_seeds(32, seeds, most=1)[0][0].name == "a"
     assert [s.name for s in find_seeds(32, seeds, families=["b"])[0]] == ["b"]
 
@@ -146,9 +146,9 @@ def test_packaged_seeds_that_are_absent_are_named(monkeypatch):
 
 @pytest.mark.skipif(find_spec("skimage") is None, reason="scikit-image is not installed")
 def test_packaged_seeds():
-    found, notes = find_seeds(128)
-    assert {"brick", "grass", "gravel"} <= {s.name for s in found} <= set(PACKAGED)
-    assert len(found) == len(PACKAGED) or "not installed" in notes[0]
+    families, notes = find_seeds(128)
+    assert {"brick", "grass", "gravel"} <= {s.name for s in families} <= set(PACKAGED)
+    assert len(families) == len(PACKAGED) or "not installed" in notes[0]
 
 
 def test_textures_are_kept_and_the_same_for_a_seed(seeds, tmp_path, quick):
@@ -157,9 +157,9 @@ def test_textures_are_kept_and_the_same_for_a_seed(seeds, tmp_path, quick):
     made = make_textures(small(seeds), cache=cache, say=said.append)
     assert made.images.shape == (3, 2, 2, 32, 32) and len(quick) == 4
     assert "4 of 4 textures are to be synthesized" in said[0]
-    again = make_textures(small(seeds), cache=cache)
-    assert len(quick) == 4 and np.array_equal(made.images, again.images)
-    assert made.key() == again.key()
+    repeated = make_textures(small(seeds), cache=cache)
+    assert len(quick) == 4 and np.array_equal(made.images, repeated.images)
+    assert made.key() == repeated.key()
     more = make_textures(small(seeds, samples=3), cache=cache)
     assert len(quick) == 6 and np.array_equal(more.images[:, :, :2], made.images)
     other = make_textures(small(seeds, seed=1), cache=cache)
@@ -169,17 +169,17 @@ def test_textures_are_kept_and_the_same_for_a_seed(seeds, tmp_path, quick):
 
 
 def test_a_stopped_synthesis_goes_on(seeds, tmp_path, quick, monkeypatch):
-    cache, own = Cache(tmp_path / "c"), texture_synthesis.synthesize
+    cache, original = Cache(tmp_path / "c"), texture_synthesis.synthesize
 
     def stop(*args: Any) -> Synthesis:
         if len(quick) == 3:
             raise KeyboardInterrupt
-        return own(*args)
+        return original(*args)
 
     monkeypatch.setattr(texture_synthesis, "synthesize", stop)
     with pytest.raises(KeyboardInterrupt):
         make_textures(small(seeds), cache=cache)
-    monkeypatch.setattr(texture_synthesis, "synthesize", own)
+    monkeypatch.setattr(texture_synthesis, "synthesize", original)
     made = make_textures(small(seeds), cache=cache)
     assert len(quick) == 4 and len(made.synthesis) == 4
 
@@ -202,7 +202,7 @@ def test_what_a_reader_must_know_is_told(seeds, quick, monkeypatch):
     assert any("cut off at black or white" in note for note in loud.notes)
 
 
-def test_images_are_centerd_on_the_receptive_field():
+def test_images_are_centered_on_the_receptive_field():
     images = np.zeros((3, 1, 1, 32, 32), np.float32)
     images[0] = 0.5
     shown = Textures(images, ("a",), None, 4.0)  # type: ignore[arg-type]
@@ -233,12 +233,12 @@ def test_without_plenoptic_the_extra_is_named(monkeypatch):
 @pytest.mark.filterwarnings("default")  # those of plenoptic are its own
 def test_synthesis_nears_the_statistics_and_repeats(seeds):
     seed = find_seeds(32, seeds)[0][0].pixels
-    one, two = (synthesize(seed, np.random.default_rng(3), 30) for _ in range(2))
-    assert np.array_equal(one.pixels, two.pixels)
-    assert one.remaining < 0.2 and one.end < one.start and one.evaluations <= 31
-    assert one.pixels.mean() == pytest.approx(seed.mean(), rel=0.05)
-    assert one.pixels.std() == pytest.approx(seed.std(), rel=0.1)
+    first, second = (synthesize(seed, np.random.default_rng(3), 30) for _ in range(2))
+    assert np.array_equal(first.pixels, second.pixels)
+    assert first.remaining < 0.2 and first.end < first.start and first.evaluations <= 31
+    assert first.pixels.mean() == pytest.approx(seed.mean(), rel=0.05)
+    assert first.pixels.std() == pytest.approx(seed.std(), rel=0.1)
     other = synthesize(seed, np.random.default_rng(4), 30)
-    assert np.corrcoef(one.pixels.ravel(), other.pixels.ravel())[0, 1] < 0.5
+    assert np.corrcoef(first.pixels.ravel(), other.pixels.ravel())[0, 1] < 0.5
     with pytest.raises(InputError, match="must be square and have contrast"):
         synthesize(np.zeros((32, 32)), np.random.default_rng(0))

@@ -23,7 +23,7 @@ def movies(rng, sizes, k, within=0.9):
 
 
 def scored(found, kind):
-    y, x = (found.centerd(v) for v in (found.observed, found.predictions["best", kind]))
+    y, x = (found.centered(v) for v in (found.observed, found.predictions["best", kind]))
     return mean_r(score_r(y, x))
 
 

@@ -23,7 +23,7 @@ from striate.evaluate.neurons.null import null_means
 from striate.evaluate.neurons.predictivity import (
     ReadoutConfig,
     Round,
-    centerd,
+    centered,
     check_rounds,
     grouped_rounds,
     matched_taps,
@@ -333,7 +333,7 @@ def test_resamples_leave_out_one_movie_and_center_what_is_left(run):
             kept = arrays[f"{s}/label"] != "movie0"
             rounds = arrays[f"{s}/round"][kept]
             y, x = (arrays[f"{s}/{w}"][kept] for w in ("observed", "stage 1/ridge"))
-            r.append(pearson_r(centerd(y, rounds), centerd(x, rounds)).mean())
+            r.append(pearson_r(centered(y, rounds), centered(x, rounds)).mean())
     assert left.draws[0] == pytest.approx(np.mean(r), abs=1e-6)
 
 
@@ -365,10 +365,10 @@ def test_bad_input(planted):
         Material.of("v1", config(), Dataset("x", alone)).rounds("ann")
 
 
-def test_centerd():
+def test_centered():
     x = np.array([[1.0], [3.0], [10.0], [20.0]])
-    np.testing.assert_array_equal(centerd(x, np.zeros(4)), x)
-    np.testing.assert_array_equal(centerd(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
+    np.testing.assert_array_equal(centered(x, np.zeros(4)), x)
+    np.testing.assert_array_equal(centered(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
 
 
 def test_matched_taps():

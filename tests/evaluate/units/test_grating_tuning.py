@@ -199,7 +199,7 @@ def test_small_images_give_the_same_responses_as_whole_ones():
     whole = responses_to(cells, "out", shown, position=(40, 40))
     assert whole.attrs["image_size"] == 160 and small.attrs["image_size"] == where.size
     np.testing.assert_allclose(small, whole, atol=2e-3)  # pixels are rounded
-    # units off the middle see gratings that are centerd on them
+    # units off the middle see gratings that are centered on them
     other = responses_to(cells, "out", shown, position=(33, 46))
     np.testing.assert_allclose(other, whole, atol=2e-3)
 

@@ -1,4 +1,4 @@
-"""Conditions of behavioral experiments: one spelling each, and those that are left out."""
+"""Conditions of behavioral experiments: their standard spelling, and the excluded ones."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ EXCLUDED: dict[str, tuple[str, ...]] = {
     "eidolonIII": ("1-0-10", "16-0-10", "32-0-10", "64-0-10", "128-0-10"),
     "uniform-noise": ("0", "0.6", "0.9"),
 }
-"""Conditions that are no test of generalization: undistorted controls, and those in which humans
-themselves are right in a fifth of the trials or less (Geirhos et al. 2021, arXiv 2106.07411, the
-settings of their benchmark model-vs-human)."""
+"""Conditions that do not test generalization: undistorted controls, and conditions in which humans
+are right in a fifth of the trials or less (Geirhos et al. 2021, arXiv 2106.07411, settings of their
+benchmark model-vs-human)."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def condition_label(value: object) -> str:
-    """Spell a condition in one way, whatever a file or a library made of it.
+    """Return the standard spelling of a condition.
 
-    Tables come with `0.90`, `0.9` or the number 0.9 for one condition, and with `true`, `True` or
-    the boolean: compared as they stand, control conditions stay in unnoticed.
+    Tables hold `0.90`, `0.9` or the number 0.9 for one condition, and `true`, `True` or the
+    boolean. If these were compared as written, control conditions would go unnoticed.
 
     >>> [condition_label(c) for c in ("0.90", 0.9, " 0 ", 0.0, True, "TRUE", "inf", "4-10-10")]
     ['0.9', '0.9', '0', '0', 'true', 'true', 'inf', '4-10-10']
@@ -48,33 +48,33 @@ def condition_label(value: object) -> str:
 def exclude(
     trials: pd.DataFrame, excluded: Mapping[str, Sequence[object]] | None = None
 ) -> pd.DataFrame:
-    """Leave out the trials of conditions that do not count.
+    """Leave out the trials of excluded conditions.
 
     Args:
         trials: tidy trials (`striate.data.behavior.trials.read_trials`).
-        excluded: conditions by experiment; default `EXCLUDED`. An experiment that is not among
-            the trials does not matter.
+        excluded: conditions by experiment; default `EXCLUDED`. Experiments without trials are
+            ignored.
 
     Raises:
-        InputError: a condition that the experiment does not have (nearest offered), or nothing
-            would be left of it.
+        InputError: the experiment does not have a condition (the nearest names are offered), or
+            all its conditions are excluded.
     """
     keep = pd.Series(True, index=trials.index)
     for experiment, conditions in (EXCLUDED if excluded is None else excluded).items():
-        here = trials["experiment"] == experiment
-        if not here.any():
+        in_experiment = trials["experiment"] == experiment
+        if not in_experiment.any():
             continue
-        known = sorted(trials.loc[here, "condition"].unique())
+        labels = sorted(trials.loc[in_experiment, "condition"].unique())
         for condition in conditions:
             label = condition_label(condition)
-            if label not in known:
+            if label not in labels:
                 hint = f"It is to be left out; say which are: exclude.{experiment}=[…], or none: "
                 hint += "exclude={}"
-                raise unknown_name(f"condition of experiment {experiment}", label, known, hint)
-            keep &= ~(here & (trials["condition"] == label))
-        if not keep[here].any():
+                raise unknown_name(f"condition of experiment {experiment}", label, labels, hint)
+            keep &= ~(in_experiment & (trials["condition"] == label))
+        if not keep[in_experiment].any():
             raise InputError(
-                f"experiment {experiment}: all its conditions ({', '.join(known)}) are excluded. "
+                f"experiment {experiment}: all its conditions ({', '.join(labels)}) are excluded. "
                 "Keep at least one, or leave the experiment out."
             )
     return trials[keep].reset_index(drop=True)

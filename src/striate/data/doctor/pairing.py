@@ -18,8 +18,8 @@ from scipy.spatial.distance import pdist, squareform
 from striate.core.names import natural_key
 from striate.data.doctor.findings import Look, Notes
 from striate.data.images.lookalikes import SIDE
-from striate.data.responses.bundles import group_numbers
 from striate.data.responses.responses import Responses
+from striate.data.splits.bundles import group_numbers
 
 MOST_STIMULI = 400
 """Stimuli looked at (ours); the work grows with their third power."""

@@ -1,4 +1,4 @@
-"""One picture, decoded: uint8 RGB of shape (H, W, 3), upright, or an error naming the file."""
+"""Decode one image to upright uint8 RGB (H, W, 3), or raise an error that names the file."""
 
 from __future__ import annotations
 
@@ -28,30 +28,32 @@ _DAMAGE = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,  # where the caller has made warnings errors
 )
-"""What Pillow's decoders raise on broken files."""
+"""Errors that Pillow's decoders raise on broken files."""
 GROUND = 128
-"""The gray that transparency is put on."""
+"""Gray level behind transparent pixels."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in gray (ITU-R BT.601), as in JPEG and in Pillow's mode L."""
 
 
 def probe_image(source: str | Path | bytes, name: str = "") -> tuple[int, int]:
     """Read an image's header only and return its height and width as stored.
 
     Raises:
-        InputError: naming the file when it is missing, empty or no image. A file that is cut off
-            after its header is not noticed.
+        InputError: the file is missing, empty or no image; it is named. A file that was cut off
+            after its header goes unnoticed.
     """
     if isinstance(source, bytes):
         name, data = read_encoded(source, name)
-        place: Path | io.BytesIO = io.BytesIO(data)
+        file: Path | io.BytesIO = io.BytesIO(data)
     else:
-        place, name = Path(source), name or str(source)
+        file, name = Path(source), name or str(source)
     try:
-        with Image.open(place) as image:
+        with Image.open(file) as image:
             return image.height, image.width
     except FileNotFoundError as error:
         raise InputError(f"image {name} does not exist.") from error
     except UnidentifiedImageError as error:
-        if isinstance(place, Path) and place.stat().st_size == 0:
+        if isinstance(file, Path) and file.stat().st_size == 0:
             raise InputError(f"image {name} has zero bytes. Copy or download it again.") from error
         raise InputError(f"{name} is not an image that Pillow can read.") from error
     except _DAMAGE as error:
@@ -62,14 +64,14 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
     """Decode an image file (or its bytes) to uint8 RGB of shape (H, W, 3).
 
     EXIF rotation is applied; gray and palette images become RGB; CMYK, YCbCr and CIELAB are
-    converted; transparency is put on mid gray (128). Values of more than 8 bits are scaled by the
+    converted; transparent pixels show mid gray (128). Values of more than 8 bits are scaled by the
     range that the file states, or by 16 bits or [0, 1] where they use the upper half of that
-    (`striate.data.images.depth`); of 16 bits a color the upper 8 are read. Color profiles and
-    gamma are left as they are.
+    (`striate.data.images.depth`). Colors of 16 bits are reduced to their upper 8. Color profiles
+    and gamma are ignored.
 
     Raises:
-        InputError: naming the file when it is missing, empty, truncated or no image; when it has
-            more frames or pages than one; when neither the file nor its values say what white is.
+        InputError: the file is missing, empty, truncated or no image; it has more than one frame
+            or page; neither the file nor its values say what white is. The file is named.
     """
     name, data = read_encoded(source, name)
     try:
@@ -79,7 +81,7 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
             stated = read_stated(image, data)
             _check_frames(image, name)
             image.load()
-            return _to_rgb(image, stated, name)
+            return _convert_to_rgb(image, stated, name)
     except InputError:
         raise
     except UnidentifiedImageError as error:
@@ -92,33 +94,34 @@ def decode_image(source: str | Path | bytes, name: str = "") -> np.ndarray:
 
 
 def rgb_of(image: Image.Image, name: str) -> np.ndarray:
-    """Bring an image that Pillow holds to uint8 RGB (H, W, 3), as `decode_image` does.
+    """Convert a Pillow image to uint8 RGB (H, W, 3), as `decode_image` does.
 
     Raises:
-        InputError: naming the image, when it does not say what white is.
+        InputError: the image does not say what white is; it is named.
     """
-    return _to_rgb(image, read_stated(image), name)
+    return _convert_to_rgb(image, read_stated(image), name)
 
 
 def check_pixels(rgb: object, name: str) -> None:
-    """Refuse pixels in memory that are not uint8 (H, W, 3): of others nobody knows the range.
+    """Refuse pixels in memory that are not uint8 (H, W, 3): nobody knows the range of others.
 
     Raises:
-        InputError: naming the image.
+        InputError: the pixels are of another kind; the image is named.
     """
-    what = type(rgb).__name__
+    description = type(rgb).__name__
     if isinstance(rgb, np.ndarray):
         if rgb.dtype == np.uint8 and rgb.shape[2:] == (3,) and rgb.size:
             return
-        what = f"{rgb.dtype} {rgb.shape}"
+        description = f"{rgb.dtype} {rgb.shape}"
     raise InputError(
-        f"image {name}: expected uint8 of shape (H, W, 3), black 0 and white 255, found {what}. "
-        "Scale it by what its white is, and repeat a single gray channel three times."
+        f"image {name}: expected uint8 of shape (H, W, 3), black 0 and white 255, found "
+        f"{description}. Scale it by what its white is, and repeat a single gray channel three "
+        "times."
     )
 
 
 def read_encoded(source: str | Path | bytes, name: str = "") -> tuple[str, bytes]:
-    """Return a name for messages and the bytes of an image file; errors as `decode_image`."""
+    """Return a name for messages and the bytes of an image file; errors as in `decode_image`."""
     name = name or (str(source) if not isinstance(source, bytes) else "image bytes")
     if isinstance(source, bytes):
         data = source
@@ -135,9 +138,10 @@ def read_encoded(source: str | Path | bytes, name: str = "") -> tuple[str, bytes
 
 
 def _check_frames(image: Image.Image, name: str) -> None:
-    """Refuse an animation or several pages: which was shown is not known.
+    """Refuse animations and files of several pages: nobody knows which page was shown.
 
-    Smaller copies of the first page (TIFF), and what cameras add to a JPEG (MPO), are none.
+    Smaller copies of the first page (TIFF) and the pictures that cameras add to a JPEG (MPO) do
+    not count as pages.
     """
     frames = getattr(image, "n_frames", 1)
     if frames < 2 or image.format == "MPO":
@@ -156,17 +160,18 @@ def _check_frames(image: Image.Image, name: str) -> None:
         )
 
 
-def _to_rgb(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
-    clear = image.info.get("transparency")
+def _convert_to_rgb(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
+    """Convert a loaded image to upright uint8 RGB (H, W, 3); `stated` is what its file says."""
+    transparent = image.info.get("transparency")
     if is_deep(image):
         image = ImageOps.exif_transpose(image)
         gray = gray_bytes(image, stated, name)
-        if isinstance(clear, int):
-            gray[np.asarray(image) == clear] = GROUND
+        if isinstance(transparent, int):
+            gray[np.asarray(image) == transparent] = GROUND
         return np.repeat(gray[..., None], 3, axis=2)
     check_reduced(image, stated, name)
     image = ImageOps.exif_transpose(image)
-    if image.mode == "La":  # Pillow brings it to nothing else
+    if image.mode == "La":  # Pillow converts this mode to LA only
         image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -179,10 +184,10 @@ def resize_image(rgb: np.ndarray, size: int, mode: str = "squash") -> np.ndarray
     """Resize uint8 RGB (H, W, 3) to (size, size, 3) by a rule of `striate.data.images.resizing`.
 
     `squash` ignores the aspect ratio (docs/papers/contrastive-tuning.md 2.1: `Resize((224, 224))`);
-    `crop` scales the short side to `size` and takes the center, both antialiased bilinear; others
-    such as `center 256:224 bicubic` are a network's own preparation.
+    `crop` scales the short side to `size` and takes the center. Both are antialiased bilinear.
+    Other rules, such as `center 256:224 bicubic`, are the preparation of a certain network.
 
     Raises:
-        InputError: a rule that is not understood.
+        InputError: the rule is not understood.
     """
     return Resizing.read(mode)(rgb, size)

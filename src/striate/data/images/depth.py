@@ -1,8 +1,9 @@
-"""What the values of a picture range over, by the file's own word: 8 bits from whatever there is.
+"""Bring images of more than 8 bits to 8 bits, by the range that their files state.
 
-A file of 16 bits often holds 10, 12 or 14 of a camera or a monitor, and one picture alone does not
-show whether it is that or dark. Where neither the file nor its values say, it is refused: a guess
-for each picture would scale the pictures of one data set differently.
+A file of 16 bits often holds the 10, 12 or 14 bits of a camera or a monitor, and one image alone
+does not show whether it is such an image or a dark one. An image is refused where neither the file
+nor its values say what white is: a guess for each image would scale the images of one data set
+differently.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _TIFF = {"photometric": 262, "bits": 258, "format": 339, "most": 281, "typed_mos
 """Tags of TIFF (TIFF 6.0, sections 8 and 19)."""
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PPM = re.compile(rb"P\d" + 2 * (_GAP + rb"\d+") + _GAP + rb"(\d+)")
-"""Width, height and largest value of the netpbm formats, comments between them."""
-_MEND = (
+"""Header of the netpbm formats: width, height and largest value, with comments between them."""
+_ADVICE = (
     "Save it with 8 bits, or state the range in the file (PNG: chunk sBIT; TIFF: tag "
     "MaxSampleValue, such as 4095; PGM: its maxval), the same for all pictures of the data set."
 )
@@ -31,12 +32,12 @@ _MEND = (
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file says of its values.
+    """What a file states about its values.
 
     Attributes:
-        bits: of a stored value.
-        white: the value of white, where the file says it.
-        significant: bits of the source, of which PNG says that they are scaled to all of `bits`.
+        bits: bits of a stored value.
+        white: the value of white, where the file states it.
+        significant: bits of the source, which should have been scaled to `bits` (PNG's sBIT).
         signed: whether values may be negative.
         inverted: whether zero is white and Pillow has left it so.
     """
@@ -49,31 +50,31 @@ class Stated:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an image has more than 8 bits as Pillow holds it."""
+    """Whether Pillow holds an image with more than 8 bits."""
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
 def read_stated(image: Image.Image, data: bytes = b"") -> Stated:
-    """Read what the header of an opened image says; `data` are the bytes of its file."""
+    """Read what the header of an open image states; `data` are the bytes of its file."""
     if image.format == "PNG":
-        return _of_png(data, palette=image.mode in ("P", "PA", "1"))
+        return _read_png(data, palette=image.mode in ("P", "PA", "1"))
     if image.format in ("TIFF", "MPO") and hasattr(image, "tag_v2"):
-        return _of_tiff(image.tag_v2)
+        return _read_tiff(image.tag_v2)
     if image.format == "PPM" and image.mode == "I":
-        # Pillow has scaled to 65535 what says less; 65535 itself every writer of 16 bits states
+        # Pillow has scaled smaller ranges to 65535; every writer of 16 bits states 65535 itself
         header = _PPM.match(data)
-        said = header is not None and int(header[1]) < 65535
-        return Stated(16, white=65535 if said else None)
+        is_stated = header is not None and int(header[1]) < 65535
+        return Stated(16, white=65535 if is_stated else None)
     if image.mode == "I" and image.format is not None:
         return Stated(32, signed=True)
     return Stated(32 if image.mode in ("I", "F") else 16 if is_deep(image) else 8)
 
 
 def gray_bytes(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
-    """Bring a picture of more than 8 bits (modes `I;16…`, `I`, `F`) to uint8 (H, W).
+    """Convert an image of more than 8 bits (modes `I;16…`, `I`, `F`) to uint8 (H, W).
 
     Raises:
-        InputError: the range of the values is not known, naming the picture and the mend.
+        InputError: the range of the values is not known; the image is named, with what to do.
     """
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
@@ -84,9 +85,9 @@ def gray_bytes(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
             f"image {name} has negative values ({low:g} to {high:g}), which light has "
             "none of. Save it with 8 bits, black as 0 and white as 255."
         )
-    white = _white_of_floats(high, stated, name) if image.mode == "F" else None
+    white = _find_white_of_floats(high, stated, name) if image.mode == "F" else None
     if white is None:
-        white = _white(values, high, stated, name)
+        white = _find_white(values, high, stated, name)
     if high > white:
         raise InputError(
             f"image {name} has values up to {high:g} and says that white is {white:g}. Write the "
@@ -97,18 +98,18 @@ def gray_bytes(image: Image.Image, stated: Stated, name: str) -> np.ndarray:
 
 
 def check_reduced(image: Image.Image, stated: Stated, name: str) -> None:
-    """Refuse what Pillow has brought to 8 bits by the upper byte though the range is not known.
+    """Refuse an image that Pillow cut to the upper 8 bits although its range is not known.
 
     Raises:
-        InputError: 16 bits of color that use the lower ones alone; signed bytes; bytes that do
-            not fill the bits that the file says they do.
+        InputError: colors of 16 bits that use only the lower ones; signed bytes; bytes that do
+            not fill the bits that the file states.
     """
     if stated.signed:
         raise InputError(f"image {name} holds signed numbers. Save it with 8 bits, unsigned.")
     if stated.inverted and stated.bits > 8:
-        raise InputError(f"image {name} has {stated.bits} bits and zero for white. {_MEND}")
-    n = stated.significant
-    if stated.bits != 16 and not (stated.bits == 8 and n is not None and n < 8):
+        raise InputError(f"image {name} has {stated.bits} bits and zero for white. {_ADVICE}")
+    significant = stated.significant
+    if stated.bits != 16 and not (stated.bits == 8 and significant is not None and significant < 8):
         return
     bands = [k for k, band in enumerate(image.getbands()) if band not in ("A", "a")]
     high = int(np.reshape(image.getextrema(), (-1, 2))[bands, 1].max())
@@ -118,40 +119,41 @@ def check_reduced(image: Image.Image, stated: Stated, name: str) -> None:
                 f"image {name} has 16 bits a color, one of which is marked transparent. Save it "
                 "with 8 bits, or with an alpha channel."
             )
-        # Of the upper bytes alone: what uses the top bit needs 16 bits, and so does what PNG's
-        # significant bits, scaled, must reach; what is less may be black, dark, or unscaled.
-        least = 128 if n is None else 2 ** max(0, n - 8)
-        if high < least and n != 16 and stated.white != 65535:
-            raise _unknown(name, "16 bits a color", 256 * high + 255)
-    elif n is not None and 0 < high < 2**n:
+        # `high` is of the upper bytes alone. A value that uses the top bit needs 16 bits, and so
+        # does one that PNG's significant bits reach once scaled. A smaller one may be black, dark
+        # or unscaled.
+        least = 128 if significant is None else 2 ** max(0, significant - 8)
+        if high < least and significant != 16 and stated.white != 65535:
+            raise _build_white_error(name, "16 bits a color", 256 * high + 255)
+    elif significant is not None and 0 < high < 2**significant:
         values = np.asarray(image)
-        if not _scaled(values if values.ndim == 2 else values[..., bands], n, 8):
+        if not _is_scaled(values if values.ndim == 2 else values[..., bands], significant, 8):
             raise InputError(
-                f"image {name} says that it holds {n} bits, and its values end at {high} instead "
-                "of being scaled to 255, as PNG has it. Save it anew with 8 bits."
+                f"image {name} says that it holds {significant} bits, and its values end at "
+                f"{high} instead of being scaled to 255, as PNG has it. Save it anew with 8 bits."
             )
 
 
-def _white(values: np.ndarray, high: float, stated: Stated, name: str) -> float:
-    """The value of white of a picture of whole numbers."""
+def _find_white(values: np.ndarray, high: float, stated: Stated, name: str) -> float:
+    """Return the value of white in an image of whole numbers."""
     if high == 0 and not stated.inverted:
-        return 1.0  # black, whatever white is
+        return 1.0  # an image of zeros is black whatever white is
     if stated.white is not None:
         return stated.white
     if stated.bits == 16 and not stated.signed:
-        n = stated.significant
-        if n is not None and n < 16 and high < 2**n:
-            if _scaled(values, n, 16):
-                raise _unknown(name, f"16 bits, {n} of them significant", high)
-            return 2.0**n - 1  # not scaled to 16 bits, as PNG would have it
-        if n is not None or high >= 2**15:
+        significant = stated.significant
+        if significant is not None and significant < 16 and high < 2**significant:
+            if _is_scaled(values, significant, 16):
+                raise _build_white_error(name, f"16 bits, {significant} of them significant", high)
+            return 2.0**significant - 1  # not scaled to 16 bits, though PNG asks for it
+        if significant is not None or high >= 2**15:
             return 65535.0
     kind = f"{'signed ' if stated.signed else ''}{stated.bits} bits"
-    raise _unknown(name, kind, high)
+    raise _build_white_error(name, kind, high)
 
 
-def _white_of_floats(high: float, stated: Stated, name: str) -> float:
-    """The value of white of a picture of floats: what is stated, or 1 where that is clear."""
+def _find_white_of_floats(high: float, stated: Stated, name: str) -> float:
+    """Return the value of white in an image of floats: as stated, or 1 where that is clear."""
     if stated.inverted:
         raise InputError(f"image {name} holds floats with zero for white. Save it with 8 bits.")
     if stated.white in (1.0, 255.0):
@@ -165,31 +167,34 @@ def _white_of_floats(high: float, stated: Stated, name: str) -> float:
     )
 
 
-def _unknown(name: str, kind: str, high: float) -> InputError:
+def _build_white_error(name: str, kind: str, high: float) -> InputError:
+    """Build the error for an image whose white is not known."""
     return InputError(
         f"image {name} has {kind}, but no value above {high:g}: is it dark, or does it hold "
         f"{int(high).bit_length()} bits or a few more? Neither the file nor its values say what "
-        f"white is. {_MEND}"
+        f"white is. {_ADVICE}"
     )
 
 
-def _scaled(values: np.ndarray, significant: int, bits: int) -> bool:
+def _is_scaled(values: np.ndarray, significant: int, bits: int) -> bool:
     """Whether values may be `significant` bits that were scaled to `bits`, as PNG asks for.
 
-    By shifts, with or without the upper bits repeated below, or by a product (PNG 3, 12.4).
+    Writers scale by shifts, with or without the upper bits repeated below, or by a product (PNG 3,
+    12.4).
     """
-    v = np.unique(values).astype(np.int64)
+    stored = np.unique(values).astype(np.int64)
     small, large = 2**significant - 1, 2**bits - 1
-    x = v >> (bits - significant)
-    shifted = x << (bits - significant)
-    repeated = shifted | (x >> max(0, 2 * significant - bits))
-    product = np.rint(np.rint(v * small / large) * large / small).astype(np.int64)
-    return bool(any((v == w).all() for w in (shifted, repeated, product)))
+    source = stored >> (bits - significant)
+    shifted = source << (bits - significant)
+    repeated = shifted | (source >> max(0, 2 * significant - bits))
+    product = np.rint(np.rint(stored * small / large) * large / small).astype(np.int64)
+    return bool(any((stored == expected).all() for expected in (shifted, repeated, product)))
 
 
-def _of_png(data: bytes, *, palette: bool) -> Stated:
+def _read_png(data: bytes, *, palette: bool) -> Stated:
+    """Read what the header of a PNG file states."""
     bits, significant = 8, None
-    for kind, content in _png_chunks(data):
+    for kind, content in _iterate_png_chunks(data):
         if kind == b"IHDR" and len(content) >= 9:
             bits = content[8]
         elif kind == b"sBIT" and content and not palette:
@@ -198,39 +203,41 @@ def _of_png(data: bytes, *, palette: bool) -> Stated:
     return Stated(bits, significant=significant)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and content of the chunks before the pixels."""
-    at = 8
-    while at + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
+def _iterate_png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield type and content of each chunk before the pixels."""
+    start = 8
+    while start + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[start : start + 8])
         if kind == b"IDAT":
             return
-        yield kind, data[at + 8 : at + 8 + length]
-        at += 12 + length
+        yield kind, data[start + 8 : start + 8 + length]
+        start += 12 + length
 
 
-def _of_tiff(tags: Any) -> Stated:
-    def first(name: str, default: Any = None) -> Any:
+def _read_tiff(tags: Any) -> Stated:
+    """Read what the tags of a TIFF file state."""
+
+    def read_tag(name: str, default: Any = None) -> Any:
         value = tags.get(_TIFF[name], default)
         return value[0] if isinstance(value, tuple) and value else value
 
-    bits = int(first("bits", 1))
-    signed, floats = first("format", 1) == 2, first("format", 1) == 3
+    bits = int(read_tag("bits", 1))
+    signed, floats = read_tag("format", 1) == 2, read_tag("format", 1) == 3
     white = None
     for name in ("typed_most", "most"):
-        value = first(name)
-        # The tag may also be the largest value of this picture: what is no round number of bits
-        # is that, and would scale each picture by itself.
-        if value is not None and (value in (1, 255) if floats else _round(value, bits)):
+        value = read_tag(name)
+        # The tag may also hold the largest value of this one image, which would scale each image
+        # by itself. The range itself is the largest value of a whole number of bits.
+        if value is not None and (value in (1, 255) if floats else _fills_bits(value, bits)):
             white = float(value)
     if bits < 16 and bits > 8:
         white = 2.0**bits - 1
-    inverted = first("photometric", 1) == 0 and bits > 8
+    inverted = read_tag("photometric", 1) == 0 and bits > 8
     return Stated(bits, white=white, signed=signed, inverted=inverted)
 
 
-def _round(value: Any, bits: int) -> bool:
-    """Whether a value is 2^n - 1 of 8 or more bits and within `bits`."""
-    whole = float(value) == int(value) and int(value) > 0
-    n = int(value).bit_length() if whole else 0
-    return whole and int(value) == 2**n - 1 and 8 <= n <= bits
+def _fills_bits(value: Any, bits: int) -> bool:
+    """Whether a value is 2^n - 1 for an n from 8 to `bits`."""
+    is_whole = float(value) == int(value) and int(value) > 0
+    n_bits = int(value).bit_length() if is_whole else 0
+    return is_whole and int(value) == 2**n_bits - 1 and 8 <= n_bits <= bits

@@ -1,9 +1,9 @@
-"""The parametric distortions of Geirhos et al.: graded tests of generalization, made by us.
+"""The parametric distortions of Geirhos et al.: graded tests of generalization.
 
 Geirhos et al. 2018 (arXiv 1808.08750, section 2 and their published image code) and 2021 (arXiv
 2106.07411) showed 224 x 224 px photographs under twelve graded distortions to humans and networks.
-The functions here follow those descriptions; what is ours is said where it is. Every strength that
-is a length is given in pixels of 224 and scaled with the image, so that it is the same share of it.
+The functions here follow those descriptions; each docstring says what is ours. A strength that is a
+length is given in pixels of 224 and scaled with the image, so that it stays the same share of it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from striate.data.behavior.conditions import EXCLUDED
 from striate.data.images.eidolons import GRAIN, disarray
 
 SIDE = 224
-"""Side of the images that the published strengths are for, in pixels."""
+"""Side in pixels of the images that the published strengths refer to."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G and B in the luminance of ITU-R BT.709: what gray is made with, as there."""
+"""Weights of R, G and B in the luminance of ITU-R BT.709, from which the experiments made gray."""
 GRAY = 0.4423
-"""What lies beyond the edge of a filtered image: the mean of the experiments' images, as there."""
+"""Gray beyond the edges of a filtered image: the mean of the experiments' images, as published."""
 NOISE_CONTRAST = 0.3
-"""Contrast to which images are brought before uniform noise is added, as there."""
+"""Contrast of images before uniform noise is added to them, as published."""
 KIND = 11
-"""Kind of draws (see `core.draws`)."""
+"""Kind of random draws (see `core.draws`)."""
 VERSION = 1
-"""Raised when pixels change, so that older copies in a cache are made again."""
+"""Raised whenever the pixels change, so that older copies in a cache are made again."""
 
 SEVERITIES: dict[str, tuple[str, ...]] = {
     "contrast": ("c100", "c50", "c30", "c15", "c10", "c05", "c03", "c01"),
@@ -44,8 +44,8 @@ SEVERITIES: dict[str, tuple[str, ...]] = {
     "eidolonII": tuple(f"{2**k}-3-10" for k in range(8)),
     "eidolonIII": tuple(f"{2**k}-0-10" for k in range(8)),
 }
-"""Conditions of each experiment in the spelling of its trials, the mildest first; `UNITS` says of
-what."""
+"""Conditions of each experiment as its trials spell them, the mildest first; `UNITS` names the
+quantity."""
 UNITS: dict[str, str] = {
     "contrast": "contrast (%)",
     "high-pass": "SD of the filter (px)",
@@ -59,7 +59,7 @@ UNITS: dict[str, str] = {
     "eidolonII": "reach (px) - 10 coherence - grain (px)",
     "eidolonIII": "reach (px) - 10 coherence - grain (px)",
 }
-"""What the conditions of each experiment count."""
+"""The quantity that the conditions of each experiment state."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Condition:
     Attributes:
         experiment: key of `SEVERITIES`.
         severity: one of its conditions.
-        level: place in the order of severity, from 0.
+        level: rank of the severity, from 0.
         excluded: whether the benchmark leaves it out of its means (see `data.behavior.conditions`).
     """
 
@@ -80,10 +80,10 @@ class Condition:
 
 
 def conditions(experiments: Sequence[str] | None = None) -> list[Condition]:
-    """List all conditions of some experiments, of all by default.
+    """List all conditions of some experiments; by default those of all experiments.
 
     Raises:
-        InputError: an unknown experiment, the nearest offered.
+        InputError: an unknown experiment; the nearest names are offered.
 
     >>> [c.severity for c in conditions(["rotation"])]
     ['0', '90', '180', '270']
@@ -105,20 +105,20 @@ def distort(
     amplitude: np.ndarray | None = None,
     first: int = 0,
 ) -> np.ndarray:
-    """Distort images; all but `false-colour` give gray ones, as in the experiments.
+    """Distort images; all distortions but `false-colour` give gray images, as in the experiments.
 
     Args:
         images: uint8 (N, H, W, 3).
-        condition: which distortion, how much.
-        seed: of what is random (phases, noise, eidolons); each image has draws of its own.
-        amplitude: (H, W), `mean_amplitude` of all images of the experiment; None: of these.
-        first: number of `images[0]` among all images; draws go by this number.
+        condition: which distortion at which severity.
+        seed: seed of phases, noise and eidolons; each image has draws of its own.
+        amplitude: (H, W), `mean_amplitude` of all images of the experiment; None: of `images`.
+        first: number of `images[0]` among all images; the draws depend on this number.
 
     Returns:
         uint8 (N, H, W, 3).
 
     Raises:
-        InputError: images of another dtype or shape, or a condition that is not known.
+        InputError: images of another dtype or shape, or an unknown condition.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or not len(images):
         raise InputError(
@@ -133,7 +133,7 @@ def distort(
     kinds = list(SEVERITIES)
 
     def draws() -> list[np.random.Generator]:
-        # one stream an experiment, so that severities of one image share their draws
+        # each experiment has one stream, so that all severities of an image share their draws
         numbers = range(first, first + len(images))
         return [generator_at(seed, n, KIND, kinds.index(name)) for n in numbers]
 
@@ -159,12 +159,12 @@ def distort(
 
 
 def to_bytes(x: np.ndarray) -> np.ndarray:
-    """Clip values to 0..1 and bring them to uint8."""
+    """Clip values to 0..1 and scale them to uint8."""
     return np.rint(x.clip(0, 1) * 255).astype(np.uint8)
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-    """Luminance of uint8 (N, H, W, 3) as float64 (N, H, W) from 0 to 1, of the values as stored."""
+    """Luminance of stored values, uint8 (N, H, W, 3), as float64 (N, H, W) from 0 to 1."""
     return np.asarray(images @ np.array(LUMINANCE) / 255)
 
 
@@ -176,8 +176,9 @@ def contrast(x: np.ndarray, level: float) -> np.ndarray:
 def low_pass(x: np.ndarray, sigma: float) -> np.ndarray:
     """Blur (N, H, W) with a Gaussian of standard deviation `sigma` px; gray beyond the edges.
 
-    By the Gaussian's transfer function exp(-2 (pi sigma f)^2), which holds for standard deviations
-    below a pixel too, where a sampled kernel is none (ours; strengths scaled to small images).
+    The spectrum is multiplied by the Gaussian's transfer function exp(-2 (pi sigma f)^2). This is
+    ours: it also holds for standard deviations below a pixel, which strengths scaled to small
+    images have and where a sampled kernel is no Gaussian.
     """
     if sigma == 0:
         return x
@@ -192,7 +193,7 @@ def low_pass(x: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def high_pass(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Take `low_pass` away from (N, H, W) and bring the mean to `GRAY`."""
+    """Subtract `low_pass` from images (N, H, W) and set their mean to `GRAY`."""
     rest = x - low_pass(x, sigma)
     return rest - rest.mean(axis=(1, 2), keepdims=True) + GRAY
 
@@ -200,23 +201,23 @@ def high_pass(x: np.ndarray, sigma: float) -> np.ndarray:
 def phase_noise(x: np.ndarray, width: float, draws: Sequence[np.random.Generator]) -> np.ndarray:
     """Shift the phase of every frequency of (N, H, W) by up to +-`width` degrees, evenly drawn.
 
-    A frequency and its negative get opposite shifts, so the result is real; the mean and the
-    frequencies that are their own negatives stay.
+    A frequency and its negative get opposite shifts, so that the result is real. The mean and the
+    frequencies that are their own negatives keep their phases.
     """
     if width == 0:
         return x
     height, columns = x.shape[1:]
-    place = np.arange(height * columns).reshape(height, columns)
-    partner = np.roll(place[::-1, ::-1], 1, axis=(0, 1))
-    sign = np.sign(partner - place)  # 0 where a frequency is its own negative
+    number = np.arange(height * columns).reshape(height, columns)
+    partner = np.roll(number[::-1, ::-1], 1, axis=(0, 1))
+    sign = np.sign(partner - number)  # 0 where a frequency is its own negative
     shifts = np.stack([d.uniform(-1, 1, (height, columns)) for d in draws])
-    both = np.where(sign > 0, shifts, np.roll(shifts[:, ::-1, ::-1], 1, axis=(1, 2))) * sign
-    spectrum = np.fft.fft2(x) * np.exp(1j * np.deg2rad(width) * both)
+    odd_shifts = np.where(sign > 0, shifts, np.roll(shifts[:, ::-1, ::-1], 1, axis=(1, 2))) * sign
+    spectrum = np.fft.fft2(x) * np.exp(1j * np.deg2rad(width) * odd_shifts)
     return np.asarray(np.fft.ifft2(spectrum).real)
 
 
 def mean_amplitude(images: np.ndarray, block: int = 512) -> np.ndarray:
-    """Mean amplitude spectrum of gray images, uint8 (N, H, W, 3) to float64 (H, W)."""
+    """Mean amplitude spectrum of images turned gray, uint8 (N, H, W, 3) to float64 (H, W)."""
     total = np.zeros(images.shape[1:3])
     for start in range(0, len(images), block):
         total += np.abs(np.fft.fft2(gray(np.asarray(images[start : start + block])))).sum(axis=0)
@@ -224,7 +225,7 @@ def mean_amplitude(images: np.ndarray, block: int = 512) -> np.ndarray:
 
 
 def equalize_power(x: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
-    """Give images (N, H, W) one amplitude spectrum (H, W) and leave them their phases."""
+    """Give images (N, H, W) one amplitude spectrum (H, W); they keep their phases."""
     if amplitude.shape != x.shape[1:]:
         raise InputError(
             f"the mean amplitude spectrum is {amplitude.shape}, the images are {x.shape[1:]}: take "
@@ -236,7 +237,7 @@ def equalize_power(x: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
 def uniform_noise(x: np.ndarray, width: float, draws: Sequence[np.random.Generator]) -> np.ndarray:
     """Add to each pixel of (N, H, W) a value drawn evenly from +-`width`.
 
-    Pixels are those of the image at the size that it has here (ours: noise is not enlarged).
+    The noise is per pixel of the image as given; it is not enlarged with the image (ours).
     """
     return x + width * np.stack([d.uniform(-1, 1, x.shape[1:]) for d in draws])
 
@@ -244,9 +245,9 @@ def uniform_noise(x: np.ndarray, width: float, draws: Sequence[np.random.Generat
 def false_color(images: np.ndarray) -> np.ndarray:
     """Turn every color into its opponent at the same luminance, uint8 (N, H, W, 3) to the same.
 
-    To negate both chromatic axes of a space of Derrington, Krauskopf and Lennie's kind is to
-    reflect linear RGB x at the gray of its luminance Y: `2 Y - x`. The experiments measured cone
-    responses to their monitor; BT.709 luminance and the curve of sRGB stand in for it (ours).
+    Negating both chromatic axes of a color space like that of Derrington, Krauskopf and Lennie
+    means reflecting linear RGB x at the gray of its luminance Y: `2 Y - x`. The experiments used
+    the measured cone responses to their monitor; we use BT.709 luminance and the sRGB curve.
     """
     table = np.arange(256) / 255
     linear = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)

@@ -1,4 +1,4 @@
-"""Images with labels: a folder a class, parquet, or any data set of torchvision's style."""
+"""Images with class labels, from folders, parquet or a data set in the style of torchvision."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Labeled:
     """Images and the class of each.
 
     Attributes:
-        images: N of them.
-        labels: int64 (N,), places in `classes`.
-        classes: names, two or more, none of them without an image.
-        name: for messages.
+        images: the N images.
+        labels: int64 (N,), positions in `classes`.
+        classes: names of two or more classes, each with at least one image.
+        name: what to call the set in messages.
     """
 
     images: StimulusSet
@@ -74,39 +74,42 @@ class Labeled:
 
     @classmethod
     def from_folder(cls, path: str | Path) -> Self:
-        """Take `path/CLASS/…`: the first folder below `path` is the class, to any depth below.
+        """Read `path/CLASS/…`: each folder in `path` is a class; its images may lie at any depth.
 
         Raises:
-            InputError: a class without images, images outside of any class, or fewer than two.
+            InputError: a class without images, images outside all classes, or fewer than two
+                classes.
         """
         path = Path(path)
         files = image_files(path)
         ids = [f.relative_to(path).as_posix() for f in files]
-        loose = [i for i in ids if "/" not in i]
-        if loose:
+        outside = [i for i in ids if "/" not in i]
+        if outside:
             raise InputError(
-                f"{path}: image {loose[0]} lies in no class's folder ({len(loose)} such). Put each "
-                "image into a folder named by its class."
+                f"{path}: image {outside[0]} lies in no class's folder ({len(outside)} such). Put "
+                "each image into a folder named by its class."
             )
-        given = sorted(
+        folder_names = sorted(
             p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith((".", "__"))
         )
-        classes = sorted(map(clean_name, given))
-        check_names(classes, "class", str(path), lambda i: f"folder {i + 1}", given)
+        classes = sorted(map(clean_name, folder_names))
+        check_names(classes, "class", str(path), lambda i: f"folder {i + 1}", folder_names)
         names = [clean_name(i.partition("/")[0]) for i in ids]
-        return cls(StimulusSet(ids, files), _places(names, classes), tuple(classes), str(path))
+        return cls(
+            StimulusSet(ids, files), _number_labels(names, classes), tuple(classes), str(path)
+        )
 
     @classmethod
     def from_parquet(
         cls, path: str | Path, *, image_column: str = "image", label_column: str = "label"
     ) -> Self:
-        """Take a table of encoded images (bytes, or `{bytes, path}`) and labels (text or numbers).
+        """Read a table of encoded images (bytes, or `{bytes, path}`) and labels (text or numbers).
 
         Raises:
             InputError: an unreadable file, an absent column, or a row without image or label.
         """
-        wanted = {image_column, label_column}
-        table = read_table(Path(path), only=wanted.__contains__)
+        columns = {image_column, label_column}
+        table = read_table(Path(path), only=columns.__contains__)
         for kind, column in (("image", image_column), ("label", label_column)):
             if column not in table:
                 hint = f"({path}: name the column of the {kind}s, {kind}_column=…)"
@@ -117,25 +120,26 @@ class Labeled:
             row = texts.index("")
             raise InputError(f"{path}: row {row} has no label. Take it out or label it.")
         images = table.given(image_column)
-        sources = [_encoded(v, f"{path}, row {i}") for i, v in enumerate(images)]
+        sources = [_read_encoded_image(v, f"{path}, row {i}") for i, v in enumerate(images)]
         ids = [f"row-{i}" for i in range(len(table))]
-        return cls._named(StimulusSet(ids, sources), labels, str(path))
+        return cls._number_classes(StimulusSet(ids, sources), labels, str(path))
 
     @classmethod
     def from_dataset(
         cls, dataset: Any, classes: Sequence[str] | None = None, name: str = "data set"
     ) -> Self:
-        """Take anything with a length whose items are (PIL image or uint8 array, whole number).
+        """Take a sequence of pairs (PIL image or uint8 array, class number).
 
         Args:
-            dataset: torchvision's data sets without a transform are such.
-            classes: names; default those that the data set itself has, else the numbers.
-            name: for messages.
+            dataset: anything with a length and such items, for example a data set of torchvision
+                without a transform.
+            classes: names of the classes; default the data set's own `classes`, else the numbers.
+            name: what to call the set in messages.
 
         Raises:
-            InputError: an item that is something else, by its number.
+            InputError: an item of another kind; its number is given.
         """
-        known = classes if classes is not None else getattr(dataset, "classes", None)
+        class_names = classes if classes is not None else getattr(dataset, "classes", None)
         sources: list[Source] = []
         numbers: list[int] = []
         for i in range(len(dataset)):
@@ -150,33 +154,33 @@ class Labeled:
             sources.append(image)
             numbers.append(int(label))
         images = StimulusSet([f"item-{i}" for i in range(len(sources))], sources)
-        if known is None:
-            return cls._named(images, numbers, name)
-        if numbers and not 0 <= min(numbers) <= max(numbers) < len(known):
+        if class_names is None:
+            return cls._number_classes(images, numbers, name)
+        if numbers and not 0 <= min(numbers) <= max(numbers) < len(class_names):
             raise InputError(
-                f"{name}: labels {min(numbers)} to {max(numbers)}, {len(known)} names."
+                f"{name}: labels {min(numbers)} to {max(numbers)}, {len(class_names)} names."
             )
-        classes = tuple(map(clean_name, known))
-        check_names(classes, "class", name, lambda i: f"place {i}", [str(c) for c in known])
+        classes = tuple(map(clean_name, class_names))
+        check_names(classes, "class", name, lambda i: f"place {i}", [str(c) for c in class_names])
         return cls(images, np.array(numbers, np.int64), classes, name)
 
     @classmethod
-    def _named(cls, images: StimulusSet, values: list[Any], name: str) -> Self:
-        """Classes are the values that there are, numbers in the order of numbers."""
-        order = sorted(set(values)) if all(_whole(v) for v in values) else None
-        named = [clean_name(v) for v in values]
-        texts = [str(v) for v in order] if order else sorted(set(named))
-        return cls(images, _places(named, texts), tuple(texts), name)
+    def _number_classes(cls, images: StimulusSet, values: list[Any], name: str) -> Self:
+        """Build the set with the values as classes; whole numbers are sorted as numbers."""
+        numbers = sorted(set(values)) if all(_is_whole_number(v) for v in values) else None
+        names = [clean_name(v) for v in values]
+        texts = [str(v) for v in numbers] if numbers else sorted(set(names))
+        return cls(images, _number_labels(names, texts), tuple(texts), name)
 
     def subset(self, rows: np.ndarray) -> Labeled:
-        """Return those at `rows`, with the same classes."""
+        """Return the images at `rows`, with the same classes."""
         return Labeled(self.images.subset(rows), self.labels[rows], self.classes, self.name)
 
     def sample(self, number: int | None, seed: int = 0) -> Labeled:
-        """Return `number` images, as many of each class as go; by files' content and the seed.
+        """Return `number` images, as evenly over classes as possible, chosen by content and seed.
 
         Raises:
-            InputError: fewer than one a class, or more than there are.
+            InputError: `number` is below one per class or above the number of images.
         """
         if number is None or number == len(self):
             return self
@@ -185,17 +189,17 @@ class Labeled:
                 f"{self.name}: {number} images asked for, found {len(self)} of {len(self.classes)} "
                 "classes. Ask for one of each class or more, and no more than there are."
             )
-        # of files as they are: to decode 60,000 images only to leave most of them is slow
-        draws = np.array([hash_fraction(seed, _digest(s)) for s in self.images.sources])
+        # Hash files instead of pixels: decoding 60,000 images only to drop most of them is slow.
+        draws = np.array([hash_fraction(seed, _hash_source(s)) for s in self.images.sources])
         rank = np.empty(len(self), np.int64)
         for k in range(len(self.classes)):
-            own = np.flatnonzero(self.labels == k)
-            rank[own[np.argsort(draws[own], kind="stable")]] = np.arange(len(own))
+            members = np.flatnonzero(self.labels == k)
+            rank[members[np.argsort(draws[members], kind="stable")]] = np.arange(len(members))
         rows = np.lexsort((draws, rank))[:number]
         return self.subset(np.sort(rows))
 
     def describe(self) -> str:
-        """Say what they are in one line."""
+        """Describe the set in one line."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         least, most = counts.min(), counts.max()
         each = f"{least}" if least == most else f"{least} to {most}"
@@ -203,34 +207,34 @@ class Labeled:
 
 
 def check_apart(train: Labeled, test: Labeled, leaks: str = "error") -> tuple[Labeled, list[str]]:
-    """See that test images are no training images; returns what to train on, and notes.
+    """Check that no test image is a training image; return the images to train on, and notes.
 
-    Equal pixels, or files, are a leak: refused, or with `leaks="drop"` left out of the training
-    images.
-    Near-duplicates are only named: which images are tested is not ours to change.
+    Equal pixels or equal files are a leak. Leaks are refused, or left out of the training images
+    with `leaks="drop"`. Near-duplicates are only named, as the set of test images must not change.
 
     Raises:
-        InputError: classes that differ, by name.
-        LeakError: training images that are test images.
+        InputError: the two sets have different classes; they are named.
+        LeakError: test images are among the training images.
     """
     if train.classes != test.classes:
-        odd = sorted(set(train.classes) ^ set(test.classes))
+        differing = sorted(set(train.classes) ^ set(test.classes))
         raise InputError(
-            f"classes of {train.name} and {test.name} differ: {', '.join(odd[:5]) or 'their order'}"
-            f" ({len(train.classes)} and {len(test.classes)}). Both must have the same."
+            f"classes of {train.name} and {test.name} differ: "
+            f"{', '.join(differing[:5]) or 'their order'} ({len(train.classes)} and "
+            f"{len(test.classes)}). Both must have the same."
         )
-    notes, both = [], np.zeros(len(train), dtype=bool)
-    both[same_pictures(train.images, test.images)] = True
-    if both.any():
-        first = train.images.ids[int(both.argmax())]
+    notes, leaked = [], np.zeros(len(train), dtype=bool)
+    leaked[same_pictures(train.images, test.images)] = True
+    if leaked.any():
+        first = train.images.ids[int(leaked.argmax())]
         if leaks != "drop":
             raise LeakError(
-                f"{int(both.sum())} images of {train.name} are also in {test.name} (first: {first})"
-                ", by their pixels or files. Take them out of one, or set leaks=drop to leave them "
-                "out of training."
+                f"{int(leaked.sum())} images of {train.name} are also in {test.name} (first: "
+                f"{first}), by their pixels or files. Take them out of one, or set leaks=drop to "
+                "leave them out of training."
             )
-        notes.append(f"{int(both.sum())} training images were left out: they are test images.")
-        train = train.subset(np.flatnonzero(~both))
+        notes.append(f"{int(leaked.sum())} training images were left out: they are test images.")
+        train = train.subset(np.flatnonzero(~leaked))
     pairs = near_duplicates(train.images.thumbnails, test.images.thumbnails)
     if len(pairs):
         a, b = pairs[0]
@@ -238,19 +242,20 @@ def check_apart(train: Labeled, test: Labeled, leaks: str = "error") -> tuple[La
             f"{len(np.unique(pairs[:, 1]))} of {len(test)} test images look like a training image "
             f"(first: {test.images.ids[b]} like {train.images.ids[a]}); they were kept."
         )
-    again = [h for h, n in Counter(train.images.hashes).items() if n > 1]
-    if again:
-        notes.append(f"{len(again)} training images occur more than once.")
+    repeated = [h for h, n in Counter(train.images.hashes).items() if n > 1]
+    if repeated:
+        notes.append(f"{len(repeated)} training images occur more than once.")
     return train, notes
 
 
-def _places(names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    place = {c: i for i, c in enumerate(classes)}
-    return np.array([place[n] for n in names], np.int64)
+def _number_labels(names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Return the position of each name in `classes`, int64 (N,)."""
+    positions = {c: i for i, c in enumerate(classes)}
+    return np.array([positions[n] for n in names], np.int64)
 
 
-def _digest(source: Source) -> str:
-    """Hash of an image as it is stored."""
+def _hash_source(source: Source) -> str:
+    """Hash an image as it is stored, without decoding it."""
     if isinstance(source, np.ndarray):
         return hash_image(source)
     if isinstance(source, bytes):
@@ -258,11 +263,12 @@ def _digest(source: Source) -> str:
     return hash_file(source) if isinstance(source, Path) else hash_json([str(p) for p in source])
 
 
-def _whole(value: Any) -> bool:
+def _is_whole_number(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _encoded(value: Any, name: str) -> bytes:
+def _read_encoded_image(value: Any, name: str) -> bytes:
+    """Return the bytes of an encoded image from a cell of a table; InputError if there are none."""
     if isinstance(value, dict):  # how the `datasets` library stores images
         value = value.get("bytes")
     if not isinstance(value, bytes) or not value:

@@ -1,9 +1,9 @@
-"""Showing stimuli of a known size in degrees to a model of a known field of view.
+"""Show stimuli of a known size in degrees to a model with a known field of view.
 
-A stimulus of d degrees is put in the center of a canvas of D degrees, gray 128 around it, where
-the model sees more (D > d), or cut to its central D degrees where it sees less; then the whole is
-resized to the model's input. That is how Brain-Score places images on its screen
-(docs/papers/lcl-v2.md 5.1); its default D is 8.
+Where the model sees more than a stimulus (D degrees > d degrees), the stimulus is put in the center
+of a canvas of D degrees with gray 128 around it; where it sees less, the stimulus is cut to its
+central D degrees. The whole is then resized to the model's input. Brain-Score places images on its
+screen in this way (docs/papers/lcl-v2.md 5.1); its default D is 8.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def place_in_degrees(
 
     Args:
         rgb: uint8 (H, W, 3).
-        degrees: the image's size.
-        canvas_degrees: the size of what is returned; smaller than `degrees` cuts the center out.
-        gray: what surrounds the image.
+        degrees: size of the image.
+        canvas_degrees: size of the result; a size below `degrees` cuts out the center.
+        gray: gray level around the image.
 
     Returns:
         uint8, sides of round(canvas_degrees / degrees * side) pixels.
@@ -47,7 +47,7 @@ def place_in_degrees(
         )
     size = np.array(rgb.shape[:2])
     target = np.maximum(np.rint(size * canvas_degrees / degrees).astype(int), 1)
-    # numpy rounds halves to even, as does the published procedure
+    # numpy rounds halves to even, and so does the published procedure
     top, left = np.rint(np.abs(target - size) / 2).astype(int)
     if canvas_degrees < degrees:
         return rgb[top : top + target[0], left : left + target[1]]
@@ -67,8 +67,8 @@ def raised_cosine(side: int, radius: float) -> np.ndarray:
            [0. , 0.5, 1. , 0.5],
            [0. , 0.2, 0.5, 0.2]])
     """
-    place = np.arange(side) - side / 2
-    distance = np.hypot(place[:, None], place)
+    offset = np.arange(side) - side / 2
+    distance = np.hypot(offset[:, None], offset)
     return np.where(distance < radius, 0.5 * (1 + np.cos(np.pi * distance / radius)), 0.0)
 
 
@@ -79,11 +79,12 @@ def add_aperture(
 
     Args:
         rgb: uint8 (H, H, 3).
-        degrees: the image's size; radius: where nothing is left of it, in degrees.
-        gray: what it fades to.
+        degrees: size of the image.
+        radius: distance from the center, in degrees, from which the image is gray.
+        gray: gray level to which the image fades.
 
     Returns:
-        uint8, fractions cut off as in the published images.
+        uint8 (H, H, 3); fractions are cut off, as in the published images.
     """
     height, width = rgb.shape[:2]
     if height != width:
@@ -93,7 +94,7 @@ def add_aperture(
 
 
 def has_aperture(rgb: np.ndarray, gray: int = GRAY) -> bool:
-    """Whether the corners, a sixteenth of the side each, are all gray: faded already."""
+    """Whether an image has faded already: its corners, a sixteenth of the side, are all gray."""
     n = max(1, min(rgb.shape[:2]) // 16)
     corners = (rgb[:n, :n], rgb[:n, -n:], rgb[-n:, :n], rgb[-n:, -n:])
     return all(bool((corner == gray).all()) for corner in corners)
@@ -112,10 +113,12 @@ def shown(
 
     Args:
         stimuli: square images of `degrees`.
-        size: of the model's input, in pixels.
-        degrees: of the stimuli; canvas_degrees: of the model's field of view.
-        aperture: `add` fades every image, `none` none, `auto` those sets without an aperture.
-        resize: as `striate.data.images.decode.resize_image`.
+        size: size of the model's input in pixels.
+        degrees: size of the stimuli.
+        canvas_degrees: size of the model's field of view.
+        aperture: `add` fades every image, `none` fades no image, `auto` fades the images of a set
+            without apertures.
+        resize: rule as for `striate.data.images.decode.resize_image`.
 
     Returns:
         uint8 (N, size, size, 3), and what was done about the aperture: `added`, `already there`
@@ -124,8 +127,8 @@ def shown(
     Raises:
         InputError: some images have an aperture and others do not.
     """
-    done = {"add": "added", "none": "none"}.get(aperture)
-    if done is None:
+    treatment = {"add": "added", "none": "none"}.get(aperture)
+    if treatment is None:
         faded = [has_aperture(stimuli.image(i)) for i in range(len(stimuli))]
         if len(set(faded)) > 1:
             first = stimuli.ids[faded.index(not faded[0])]
@@ -134,11 +137,11 @@ def shown(
                 f"not (first that differs: {first}). Use images of one kind, or say which with "
                 "aperture=add or aperture=none."
             )
-        done = "already there" if faded[0] else "added"
+        treatment = "already there" if faded[0] else "added"
     out = np.empty((len(stimuli), size, size, 3), np.uint8)
     for i in range(len(stimuli)):
         rgb = stimuli.image(i)
-        if done == "added":
+        if treatment == "added":
             rgb = add_aperture(rgb, degrees, degrees / 2)
         out[i] = resize_image(place_in_degrees(rgb, degrees, canvas_degrees), size, resize)
-    return out, done
+    return out, treatment

@@ -1,4 +1,4 @@
-"""Changes of light, color and contrast that leave a deformation as what two views differ in."""
+"""Random changes of light and color, and normalization of contrast, for the views of patches."""
 
 from __future__ import annotations
 
@@ -12,47 +12,46 @@ from torch import Tensor
 
 from striate.core.config import Config
 from striate.core.draws import generator_at
+from striate.data.images.decode import LUMA
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601, as in Pillow's mode L)."""
 LEAST_CONTRAST = 1 / 255
-"""A patch is divided by no less than this (one gray level of [0, 1]), so a flat one is zeros."""
+"""Least divisor of a patch (one gray level of [0, 1]), so that a flat patch becomes zeros."""
 LIGHT, NOISE = 3, 4
-"""Kinds of draws (see `core.draws`)."""
-_BANK = 2**20
-"""Values of noise kept: 4 MB."""
+"""Kinds of random draws (see `core.draws`)."""
+_BANK_SIZE = 2**20
+"""Least number of noise values that are kept: 4 MB."""
 
 
 class PhotometryConfig(Config):
-    """What is done to the pixels of each view, on the scale of [0, 1].
+    """Changes of the pixels of each view, on the scale of [0, 1].
 
-    Without it, matching color is enough to tell the two views of a patch from all others, and
-    the filters become hues (docs/papers/lcl-v2.md 7.1). All numbers are ours.
+    Without these changes, color alone tells the two views of a patch from all others, and the
+    filters become hues (docs/papers/lcl-v2.md 7.1). All numbers are ours.
     """
 
     gray: bool = False
-    """Luma in place of colors: three equal channels."""
+    """Use luma in place of colors: three equal channels."""
     log_gain: float = Field(0.2, ge=0)
-    """Standard deviation of the natural logarithm of each channel's gain; 0: none."""
+    """Standard deviation of the natural logarithm of each channel's gain; 0 for no gain."""
     offset: float = Field(0.2, ge=0)
-    """Standard deviation of what is added to each channel; 0: none. Centering takes it out again,
-    so it matters with `center: false` only."""
+    """Standard deviation of the offset of each channel; 0 for no offset. Centering removes the
+    offset again, so it matters only with `center: false`."""
     noise: float = Field(0.03, ge=0)
-    """Standard deviation of the noise added to each pixel and channel; 0: none."""
+    """Standard deviation of the noise of each pixel and channel; 0 for no noise."""
     center: bool = True
     """Subtract each channel's mean over the patch."""
     contrast: bool = True
-    """Divide by the standard deviation over the patch, about each channel's mean."""
+    """Divide by the standard deviation over the patch around each channel's mean."""
 
 
 @dataclass(frozen=True)
 class Light:
-    """What changes the pixels of each view of each sample; C is 1 for gray, else 3.
+    """Gain, offset and noise of each view of each sample; C is 1 for gray, else 3.
 
     Attributes:
         gain: float32 (N, V, C).
         offset: float32 (N, V, C), on the scale of [0, 1].
-        noise: for each view float32 (N, C, P, P), parts of one bank of noise; empty for none.
+        noise: float32 (N, C, P, P) for each view, parts of one bank of noise; empty for no noise.
     """
 
     gain: Tensor
@@ -75,35 +74,35 @@ def light(
     stream: int = 0,
     device: torch.device | str = "cpu",
 ) -> Light:
-    """Draw the gains, offsets and noise of a batch: a pure function of all arguments.
+    """Draw the gains, offsets and noise of a batch; they depend on the arguments alone.
 
     Args:
-        count: samples N in the whole batch.
+        count: number of samples N in the whole batch.
         patch: side P of a patch, px.
-        config: how much of each.
-        views: independent draws a sample.
-        seed, step, stream: the place, see `core.draws.generator_at`.
-        device: where the tensors are to lie; the numbers are the same on each.
+        config: strength of each change.
+        views: number of independent draws for each sample.
+        seed, step, stream: where random draws begin, see `core.draws.generator_at`.
+        device: device of the tensors; the numbers are the same on each.
     """
     channels = 1 if config.gray else 3
-    place = generator_at(seed, step, LIGHT, stream)
-    normal = place.standard_normal((count, views, 2, channels), dtype=np.float32)
+    generator = generator_at(seed, step, LIGHT, stream)
+    normal = generator.standard_normal((count, views, 2, channels), dtype=np.float32)
     normal *= np.array([[config.log_gain], [config.offset]], dtype=np.float32)
-    drawn = torch.from_numpy(normal).to(device)
-    gain, offset = drawn[:, :, 0].exp(), drawn[:, :, 1]
+    changes = torch.from_numpy(normal).to(device)
+    gain, offset = changes[:, :, 0].exp(), changes[:, :, 1]
     if not config.noise:
         return Light(gain, offset)
     length = channels * patch**2
-    size = max(_BANK, 1 << (length + 4 * count).bit_length())
+    size = max(_BANK_SIZE, 1 << (length + 4 * count).bit_length())
     bank = noise_bank(size, config.noise, str(device))
     room = len(bank) - length
-    place = generator_at(seed, step, NOISE, stream)
+    generator = generator_at(seed, step, NOISE, stream)
     noise = []
     for _ in range(views):
-        # A random start and a random stride a sample: a view into the bank, nothing is copied.
-        # Samples share values of the bank, but not at the same pixel.
-        stride = int(place.integers(room // (4 * count), room // (2 * count) + 1))
-        first = int(place.integers(0, room - (count - 1) * stride + 1))
+        # The noise of a view is the bank read from a random start with a random stride between
+        # samples, without a copy. Samples share values of the bank, but not at the same pixel.
+        stride = int(generator.integers(room // (4 * count), room // (2 * count) + 1))
+        first = int(generator.integers(0, room - (count - 1) * stride + 1))
         strides = (stride, patch**2, patch, 1)
         noise.append(bank.as_strided((count, channels, patch, patch), strides, first))
     return Light(gain, offset, tuple(noise))
@@ -111,13 +110,13 @@ def light(
 
 @lru_cache(maxsize=4)
 def noise_bank(size: int, deviation: float, device: str = "cpu") -> Tensor:
-    """Normal noise made once: float32 (size,), the same in every run."""
+    """Return normal noise, float32 (size,), which is made once and is the same in every run."""
     values = generator_at(0, 0, NOISE).standard_normal(size, dtype=np.float32)
     return torch.from_numpy(values * np.float32(deviation)).to(device)
 
 
 def to_gray(images: Tensor) -> Tensor:
-    """Luma of RGB: (N, 3, H, W) to (N, 1, H, W), on the scale of the input."""
+    """Return the luma of RGB, (N, 3, H, W) to (N, 1, H, W), on the scale of the input."""
     red, green, blue = (images[:, i : i + 1] * weight for i, weight in enumerate(LUMA))
     return red.add_(green).add_(blue)
 
@@ -127,8 +126,8 @@ def relight(patches: Tensor, light: Light, config: PhotometryConfig) -> Tensor:
 
     Args:
         patches: float32 (N, C, V, P, P) on the scale of [0, 255].
-        light: what `light` drew for these samples.
-        config: how much of each.
+        light: the result of `light` for these samples.
+        config: strength of each change.
 
     Returns:
         The same tensor, on the scale of [0, 1].
@@ -138,15 +137,15 @@ def relight(patches: Tensor, light: Light, config: PhotometryConfig) -> Tensor:
         torch.addcmul(noise, patches[:, :, view], gain[:, :, view], out=patches[:, :, view])
     if not light.noise:
         patches.mul_(gain)
-    if config.offset and not config.center:  # centering would take it out again
+    if config.offset and not config.center:  # centering would remove it again
         patches.add_(light.offset.transpose(1, 2)[..., None, None])
     return patches
 
 
 def standardize(patches: Tensor, config: PhotometryConfig) -> tuple[Tensor, Tensor | None]:
-    """Center each channel of each patch, in place, and find what its contrast asks for.
+    """Center each channel of each patch, in place, and find the factor that fixes its contrast.
 
-    Contrast is the standard deviation over all pixels of a patch about the mean of each channel,
+    Contrast is the standard deviation over all pixels of a patch around the mean of each channel,
     so the channels keep their proportions. A flat patch becomes zeros.
 
     Args:
@@ -154,8 +153,8 @@ def standardize(patches: Tensor, config: PhotometryConfig) -> tuple[Tensor, Tens
         config: whether to center and to divide by the contrast.
 
     Returns:
-        The same tensor, and the factor (N, 1, V, 1, 1) it is yet to be multiplied by, if any: the
-        caller does so on the way to where the result goes.
+        The same tensor, and the factor (N, 1, V, 1, 1), if any, by which the caller still has to
+        multiply it, as it can do so while it copies the result.
     """
     if not (config.center or config.contrast):
         return patches, None
@@ -163,7 +162,7 @@ def standardize(patches: Tensor, config: PhotometryConfig) -> tuple[Tensor, Tens
     patches.sub_(mean)
     factor = None
     if config.contrast:
-        # Centerd first, so that nothing cancels; `torch.var` is ten times slower on a CPU.
+        # Centered patches lose no digits here; `torch.var` is ten times slower on a CPU.
         norm = torch.linalg.vector_norm(patches.flatten(3), dim=3)
         contrast = norm.square().mean(1, keepdim=True).sqrt() / patches.shape[-1]
         factor = contrast.clamp(min=LEAST_CONTRAST).reciprocal()[..., None, None]

@@ -1,1 +1,1 @@
-"""Responses of units to stimuli: labels, ceilings, splits, copies, simulation."""
+"""Responses of units to stimuli: labels, noise ceilings, joined copies, RDMs, simulation."""

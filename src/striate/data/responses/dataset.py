@@ -1,4 +1,4 @@
-"""Dataset: what a reader returns. Each subject's stimuli with their responses, paired by id."""
+"""Dataset, the result of a reader: each subject's stimuli with their responses, paired by id."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Recording:
     """One subject: row i of `responses` is the response to stimulus i of `stimuli`.
 
     Raises:
-        InputError: when the ids differ; missing and extra ones are named. Use `Recording.pair`
-            to bring shuffled stimuli into the order of the responses.
+        InputError: the ids differ; missing and extra ids are named. Use `Recording.pair` to bring
+            shuffled stimuli into the order of the responses.
     """
 
     subject: str
@@ -38,13 +38,13 @@ class Recording:
 
     @classmethod
     def pair(cls, subject: str, stimuli: StimulusSet, responses: Responses) -> Recording:
-        """Pair by id, whatever the order of either."""
+        """Pair stimuli and responses by id, in whatever order either is."""
         explain_mismatch(subject, stimuli, responses)
         return cls(subject, stimuli.subset(stimuli.indices(responses.stimulus_ids)), responses)
 
 
 def explain_mismatch(subject: str, stimuli: StimulusSet, responses: Responses) -> None:
-    """Raise InputError naming the missing and extra ids where the two do not pair."""
+    """Raise InputError with the missing and extra ids if stimuli and responses do not pair."""
     missing = sorted(set(responses.stimulus_ids) - set(stimuli.ids))
     extra = sorted(set(stimuli.ids) - set(responses.stimulus_ids))
     if missing or extra:
@@ -58,32 +58,34 @@ def explain_mismatch(subject: str, stimuli: StimulusSet, responses: Responses) -
 
 
 def alike_ids(rows: Iterable[str], images: Iterable[str]) -> str:
-    """Return a hint, or nothing: ids that differ by leading zeros, a suffix, a folder or case.
+    """Return a hint about an id that differs from an image's by zeros, suffix, folder or case.
 
-    They are not paired: `1` may be `001` or an image that is missing, and only the owner knows.
+    Such ids are not paired: `1` may be `001` or an image that is missing, and only the owner of
+    the data knows. The hint is empty where no ids are alike.
 
     >>> alike_ids(["1"], ["001", "002"])
     " Is '1' the image '001'? Write each id exactly as the image is named, without suffix."
     """
-    named = {_bare(name): name for name in images}
+    image_by_bare_id = {_strip_id(name): name for name in images}
     for row in rows:
-        if _bare(row) in named:
+        if _strip_id(row) in image_by_bare_id:
             return (
-                f" Is {row!r} the image {named[_bare(row)]!r}? Write each id exactly as the image "
-                "is named, without suffix."
+                f" Is {row!r} the image {image_by_bare_id[_strip_id(row)]!r}? Write each id "
+                "exactly as the image is named, without suffix."
             )
     return ""
 
 
-def _bare(name: str) -> str:
-    """Take from an id what spreadsheets and scripts add, drop or change.
+def _strip_id(name: str) -> str:
+    """Remove from an id what spreadsheets and scripts add, drop or change.
 
-    Zeros, `.0`, a suffix, quotes, folders (also as Windows writes them), case, a date's hour.
+    These are zeros, `.0`, a suffix, quotes, folders (also with Windows' separators), case, and the
+    hour of a date.
     """
     name = name.strip("\"'").replace("\\", "/").rpartition("/")[2].casefold()
     name = name.removesuffix(" 00:00:00")
-    stem, dot, end = name.rpartition(".")
-    if dot and (end == "0" or f".{end}" in SUFFIXES):
+    stem, dot, suffix = name.rpartition(".")
+    if dot and (suffix == "0" or f".{suffix}" in SUFFIXES):
         name = stem
     return re.sub(r"0*(\d+)", r"\1", name)
 
@@ -93,9 +95,9 @@ class Dataset(Mapping[str, Recording]):
     """All recordings that were read, by subject, in a fixed order.
 
     Attributes:
-        name: which reader, such as `algonauts2023`.
-        recordings: the subjects.
-        facts: anything worth keeping with a run (source, license, what the reader left out).
+        name: name of the reader, such as `algonauts2023`.
+        recordings: recording of each subject, by name.
+        facts: facts to keep with a run (source, license, what the reader left out).
     """
 
     name: str
@@ -109,7 +111,7 @@ class Dataset(Mapping[str, Recording]):
             raise unknown_name("subject", subject, self.recordings) from None
 
     def __contains__(self, subject: object) -> bool:
-        return subject in self.recordings  # Mapping's own asks for a KeyError
+        return subject in self.recordings  # Mapping's default relies on a KeyError
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.recordings)

@@ -1,7 +1,8 @@
-"""Numbers as they count: float32 or wider, in the machine's byte order, read when they are taken.
+"""Convert stored numbers to float32 or wider, in the machine's byte order, when they are read.
 
 Sums in the type of a file wrap around (uint8), overflow (float16) or have no NaN for a missing
-trial (whole numbers). So nothing is added up before it has one of the types of `counted_dtype`.
+trial (whole numbers). All values are therefore converted to a type of `counted_dtype` before they
+are added up.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from striate.core.errors import InputError
 
 
 def counted_dtype(dtype: np.dtype[Any], owner: str) -> np.dtype[Any]:
-    """Return the type in which stored numbers count: float32 where it holds them all, or float64.
+    """Return the type to compute in: float32 where it can hold all stored numbers, else float64.
 
     Args:
-        dtype: as stored.
+        dtype: type of the stored numbers.
         owner: whose numbers they are, for the message.
 
     Raises:
@@ -40,32 +41,32 @@ def counted_dtype(dtype: np.dtype[Any], owner: str) -> np.dtype[Any]:
 
 
 def as_counted(values: np.ndarray, owner: str) -> Any:
-    """Return an array as numbers that count (see `counted_dtype`).
+    """Convert an array to the type to compute in (see `counted_dtype`).
 
-    What is one already is returned as it is. Other arrays in memory are converted; of those on
-    disk (memory maps) only what is taken is read and converted, each time that it is taken.
-    Masked values become NaN.
+    An array of that type is returned as it is. Other arrays in memory are converted. Arrays on
+    disk (memory maps) are converted part by part, each time that a part is read. Masked values
+    become NaN.
 
     Returns:
-        The array, or one for `xarray.Variable` that converts on the way.
+        The array, or one for `xarray.Variable` that converts while it reads.
     """
     dtype = counted_dtype(values.dtype, owner)
     if isinstance(values, np.ma.MaskedArray):
         return np.ma.filled(values.astype(dtype), np.nan)
     if values.dtype == dtype:
         return values
-    if not _on_disk(values):
+    if not _is_on_disk(values):
         return values.astype(dtype)
     return converted(xr.Variable([f"dim{i}" for i in range(values.ndim)], values), dtype)
 
 
 def converted(source: xr.Variable, dtype: np.dtype[Any]) -> indexing.LazilyIndexedArray:
-    """Return an array that converts what is taken of `source`, and nothing before."""
+    """Return an array that converts parts of `source` only when they are read."""
     return indexing.LazilyIndexedArray(_Converted(source, dtype))
 
 
 class _Converted(BackendArray):
-    """What xarray indexes in place of an array: rows of another type, converted when taken."""
+    """Array of another type that xarray indexes; parts are converted when they are read."""
 
     def __init__(self, source: xr.Variable, dtype: np.dtype[Any]) -> None:
         self.source = source
@@ -74,13 +75,14 @@ class _Converted(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         support = indexing.IndexingSupport.OUTER
-        return indexing.explicit_indexing_adapter(key, self.shape, support, self._take)
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read_part)
 
-    def _take(self, key: tuple[Any, ...]) -> np.ndarray:
+    def _read_part(self, key: tuple[Any, ...]) -> np.ndarray:
+        """Read and convert the part at `key`."""
         return np.asarray(self.source[key].values, dtype=self.dtype)
 
 
-def _on_disk(values: np.ndarray) -> bool:
+def _is_on_disk(values: np.ndarray) -> bool:
     """Whether an array is a view of a memory map."""
     array: Any = values
     while isinstance(array, np.ndarray):

@@ -1,7 +1,7 @@
 """Measured dissimilarity matrices (RDMs): monkey and human IT for 92 object images.
 
-They are no responses: only the dissimilarity of each pair of images is distributed, so they are
-read here and not by `striate.data.read`.
+They are read here and not by `striate.data.read`, as they are no responses: only the dissimilarity
+of each pair of images is distributed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Rdms:
     """Dissimilarities of the same stimuli, measured several times.
 
     Attributes:
-        names: of the RDMs, unique.
+        names: unique name of each RDM.
         values: (n_rdms, n_stimuli, n_stimuli) float64, symmetric, 0 on the diagonal.
         stimuli: the images, in the order of rows and columns.
-        categories: boolean (n_stimuli,) by name; they overlap.
-        source: where they are from.
+        categories: boolean (n_stimuli,) by name of the category; categories overlap.
+        source: where the RDMs come from.
     """
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Rdms:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is no stack of RDMs of these stimuli."""
+        """Refuse values that are no stack of RDMs of these stimuli."""
         values = check_rdms(self.values, f"RDMs {', '.join(self.names)}")
         shape = (len(self.names), len(self.stimuli), len(self.stimuli))
         if values.shape != shape or len(set(self.names)) != len(self.names):
@@ -57,23 +57,27 @@ class Rdms:
             )
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """One RDM, (n_stimuli, n_stimuli)."""
+        """Return one RDM, (n_stimuli, n_stimuli)."""
         if name not in self.names:
             raise unknown_name("RDM", name, self.names)
         return np.asarray(self.values[self.names.index(name)])
 
     def starting(self, prefix: str) -> np.ndarray:
-        """All RDMs whose names start so, (n_rdms, n_stimuli, n_stimuli); InputError if none."""
-        found = [i for i, name in enumerate(self.names) if name.startswith(prefix)]
-        if not found:
+        """Return all RDMs whose names start with `prefix`, (n_rdms, n_stimuli, n_stimuli).
+
+        Raises:
+            InputError: there are none.
+        """
+        matching = [i for i, name in enumerate(self.names) if name.startswith(prefix)]
+        if not matching:
             raise unknown_name("RDM", prefix, self.names)
-        return np.asarray(self.values[found])
+        return np.asarray(self.values[matching])
 
 
 def read_rdms_92images(path: str | Path) -> Rdms:
     """Read the IT RDMs of 92 object images (Kriegeskorte et al. 2008), with the images.
 
-    All are 1 - Pearson r between response patterns.
+    The entries of all RDMs are 1 - Pearson r between response patterns.
 
     Args:
         path: the folder with `Kriegeskorte_Neuron2008_supplementalData.mat` and
@@ -87,7 +91,7 @@ def read_rdms_92images(path: str | Path) -> Rdms:
         InputError: missing or damaged files, or matrices of another form.
     """
     path = Path(path).expanduser()
-    figure, sessions = _load(path / FIGURE), _load(path / SESSIONS)
+    figure, sessions = _load_mat(path / FIGURE), _load_mat(path / SESSIONS)
     rdms: dict[str, np.ndarray] = {}
     try:
         for entry in figure["RDMs_mIT_hIT_fig1"].ravel():
@@ -98,15 +102,15 @@ def read_rdms_92images(path: str | Path) -> Rdms:
         labels = [str(label[0]) for label in figure["categoryLabels"].ravel()]
         masks = np.asarray(figure["categoryVectors"]).astype(bool)
     except _DAMAGE as error:
-        raise _other_form(path / FIGURE, error) from error
+        raise _build_form_error(path / FIGURE, error) from error
     try:
         for entry in sessions["RDMs"].ravel():
             _, subject, session = (part.strip() for part in str(entry["name"][0]).split("|"))
             number = session.removeprefix("Session:").strip()
             rdms[f"human_{subject}_{number}"] = np.asarray(entry["RDM"], dtype=np.float64)
     except _DAMAGE as error:
-        raise _other_form(path / SESSIONS, error) from error
-    rdms = {name: _check(path, name, rdm) for name, rdm in rdms.items()}
+        raise _build_form_error(path / SESSIONS, error) from error
+    rdms = {name: _check_rdm(path, name, rdm) for name, rdm in rdms.items()}
     if len(images) != N_IMAGES or masks.shape != (N_IMAGES, len(labels)):
         raise InputError(
             f"{path / FIGURE}: expected {N_IMAGES} images and as many rows of categories, found "
@@ -121,7 +125,8 @@ def read_rdms_92images(path: str | Path) -> Rdms:
     )
 
 
-def _load(file: Path) -> dict[str, Any]:
+def _load_mat(file: Path) -> dict[str, Any]:
+    """Read a .mat file; InputError if it is missing or damaged."""
     from scipy.io import loadmat  # slow to import, and few need it
 
     if not file.is_file():
@@ -132,12 +137,13 @@ def _load(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is damaged: {error}. Copy or download it again.") from error
 
 
-def _other_form(file: Path, error: Exception) -> InputError:
+def _build_form_error(file: Path, error: Exception) -> InputError:
+    """Build the error for a file that does not hold what is distributed."""
     return InputError(f"{file} does not hold what is distributed ({error!r}). Copy it again.")
 
 
-def _check(path: Path, name: str, rdm: np.ndarray) -> np.ndarray:
-    """The RDM; what is no dissimilarity matrix of the 92 images is refused."""
+def _check_rdm(path: Path, name: str, rdm: np.ndarray) -> np.ndarray:
+    """Return an RDM; InputError if it is no dissimilarity matrix of the 92 images."""
     if rdm.shape != (N_IMAGES, N_IMAGES):
         raise InputError(f"{path}: RDM {name} has shape {rdm.shape}, expected (92, 92).")
     if not np.isfinite(rdm).all():

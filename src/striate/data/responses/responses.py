@@ -1,4 +1,4 @@
-"""Responses: what units did to stimuli, as a labeled array that may stay on disk."""
+"""Responses of units to stimuli, as a labeled array that may stay on disk."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import xarray as xr
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_json
 from striate.core.names import check_names, clean_hemisphere, clean_name
-from striate.data.responses.labels import NAMES, label_name, plain, read_labels
+from striate.data.responses.labels import NAME_LABELS, label_name, plain, read_labels
 from striate.data.responses.numbers import as_counted, converted, counted_dtype
 
 BLOCK_BYTES = 2**26
-"""Memory for the trials that are averaged at once."""
+"""Bytes of the trials that are averaged at once."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The units of one ROI of one hemisphere: what one model is tuned to.
+    """The units of one ROI of one hemisphere, to which one model is tuned.
 
     Attributes:
-        subject: whose brain (a recording session counts as a subject where units differ).
+        subject: name of the subject (a recording session is a subject where units differ).
         hemisphere: `lh`, `rh`, or `` where there is none.
         roi: the ROI's name.
         units: positions along the unit dimension, int64.
@@ -43,7 +43,7 @@ class Target:
 
 
 def file_name(*parts: str) -> str:
-    """Join names to one that can be a folder; different names stay different.
+    """Join names to one that can be the name of a folder; different names stay different.
 
     >>> file_name("subj01", "lh", "V1v"), file_name("s", "", "V1/2")
     ('subj01_lh_V1v', 's_V1-2-d221')
@@ -54,14 +54,14 @@ def file_name(*parts: str) -> str:
 
 
 def _check_ceilings(ceiling: np.ndarray, unit_ids: np.ndarray) -> None:
-    """Refuse ceilings that are no correlations; percentages are the usual mistake."""
-    wrong = np.flatnonzero((ceiling < 0) | (ceiling > 1))
-    if wrong.size:
-        unit = unit_ids[wrong[0]]
+    """Refuse ceilings that are no correlations; most often they are percentages."""
+    outside = np.flatnonzero((ceiling < 0) | (ceiling > 1))
+    if outside.size:
+        unit = unit_ids[outside[0]]
         raise InputError(
-            f"noise ceiling of unit {unit}: {ceiling[wrong[0]]:.9g} ({wrong.size} units outside 0 "
-            "to 1). A ceiling is the largest correlation a perfect model could reach: divide "
-            "percentages by 100, and take the root of a share of explained variance."
+            f"noise ceiling of unit {unit}: {ceiling[outside[0]]:.9g} ({outside.size} units "
+            "outside 0 to 1). A ceiling is the largest correlation a perfect model could reach: "
+            "divide percentages by 100, and take the root of a share of explained variance."
         )
 
 
@@ -72,15 +72,15 @@ class Responses:
     `unit_id`, `subject`, `session`, `hemisphere`, `noise_ceiling` and boolean `roi_NAME` on unit;
     `attrs["simulated"]` says whether the numbers are simulated. NaN in `repeat` means no trial.
 
-    This is the one door for all formats: numbers are float32 or wider in the machine's byte order
-    (`striate.data.responses.numbers`; what lies on disk is converted when it is taken), names are
-    cleaned (`striate.core.names`), ids are unique and not empty, labels hold what they should
+    Data of all formats pass through this class. Numbers are float32 or wider in the machine's byte
+    order (`striate.data.responses.numbers`; arrays on disk are converted when they are read), names
+    are cleaned (`striate.core.names`), ids are unique and not empty, and labels hold valid values
     (`striate.data.responses.labels`).
 
     Build one with `Responses.build`.
 
     Raises:
-        InputError: anything else, naming the subject, the label and the unit or stimulus.
+        InputError: anything else, with the subject, the label and the unit or stimulus.
     """
 
     def __init__(self, data: xr.DataArray) -> None:
@@ -93,20 +93,26 @@ class Responses:
                 "hemisphere, noise_ceiling, and roi_NAME (true or false)."
             )
         n_units = data.sizes["unit"]
-        owner = _owner(data)
+        owner = _describe_owner(data)
         dtype = counted_dtype(data.dtype, owner)
         if data.dtype != dtype:
             data = data.copy(data=converted(data.variable, dtype))
-        given = plain(_along(data, "stimulus_id", "stimulus", owner))
-        ids = [clean_name(i) for i in given]
+        written_ids = plain(_read_coordinate(data, "stimulus_id", "stimulus", owner))
+        ids = [clean_name(i) for i in written_ids]
         advice = "Average the rows of a stimulus, or put them into the dim `repeat`."
-        check_names(ids, "stimulus id", owner, lambda i: f"row {i + 1}", given, advice)
-        columns = {n: _along(data, n, "unit", owner) for n in map(str, data.coords) if is_label(n)}
+        check_names(ids, "stimulus id", owner, lambda i: f"row {i + 1}", written_ids, advice)
+        columns = {
+            n: _read_coordinate(data, n, "unit", owner)
+            for n in map(str, data.coords)
+            if is_label(n)
+        }
         labels = read_labels(columns, owner, lambda i: f"unit {i + 1} of {n_units}")
-        blank = [""] * n_units
-        coords: dict[str, tuple[str, np.ndarray]] = {"stimulus_id": ("stimulus", _objects(ids))}
-        for name in NAMES:
-            coords[name] = ("unit", _objects(labels.names.get(name, blank)))
+        empty_names = [""] * n_units
+        coords: dict[str, tuple[str, np.ndarray]] = {
+            "stimulus_id": ("stimulus", _make_object_array(ids))
+        }
+        for name in NAME_LABELS:
+            coords[name] = ("unit", _make_object_array(labels.names.get(name, empty_names)))
         ceiling = labels.noise_ceiling
         ceiling = np.full(n_units, np.nan) if ceiling is None else ceiling
         _check_ceilings(ceiling, coords["unit_id"][1])
@@ -134,16 +140,16 @@ class Responses:
         Args:
             values: the responses; a memory map stays one.
             stimulus_ids: unique id of each row.
-            subject, session: whose responses these are.
+            subject, session: the subject and the session of the responses.
             unit_ids: unique names; default `u00000 …`.
-            hemisphere: one name, or one a unit.
+            hemisphere: one name for all units, or one for each.
             rois: boolean mask of shape (n_units,) by ROI name; overlap is allowed.
             noise_ceiling: largest correlation a perfect model could reach, per unit; NaN unknown.
             simulated: whether the numbers come from a simulation.
             attrs: further facts to keep with the array.
 
         Raises:
-            InputError: shapes or ids that do not fit, each with what was expected and found.
+            InputError: shapes or ids do not fit; the message says what was expected and found.
         """
         owner = f"responses of subject {subject}"
         if values.ndim not in (2, 3):
@@ -175,11 +181,11 @@ class Responses:
                     f"{owner}: {what} have shape {shape}, expected one a unit, ({n_units},)."
                 )
         coords: dict[str, Any] = {
-            "stimulus_id": ("stimulus", _objects(stimulus_ids)),
-            "unit_id": ("unit", _objects(unit_ids)),
-            "subject": ("unit", _objects([subject] * n_units)),
-            "session": ("unit", _objects([session] * n_units)),
-            "hemisphere": ("unit", _objects(sides)),
+            "stimulus_id": ("stimulus", _make_object_array(stimulus_ids)),
+            "unit_id": ("unit", _make_object_array(unit_ids)),
+            "subject": ("unit", _make_object_array([subject] * n_units)),
+            "session": ("unit", _make_object_array([session] * n_units)),
+            "hemisphere": ("unit", _make_object_array(sides)),
             "noise_ceiling": ("unit", ceiling),
             **{name: ("unit", mask) for name, mask in masks.items()},
         }
@@ -200,7 +206,7 @@ class Responses:
 
     @property
     def subject(self) -> str:
-        """Whose responses these are."""
+        """Name of the subject."""
         return str(self.data.coords["subject"].values[0]) if self.data.sizes["unit"] else ""
 
     @property
@@ -215,7 +221,7 @@ class Responses:
 
     @property
     def rois(self) -> list[str]:
-        """Names of all ROIs, also those without a unit here."""
+        """Names of all ROIs, also of ROIs without a unit here."""
         return [str(c)[4:] for c in self.data.coords if str(c).startswith("roi_")]
 
     @property
@@ -227,14 +233,14 @@ class Responses:
         """Return responses averaged over repeats, shape (n_stimuli, n_units).
 
         NaN trials are left out; a stimulus without any trial is NaN. Sums are float64, and trials
-        are taken from disk block by block. Without repeats the responses as they are (a memory
+        are read from disk in blocks. Responses without repeats are returned as they are (a memory
         map of float32 or float64 stays one).
         """
         if self.data.ndim == 2:
             return np.asarray(self.data.values)
         out = np.empty((self.data.sizes["stimulus"], self.data.sizes["unit"]))
         for rows in blocks(self.data):
-            out[rows] = _mean_of_trials(self.data[rows].values)
+            out[rows] = _average_trials(self.data[rows].values)
         return out
 
     def targets(
@@ -243,39 +249,39 @@ class Responses:
         """Return the non-empty (hemisphere, ROI) groups of units.
 
         Args:
-            rois: names to keep; default all. Without any ROI coordinate all units form `all`.
+            rois: names to keep; default all. Without ROI coordinates all units form the ROI `all`.
             hemispheres: names to keep; default all.
 
         Raises:
-            InputError: a name that does not exist here, nearest names offered.
+            InputError: a name that does not exist here; the nearest names are offered.
         """
-        known = self.rois or ["all"]
+        names = self.rois or ["all"]
         rois = None if rois is None else [clean_name(roi) for roi in rois]
         hemispheres = None if hemispheres is None else [clean_hemisphere(h) for h in hemispheres]
         for roi in rois or ():
-            if roi not in known:
-                raise unknown_name("ROI", roi, known, f"Subject {self.subject}.")
+            if roi not in names:
+                raise unknown_name("ROI", roi, names, f"Subject {self.subject}.")
         for side in hemispheres or ():
             if side not in self.hemispheres:
                 raise unknown_name("hemisphere", side, self.hemispheres)
         sides = np.asarray(self.data.coords["hemisphere"].values, dtype=str)
-        out = []
+        targets = []
         for side in hemispheres or self.hemispheres:
-            for roi in rois or known:
+            for roi in rois or names:
                 name = f"roi_{roi}"
-                inside = (
+                in_roi = (
                     self.data.coords[name].values
                     if name in self.data.coords
                     else np.ones(len(sides), dtype=bool)
                 )
-                units = np.flatnonzero(inside & (sides == side))
+                units = np.flatnonzero(in_roi & (sides == side))
                 if units.size:
-                    out.append(Target(self.subject, side, roi, units))
-        return out
+                    targets.append(Target(self.subject, side, roi, units))
+        return targets
 
 
 def check_dims(data: xr.DataArray, owner: str = "responses") -> None:
-    """Refuse an array with other dims than those of responses."""
+    """Refuse an array whose dims are not those of responses."""
     if data.dims not in (("stimulus", "unit"), ("stimulus", "repeat", "unit")):
         raise InputError(
             f"{owner}: expected dims (stimulus, unit) or (stimulus, repeat, unit), found "
@@ -284,7 +290,7 @@ def check_dims(data: xr.DataArray, owner: str = "responses") -> None:
 
 
 def unit_names(n_units: int) -> list[str]:
-    """Names of units that have none."""
+    """Make default names of units, `u00000` and so on."""
     return [f"u{i:05d}" for i in range(n_units)]
 
 
@@ -301,22 +307,24 @@ def is_label(name: str) -> bool:
     return label_name(name) is not None
 
 
-def _mean_of_trials(trials: np.ndarray) -> np.ndarray:
-    """Average (n_stimuli, n_repeats, n_units) over the trials that there are, float64."""
-    trials = np.ascontiguousarray(trials, dtype=np.float64)  # any order in memory: one sum
-    seen = ~np.isnan(trials)
-    count = seen.sum(axis=1)
-    total = np.where(seen, trials, 0.0).sum(axis=1)
+def _average_trials(trials: np.ndarray) -> np.ndarray:
+    """Average (n_stimuli, n_repeats, n_units) over the trials that are not NaN, float64."""
+    # One order in memory, so that the sum does not depend on the order of the array.
+    trials = np.ascontiguousarray(trials, dtype=np.float64)
+    present = ~np.isnan(trials)
+    count = present.sum(axis=1)
+    total = np.where(present, trials, 0.0).sum(axis=1)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def _owner(data: xr.DataArray) -> str:
+def _describe_owner(data: xr.DataArray) -> str:
+    """Say in messages whose responses these are."""
     names = data.coords["subject"].values.ravel() if "subject" in data.coords else []
     return f"responses of subject {clean_name(names[0])}" if len(names) else "responses"
 
 
-def _along(data: xr.DataArray, name: str, dim: str, owner: str) -> np.ndarray:
-    """Return a coordinate's values along a dimension; one value stands for all."""
+def _read_coordinate(data: xr.DataArray, name: str, dim: str, owner: str) -> np.ndarray:
+    """Return the values of a coordinate along a dimension; a scalar is repeated."""
     label = data.coords[name]
     if label.ndim == 0:
         return np.full(data.sizes[dim], label.values[()], dtype=label.dtype)
@@ -325,7 +333,8 @@ def _along(data: xr.DataArray, name: str, dim: str, owner: str) -> np.ndarray:
     return np.asarray(label.values)
 
 
-def _objects(names: Sequence[Any]) -> np.ndarray:
+def _make_object_array(names: Sequence[Any]) -> np.ndarray:
+    """Make a one-dimensional array of objects, whatever the objects are."""
     out = np.empty(len(names), dtype=object)
     out[:] = names
     return out

@@ -1,8 +1,8 @@
 """Simulated responses with planted truth, in the layout of the Algonauts 2023 data.
 
-Here are the parts that work on arrays: photographs cut into stimuli, responses made from features,
-and a subject's folder. Which network gives the features is decided above
-(`striate.evaluate.simulated.subjects`). Everything written is called simulated.
+This module cuts photographs into stimuli, makes responses from features and writes the folder of a
+subject. `striate.evaluate.simulated.subjects` decides which network gives the features. Everything
+that is written is called simulated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from striate.data.readers.algonauts2023 import CLASSES, HEMISPHERES, LABELS, fmr
 from striate.data.responses.noise_ceilings import ceiling_from_ncsnr
 
 FSAVERAGE_VERTICES = 163_842
-"""Vertices of a hemisphere of fsaverage."""
+"""Number of vertices in a hemisphere of fsaverage."""
 PACKAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     "scikit-image": (
         "skimage/data",
@@ -35,7 +35,8 @@ PACKAGED: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "scikit-learn": ("sklearn/datasets/images", ("china.jpg", "flower.jpg")),
 }  # fmt: skip
-"""Photographs inside the wheels of scikit-image (extra `demo`) and scikit-learn, and where."""
+"""Folder and names of the photographs in the wheels of scikit-image (extra `demo`) and
+scikit-learn."""
 NOTICE = (
     "SIMULATED responses written by striate. Not measured from any brain. Images are parts of "
     "photographs. The truth that was planted is in this file."
@@ -43,78 +44,78 @@ NOTICE = (
 
 
 def packaged_photographs() -> dict[str, Path]:
-    """Return the photographs that come inside installed packages, by file name.
+    """Return the photographs that installed packages contain, by file name.
 
     Raises:
         InputError: scikit-image is not installed.
     """
-    found: dict[str, Path] = {}
-    for package, (place, names) in PACKAGED.items():
-        module, _, below = place.partition("/")
+    files: dict[str, Path] = {}
+    for package, (location, names) in PACKAGED.items():
+        module, _, subfolder = location.partition("/")
         spec = find_spec(module)
         if spec is None or spec.origin is None:
             raise InputError(
                 f"the package {package} is not installed; its photographs are needed. "
                 "Install them: pip install 'striate[demo]'."
             )
-        folder = Path(spec.origin).parent / below
-        found |= {name: folder / name for name in names if (folder / name).is_file()}
-    return found
+        folder = Path(spec.origin).parent / subfolder
+        files |= {name: folder / name for name in names if (folder / name).is_file()}
+    return files
 
 
 def photographs_in(folder: str | Path) -> dict[str, Path]:
     """Return the images of a folder by file name.
 
     Raises:
-        InputError: there are none.
+        InputError: the folder has no image.
     """
     folder = Path(folder)
-    found = {p.name: p for p in sorted(folder.glob("*")) if p.suffix.lower() in SUFFIXES}
-    if not found:
+    files = {p.name: p for p in sorted(folder.glob("*")) if p.suffix.lower() in SUFFIXES}
+    if not files:
         raise InputError(f"no photographs in {folder}.")
-    return found
+    return files
 
 
 def cut(photographs: Mapping[str, Path], size: int, most: int, seed: int) -> list[np.ndarray]:
     """Cut photographs into square stimuli that share no pixel, in a shuffled order.
 
-    Random crops would overlap, and an overlap across the parts of a split is a leak that no
-    content hash can see.
+    Random crops would overlap, and an overlap between parts of a split is a leak that no content
+    hash can detect.
 
     Args:
         photographs: files by name.
         size: side of a stimulus in pixels.
         most: largest number of stimuli from one photograph, so that no large one prevails.
-        seed: of the choice and the order.
+        seed: seed of the choice and the order.
 
     Returns:
-        uint8 (size, size, 3) arrays, no two alike; tiles without any structure are left out.
+        uint8 (size, size, 3) arrays, no two equal; tiles without structure are left out.
     """
     generator = np.random.default_rng(seed)
     tiles: list[np.ndarray] = []
     for name in sorted(photographs):
         rgb = decode_image(photographs[name])
         rows, columns = rgb.shape[0] // size, rgb.shape[1] // size
-        own = [
+        photograph_tiles = [
             rgb[i * size : (i + 1) * size, j * size : (j + 1) * size]
             for i in range(rows)
             for j in range(columns)
         ]
-        own = [tile for tile in own if tile.std() > 4.0]
-        tiles += [own[i] for i in generator.permutation(len(own))[:most]]
+        photograph_tiles = [tile for tile in photograph_tiles if tile.std() > 4.0]
+        tiles += [photograph_tiles[i] for i in generator.permutation(len(photograph_tiles))[:most]]
     unique = {tile.tobytes(): tile for tile in tiles}
-    kept = list(unique.values())
-    return [kept[i] for i in generator.permutation(len(kept))]
+    stimuli = list(unique.values())
+    return [stimuli[i] for i in generator.permutation(len(stimuli))]
 
 
 @dataclass(frozen=True)
 class Planted:
-    """Simulated responses of one ROI and what is true of them.
+    """Simulated responses of one ROI and the truth behind them.
 
     Attributes:
-        latents: (N, K) standardized, the features that the units read.
+        latents: (N, K) standardized features that the units read.
         responses: (N, V) averaged over repeats, each unit z-scored.
-        ceiling: (V,) correlation that the true signal reaches with `responses`, in expectation.
+        ceiling: (V,) expected correlation of the true signal with `responses`.
     """
 
     latents: np.ndarray
@@ -132,21 +133,21 @@ def plant(
 ) -> Planted:
     """Make units that are noisy linear readouts of some principal components of features.
 
-    The units read the components `components[0]` to `components[1] - 1` (0 is the one with the
-    largest variance), all with the same weight variance. Components of small variance are what a
-    ridge readout of few stimuli finds last, and what tuning can bring forward: that is the room
-    for a gain.
+    The units read the components `components[0]` to `components[1] - 1` (component 0 has the
+    largest variance), all with the same weight variance. A ridge readout of few stimuli finds
+    components of small variance last, and tuning can bring them forward, which leaves room for a
+    gain.
 
     Args:
         features: (N, d) of a known network at a known tap.
-        n_units: V.
-        components: first and one past the last component.
+        n_units: number of units V.
+        components: the first component and one past the last.
         ncsnr: standard deviation of the signal over that of a trial's noise.
-        repeats: trials that are averaged.
-        seed: of weights and noise.
+        repeats: number of trials that are averaged.
+        seed: seed of weights and noise.
 
     Raises:
-        InputError: components that the features do not have.
+        InputError: the features have too few components.
     """
     first, last = components
     if not 0 <= first < last <= min(features.shape[0] - 1, features.shape[1]):
@@ -155,9 +156,9 @@ def plant(
             f"{features.shape[0]} stimuli: there are {min(features.shape) - 1} at most."
         )
     generator = np.random.default_rng(seed)
-    centerd = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    left = np.linalg.svd(centerd, full_matrices=False)[0]
-    latents = left[:, first:last] * np.sqrt(len(features))
+    centered = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    left_vectors = np.linalg.svd(centered, full_matrices=False)[0]
+    latents = left_vectors[:, first:last] * np.sqrt(len(features))
     weights = generator.normal(size=(last - first, n_units))
     weights /= np.sqrt((weights**2).sum(axis=0))
     signal = latents @ weights  # variance 1 for each unit: latents are orthonormal
@@ -176,7 +177,7 @@ class Side:
         responses: (N, V) float32.
         rois: positions of vertices by ROI name, as in `LABELS`; a vertex may be in one ROI of
             each class.
-        ceiling: (V,).
+        ceiling: (V,) noise ceilings.
     """
 
     responses: np.ndarray
@@ -197,15 +198,15 @@ def write_subject(
 
     Args:
         folder: `…/subj01`; must not exist.
-        images: uint8 (H, W, 3), one a row of the responses.
+        images: uint8 (H, W, 3), one for each row of the responses.
         ids: number of each image among all images, the second number in its file's name.
         test_images: images without responses, by number.
-        sides: `lh` and `rh`.
-        truth: what was planted, kept in `SIMULATED.json`.
-        latents: (N, K) that the units of each ROI read, kept in `planted/ROI.npy`.
+        sides: the hemispheres `lh` and `rh`.
+        truth: facts about what was planted, for `SIMULATED.json`.
+        latents: (N, K) features that the units of each ROI read, for `planted/ROI.npy`.
 
     Raises:
-        InputError: the folder exists, or a ROI that the layout does not know.
+        InputError: the folder exists, or the layout does not have one of the ROIs.
     """
     if folder.exists():
         raise InputError(f"{folder} exists. Choose another folder for the simulation.")
@@ -240,23 +241,25 @@ def write_subject(
 
 
 def _write_masks(folder: Path, name: str, side: Side) -> None:
-    """Write a hemisphere's labels of every class, on its own vertices and on fsaverage."""
-    known = {roi for labels in LABELS.values() for roi in labels.values()}
-    unknown = sorted(set(side.rois) - known)
+    """Write a hemisphere's labels of every class, for its own vertices and for fsaverage."""
+    layout_rois = {roi for labels in LABELS.values() for roi in labels.values()}
+    unknown = sorted(set(side.rois) - layout_rois)
     if unknown:
-        raise InputError(f"ROI {unknown[0]!r} is not in the layout. Known: {', '.join(known)}.")
+        raise InputError(
+            f"ROI {unknown[0]!r} is not in the layout. Known: {', '.join(layout_rois)}."
+        )
     n_vertices = side.responses.shape[1]
-    # Where on fsaverage a simulated vertex lies means nothing; they are spread evenly.
-    where = np.linspace(0, FSAVERAGE_VERTICES - 1, n_vertices).astype(np.int64)
-    every = np.zeros(FSAVERAGE_VERTICES, dtype=np.int64)
-    every[where] = 1
-    np.save(folder / f"{name}.all-vertices_fsaverage_space.npy", every)
+    # Simulated vertices are spread evenly over fsaverage; their positions mean nothing.
+    vertices = np.linspace(0, FSAVERAGE_VERTICES - 1, n_vertices).astype(np.int64)
+    is_present = np.zeros(FSAVERAGE_VERTICES, dtype=np.int64)
+    is_present[vertices] = 1
+    np.save(folder / f"{name}.all-vertices_fsaverage_space.npy", is_present)
     for kind in CLASSES:
         labels = np.zeros(n_vertices, dtype=np.int64)
         for label, roi in LABELS[kind].items():
             if roi in side.rois:
                 labels[side.rois[roi]] = label
         on_surface = np.zeros(FSAVERAGE_VERTICES, dtype=np.int64)
-        on_surface[where] = labels
+        on_surface[vertices] = labels
         np.save(folder / f"{name}.{kind}_challenge_space.npy", labels)
         np.save(folder / f"{name}.{kind}_fsaverage_space.npy", on_surface)

@@ -1,7 +1,7 @@
-"""Whether units are the same units in another folder: by how they rank images, not by names.
+"""Recognize units in another folder by how they rank images, not by their names.
 
-A folder's name, the order of units and the scale of responses are of whoever wrote the folder. The
-order in which a unit ranks two dozen images is its own: it survives z-scoring, another dtype and
+Whoever wrote a folder chose its name, the order of units and the scale of responses. The order in
+which a unit ranks two dozen images belongs to the unit: it survives z-scoring, another dtype and
 another order of units or images, and no two units share it by chance.
 """
 
@@ -15,46 +15,46 @@ import numpy as np
 from scipy.stats import rankdata
 
 SAMPLE = 24
-"""Images whose ranks are kept (ours): those with the smallest content hashes."""
+"""Number of images whose ranks are kept (ours): those with the smallest content hashes."""
 FEWEST_IMAGES, FEWEST_RANKS = 8, 5
-"""Below so many shared images, or different responses to them, ranks tell nothing (ours): of eight
-images on five ranks there are 126,000 orders."""
+"""Fewest shared images, and fewest different responses to them, by which a unit is recognized
+(ours): eight images on five ranks have 126,000 orders."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def record_units(
     hashes: Sequence[str], responses: np.ndarray, unit_ids: Sequence[str], rows: np.ndarray
 ) -> dict[str, Any]:
-    """Note units so that they are known again: ids, and the ranks of some images for each.
+    """Record units so that they can be recognized: their ids and their ranks of some images.
 
     Args:
-        hashes: content hash of each image, N.
+        hashes: content hash of each of N images.
         responses: (N, V), repeats averaged.
-        unit_ids: name of each unit; empty where they have none.
+        unit_ids: name of each unit; empty where units have no names.
         rows: positions of the images that may be used.
 
     Returns:
-        JSON-able: `unit_ids`; `images`, content hashes; `ranks`, a text a unit with one digit an
-        image (base 36, equal responses share one, `-` for none).
+        A dict for JSON: `unit_ids`; `images`, content hashes; `ranks`, for each unit a text with
+        one digit for each image (base 36; equal responses share a digit; `-` for no response).
     """
     images = sorted({hashes[i] for i in rows})[:SAMPLE]
-    place = {h: i for i, h in enumerate(hashes)}
-    ranks = _ranks(np.asarray(responses[[place[h] for h in images]], np.float32))
+    positions = {h: i for i, h in enumerate(hashes)}
+    ranks = _rank_responses(np.asarray(responses[[positions[h] for h in images]], np.float32))
     texts = ["".join("-" if r < 0 else _DIGITS[r] for r in column) for column in ranks.T]
     return {"unit_ids": [str(u) for u in unit_ids], "images": images, "ranks": texts}
 
 
 @dataclass(frozen=True)
 class Match:
-    """How the units of a recording stand to units that were noted.
+    """Comparison of a recording's units with recorded units (`record_units`).
 
     Attributes:
-        shared: noted images that the recording holds.
-        noted: number of units noted.
-        known: (V,) whether ranks can tell a unit of the recording.
-        same: (V,) whether a noted unit ranks the shared images in the same way.
-        named: (V,) whether a noted unit has its id.
-        agreement: mean rank correlation of units with the same id; NaN where none can be told.
+        shared: number of recorded images that the recording holds.
+        noted: number of recorded units.
+        known: (V,) whether a unit of the recording can be recognized by its ranks.
+        same: (V,) whether a recorded unit ranks the shared images in the same way.
+        named: (V,) whether a recorded unit has the unit's id.
+        agreement: mean rank correlation of units with the same id; NaN where none can be compared.
     """
 
     shared: int
@@ -71,53 +71,53 @@ def match_units(
     responses: np.ndarray,
     unit_ids: Sequence[str],
 ) -> Match:
-    """Compare a recording's units with what `record_units` noted.
+    """Compare a recording's units with those that `record_units` recorded.
 
     Args:
-        record: what was noted.
-        hashes: content hash of each of the recording's images, N.
+        record: result of `record_units`.
+        hashes: content hash of each of the recording's N images.
         responses: (N, V), repeats averaged.
-        unit_ids: V.
+        unit_ids: name of each of the V units.
     """
-    place = {h: i for i, h in enumerate(hashes)}
-    columns = [k for k, h in enumerate(record["images"]) if h in place]
-    rows = [place[record["images"][k]] for k in columns]
+    positions = {h: i for i, h in enumerate(hashes)}
+    columns = [k for k, h in enumerate(record["images"]) if h in positions]
+    rows = [positions[record["images"][k]] for k in columns]
     noted = np.array(
         [[_DIGITS.find(text[k]) for k in columns] for text in record["ranks"]], np.int64
     ).reshape(len(record["ranks"]), len(columns)).T  # fmt: skip
-    theirs = _ranks(np.where(noted < 0, np.nan, noted).astype(np.float32))
-    ours = _ranks(np.asarray(responses[rows], np.float32))
-    told = _told(theirs)
-    known = _told(ours)
-    there = {column.tobytes() for column in theirs.T[told]}
-    same = np.array([column.tobytes() in there for column in ours.T], bool) & known
-    position = {str(u): i for i, u in enumerate(record["unit_ids"])}
-    named = np.array([str(u) in position for u in unit_ids], bool)
+    noted_ranks = _rank_responses(np.where(noted < 0, np.nan, noted).astype(np.float32))
+    ranks = _rank_responses(np.asarray(responses[rows], np.float32))
+    noted_usable = _find_usable(noted_ranks)
+    usable = _find_usable(ranks)
+    noted_columns = {column.tobytes() for column in noted_ranks.T[noted_usable]}
+    same = np.array([column.tobytes() in noted_columns for column in ranks.T], bool) & usable
+    noted_positions = {str(u): i for i, u in enumerate(record["unit_ids"])}
+    has_id = np.array([str(u) in noted_positions for u in unit_ids], bool)
     pairs = [
-        (i, position[str(u)])
+        (i, noted_positions[str(u)])
         for i, u in enumerate(unit_ids)
-        if named[i] and known[i] and told[position[str(u)]]
+        if has_id[i] and usable[i] and noted_usable[noted_positions[str(u)]]
     ]
     agreement = float("nan")
     if pairs:
-        a, b = ours[:, [i for i, _ in pairs]], theirs[:, [j for _, j in pairs]]
+        a, b = ranks[:, [i for i, _ in pairs]], noted_ranks[:, [j for _, j in pairs]]
         a, b = rankdata(a, axis=0), rankdata(b, axis=0)
         a, b = a - a.mean(0), b - b.mean(0)
         agreement = float(np.mean((a * b).sum(0) / np.sqrt((a * a).sum(0) * (b * b).sum(0))))
-    return Match(len(columns), len(record["ranks"]), known, same, named, agreement)
+    return Match(len(columns), len(record["ranks"]), usable, same, has_id, agreement)
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Dense ranks from 0 along the first axis, int8; -1 where there is no response."""
+def _rank_responses(values: np.ndarray) -> np.ndarray:
+    """Rank responses along the first axis, int8 dense ranks from 0; -1 where there is none."""
     if not values.size:
         return np.zeros(values.shape, np.int8)
-    gone = ~np.isfinite(values)
-    ranks = rankdata(np.where(gone, np.float32(np.inf), values), method="dense", axis=0) - 1
-    return np.where(gone, -1, ranks).astype(np.int8)
+    missing = ~np.isfinite(values)
+    ranks = rankdata(np.where(missing, np.float32(np.inf), values), method="dense", axis=0) - 1
+    return np.where(missing, -1, ranks).astype(np.int8)
 
 
-def _told(ranks: np.ndarray) -> np.ndarray:
-    """Which units (columns) rank enough images on enough ranks, and have a response to each."""
+def _find_usable(ranks: np.ndarray) -> np.ndarray:
+    """Find units (columns) that respond to every image and rank enough images on enough ranks."""
     if len(ranks) < FEWEST_IMAGES:
         return np.zeros(ranks.shape[1], bool)
     return (ranks.min(0) >= 0) & (ranks.max(0) + 1 >= FEWEST_RANKS)

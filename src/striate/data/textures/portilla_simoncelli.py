@@ -13,16 +13,16 @@ from torch import Tensor
 from striate.core.errors import InputError
 
 CORRELATIONS = 7
-"""Side in pixels of the neighborhood of autocorrelations, as Portilla & Simoncelli use it."""
+"""Side in pixels of the neighborhood of autocorrelations, as in Portilla & Simoncelli."""
 SCALES = 4
-"""Scales of the pyramid at most (theirs)."""
+"""Largest number of scales of the pyramid, as in Portilla & Simoncelli."""
 HIGHPASS = 100.0
-"""Weight of the variance of the finest residual, which is far smaller than the other statistics
-(that of plenoptic's loss for these statistics)."""
+"""Weight of the variance of the finest residual, which is far smaller than the other statistics (as
+in plenoptic's loss for these statistics)."""
 RANGE = 0.1
 """Weight of pixels outside the range of the seed (ours)."""
 MEMORY = 100
-"""Steps that L-BFGS remembers."""
+"""Number of steps that L-BFGS remembers."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Synthesis:
 
     Attributes:
         pixels: float32 (side, side), on the scale of the seed; periodic: its edges fit together.
-        start: relative error of the statistics, ||s - t|| / ||t||, of the noise it began from.
-        end: that of `pixels`.
-        evaluations: of statistics and gradient.
-        seconds: it took.
+        start: relative error of the statistics, ||s - t|| / ||t||, of the initial noise.
+        end: relative error of the statistics of `pixels`.
+        evaluations: number of evaluations of statistics and gradient.
+        seconds: duration of the synthesis.
     """
 
     pixels: np.ndarray
@@ -45,15 +45,15 @@ class Synthesis:
 
     @property
     def remaining(self) -> float:
-        """Error at the end over that at the start."""
+        """Error at the end as a share of the error at the start."""
         return self.end / self.start if self.start > 0 else float("nan")
 
 
 def scales(side: int) -> int:
-    """How many scales the pyramid of a texture has, 4 from 112 pixels on.
+    """Return the number of scales in the pyramid of a texture: 4 from 112 pixels on.
 
     Raises:
-        InputError: a side of which fewer than two scales can be made.
+        InputError: the side allows fewer than two scales.
     """
     n = SCALES
     while n and (side % 2**n or side // 2**n < CORRELATIONS):
@@ -70,7 +70,7 @@ def require_plenoptic() -> Any:
     """Return the package that computes the statistics.
 
     Raises:
-        InputError: it is not installed.
+        InputError: plenoptic is not installed.
     """
     try:
         import plenoptic
@@ -85,14 +85,14 @@ def require_plenoptic() -> Any:
 class Statistics:
     """The Portilla-Simoncelli statistics of images of one size, through plenoptic.
 
-    710 numbers with 4 scales and 4 orientations: moments of pixels and of low-pass images,
-    correlations of coefficients and their magnitudes over space, orientations and scales. The
-    largest and smallest pixel are left out of the error, as no gradient leads there; the range is
-    a soft constraint instead.
+    With 4 scales and 4 orientations there are 710 numbers: moments of pixels and of low-pass
+    images, and correlations of coefficients and their magnitudes over space, orientations and
+    scales. The largest and the smallest pixel do not count in the error, as they have no useful
+    gradient; the range is a soft constraint instead.
 
     Args:
-        side: of the images in pixels.
-        device: where they are computed.
+        side: side of the images in pixels.
+        device: device on which statistics are computed.
     """
 
     def __init__(self, side: int, device: str = "cpu") -> None:
@@ -110,7 +110,7 @@ class Statistics:
         self.weights = self.model.convert_to_tensor(parts)[0, 0]
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Statistics (n,) of one image (side, side)."""
+        """Compute the statistics (n,) of one image (side, side)."""
         out: Tensor = self.model(image[None, None])[0, 0]
         return out
 
@@ -125,31 +125,33 @@ def synthesize(
 
     Args:
         seed: float (side, side) on any scale.
-        generator: of the white Gaussian noise it begins from, of the seed's mean and deviation.
-        evaluations: of statistics and gradient at most, where the time goes.
-        statistics: of this size; made if not given.
+        generator: generator of the initial white Gaussian noise, which gets the seed's mean and
+            deviation.
+        evaluations: largest number of evaluations of statistics and gradient, which take most of
+            the time.
+        statistics: statistics for images of this size; built if not given.
 
     Returns:
-        The texture and how near it came.
+        The texture and its errors.
 
     Raises:
-        InputError: a seed that is not square or has no contrast; plenoptic is not installed.
+        InputError: the seed is not square or has no contrast, or plenoptic is not installed.
     """
     if seed.ndim != 2 or seed.shape[0] != seed.shape[1] or not seed.std() > 0:
         raise InputError(f"a seed must be square and have contrast, found {seed.shape}.")
-    own = statistics or Statistics(len(seed))
+    measure = statistics or Statistics(len(seed))
     started = time.monotonic()
     mean, deviation = float(seed.mean()), float(seed.std())
-    # the statistics were made for pixels in 0..1, of which natural ones deviate by about 0.2
+    # The statistics are meant for pixels in 0..1; those of natural images deviate by about 0.2.
     scaled = 0.5 + 0.2 * (seed - mean) / deviation
-    target_image = torch.from_numpy(scaled.astype(np.float32)).to(own.device)
+    target_image = torch.from_numpy(scaled.astype(np.float32)).to(measure.device)
     low, high = float(target_image.min()), float(target_image.max())
     noise = 0.5 + 0.2 * generator.standard_normal(seed.shape)
-    image = torch.from_numpy(noise.astype(np.float32)).to(own.device).requires_grad_(True)
+    image = torch.from_numpy(noise.astype(np.float32)).to(measure.device).requires_grad_(True)
     with torch.no_grad():
-        target = own.weights * own(target_image)
+        target = measure.weights * measure(target_image)
         size = float(target.norm())
-        start = float((own.weights * own(image) - target).norm()) / size
+        start = float((measure.weights * measure(image) - target).norm()) / size
     optimizer = torch.optim.LBFGS(
         [image],
         max_iter=evaluations,
@@ -164,13 +166,13 @@ def synthesize(
     def loss() -> Tensor:
         nonlocal best, least, count
         optimizer.zero_grad()
-        distance = (own.weights * own(image) - target).square().sum()
+        distance = (measure.weights * measure(image) - target).square().sum()
         outside = (image - image.clamp(low, high)).square().sum()
         total: Tensor = distance + RANGE * outside
         total.backward()
         count += 1
         error = float(distance.detach()) ** 0.5 / size
-        if error < least:  # a line search may end on a worse point
+        if error < least:  # a line search may end at a worse point
             best, least = image.detach().clone(), error
         return total
 

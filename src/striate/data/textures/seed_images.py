@@ -1,4 +1,4 @@
-"""Seed textures: gray pictures of one surface each, from installed packages or a user's folder."""
+"""Seed textures: gray pictures of a single surface, from installed packages or a user's folder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from PIL import Image
 from striate.core.errors import InputError, unknown_name
 from striate.core.hashing import hash_bytes, hash_image
 from striate.core.names import clean_name
-from striate.data.images.decode import decode_image, read_encoded
+from striate.data.images.decode import LUMA, decode_image, read_encoded
 from striate.data.images.stimuli import image_files
-from striate.data.patches.photometry import LUMA
 
 PACKAGED: dict[str, tuple[str, str]] = {
     "brick": ("skimage", "data/brick.png"),
@@ -25,10 +24,10 @@ PACKAGED: dict[str, tuple[str, str]] = {
     "stars": ("skimage", "data/hubble_deep_field.jpg"),
     "tissue": ("skimage", "data/ihc.png"),
 }
-"""Pictures inside the wheels of scikit-image and plenoptic (extra `textures`) that can serve.
-The first four are of one even surface; stars and tissue are less so."""
+"""Usable pictures in the wheels of scikit-image and plenoptic (extra `textures`). The first four
+show one even surface; stars and tissue are less even."""
 LEAST_DEVIATION = 1.0
-"""Standard deviation, in gray levels of 255, below which a picture holds no texture (ours)."""
+"""Least standard deviation of a picture with a texture, in gray levels of 255 (ours)."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,12 @@ class Seed:
     """A picture whose statistics a family of textures shares.
 
     Attributes:
-        name: of the family.
-        source: the package or file it came from.
+        name: name of the family.
+        source: the package or file of the picture.
         pixels: float64 (side, side), 0 to 255.
-        hash: of the picture as decoded, before it was cut and shrunk.
+        hash: content hash of the picture as decoded, before it was cut and shrunk.
         color: whether the picture had colors, of which the luma was taken.
-        file_hash: of the file.
+        file_hash: hash of the file.
     """
 
     name: str
@@ -59,28 +58,28 @@ def find_seeds(
     most: int | None = None,
     shrink: float = 2.0,
 ) -> tuple[list[Seed], list[str]]:
-    """Return the seeds of a folder, or those that installed packages ship, and what to know.
+    """Return the seeds of a folder, or those that installed packages contain, and notes.
 
-    Of each picture a central square of `shrink` times the side is taken, or the largest there is,
-    and shrunk to `side`.
+    From each picture a central square of `shrink` times the side, or the largest possible one, is
+    cut out and shrunk to `side`.
 
     Args:
-        side: of the textures in pixels.
-        folder: of pictures; the family's name is that of the file. None: `PACKAGED`.
-        families: names of those to take; None: all.
-        most: families at most, the first by name.
-        shrink: by how much pictures are shrunk at most. More structure fits into a texture the
-            more they are, until it is too fine to be seen.
+        side: side of the textures in pixels.
+        folder: folder of pictures; a family is named like its file. None: `PACKAGED`.
+        families: names of the families to take; None: all.
+        most: largest number of families, the first by name.
+        shrink: largest factor by which pictures are shrunk. A larger factor puts more structure
+            into a texture, until it is too fine to be seen.
 
     Returns:
-        The seeds, by name, and notes for the reader: colors that were taken out, packaged
-        pictures that are absent or too small.
+        The seeds, by name, and notes for the reader: removed colors, packaged pictures that are
+        absent or too small.
 
     Raises:
-        InputError: no seed; a file that is no image, is smaller than the texture, has no contrast
-            or repeats another; an unknown family.
+        InputError: there is no seed, a file is no image, is smaller than the texture, has no
+            contrast or repeats another file, or a family is unknown.
     """
-    files, notes = packaged() if folder is None else (_in_folder(folder), [])
+    files, notes = packaged() if folder is None else (_find_pictures(folder), [])
     if families is not None:
         families = [clean_name(name) for name in families]
         for name in families:
@@ -90,7 +89,7 @@ def find_seeds(
     seeds: list[Seed] = []
     for name in sorted(files)[:most]:
         source, path = files[name]
-        seed = _read(name, source, path)
+        seed = _read_seed(name, source, path)
         height, width = seed.pixels.shape
         if min(height, width) < side:
             text = (
@@ -109,12 +108,12 @@ def find_seeds(
             )
         if seed.color:
             notes.append(f"seed texture {source} has colors: its luma is taken.")
-        pixels = _square(seed.pixels, side, shrink)
+        pixels = _cut_square(seed.pixels, side, shrink)
         seeds.append(replace(seed, pixels=pixels))
     if not seeds:
-        where = "in installed packages" if folder is None else f"in {folder}"
+        searched = "in installed packages" if folder is None else f"in {folder}"
         raise InputError(
-            f"no seed textures of at least {side} x {side} pixels {where}. Install those that "
+            f"no seed textures of at least {side} x {side} pixels {searched}. Install those that "
             "packages ship (pip install 'striate[textures]'), or name a folder of pictures: "
             "textures.seeds=FOLDER."
         )
@@ -122,36 +121,38 @@ def find_seeds(
 
 
 def packaged() -> tuple[dict[str, tuple[str, Path]], list[str]]:
-    """The pictures of `PACKAGED` that are there, as (source, file), and a note on those absent."""
-    found: dict[str, tuple[str, Path]] = {}
+    """Return the installed pictures of `PACKAGED` as (source, file), and a note on absent ones."""
+    pictures: dict[str, tuple[str, Path]] = {}
     absent = []
-    for name, (package, place) in PACKAGED.items():
+    for name, (package, location) in PACKAGED.items():
         spec = find_spec(package)
-        path = Path(spec.origin).parent / place if spec and spec.origin else None
+        path = Path(spec.origin).parent / location if spec and spec.origin else None
         if path is not None and path.is_file():
-            found[name] = (f"{package}/{place}", path)
+            pictures[name] = (f"{package}/{location}", path)
         else:
             absent.append(name)
     note = "the packages that ship these seed textures are not installed: "
-    return found, [note + ", ".join(absent) + "."] if absent else []
+    return pictures, [note + ", ".join(absent) + "."] if absent else []
 
 
-def _in_folder(folder: str | Path) -> dict[str, tuple[str, Path]]:
-    found: dict[str, tuple[str, Path]] = {}
+def _find_pictures(folder: str | Path) -> dict[str, tuple[str, Path]]:
+    """Find the pictures of a folder as (source, file) by family; InputError for equal names."""
+    pictures: dict[str, tuple[str, Path]] = {}
     for path in image_files(folder):
         name = clean_name(path.stem)
-        if name in found:
+        if name in pictures:
             raise InputError(
-                f"seed textures {found[name][1]} and {path} give two families of the name "
+                f"seed textures {pictures[name][1]} and {path} give two families of the name "
                 f"{name!r}. Rename one of them."
             )
-        found[name] = (path.name, path)
-    return found
+        pictures[name] = (path.name, path)
+    return pictures
 
 
-def _read(name: str, source: str, path: Path) -> Seed:
-    where, data = read_encoded(path)
-    rgb = decode_image(data, where)
+def _read_seed(name: str, source: str, path: Path) -> Seed:
+    """Read a whole picture in gray; InputError if it has next to no contrast."""
+    label, data = read_encoded(path)
+    rgb = decode_image(data, label)
     gray = rgb @ np.array(LUMA)
     if gray.std() < LEAST_DEVIATION:
         raise InputError(
@@ -162,11 +163,13 @@ def _read(name: str, source: str, path: Path) -> Seed:
     return Seed(name, source, gray, hash_image(rgb), color, hash_bytes(data))
 
 
-def _square(gray: np.ndarray, side: int, shrink: float) -> np.ndarray:
-    """A central square, shrunk to `side` with antialiasing."""
+def _cut_square(gray: np.ndarray, side: int, shrink: float) -> np.ndarray:
+    """Cut out a central square and shrink it to `side` with antialiasing."""
     height, width = gray.shape
-    least = min(height, width, max(side, round(shrink * side)))
-    top, left = (height - least) // 2, (width - least) // 2
-    part = Image.fromarray(gray[top : top + least, left : left + least].astype(np.float32))
+    square_side = min(height, width, max(side, round(shrink * side)))
+    top, left = (height - square_side) // 2, (width - square_side) // 2
+    part = Image.fromarray(
+        gray[top : top + square_side, left : left + square_side].astype(np.float32)
+    )
     small = part.resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(small, dtype=np.float64).clip(0, 255)

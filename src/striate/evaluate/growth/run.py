@@ -9,7 +9,7 @@ import torch
 from striate.core.device import device_name
 from striate.core.files import locked
 from striate.core.run import RunFolder, check_run_folder
-from striate.data.patches.photographs import Photographs
+from striate.data.patches.pairs import read_photographs
 from striate.evaluate.common.cost import duration
 from striate.evaluate.common.options import Options
 from striate.evaluate.growth.config import GrowRunConfig
@@ -44,13 +44,7 @@ def grow_model(config: GrowRunConfig, out: str | Path, options: Options | None =
         fields = stage_fields(model)
         plan = describe(fields, growth)
         cost = predict_cost(model, fields, growth, device)
-    photographs = Photographs.from_folders(
-        config.photographs,
-        max_side=growth.patches.max_side,
-        skip_unreadable=growth.patches.unreadable == "skip",
-        in_memory=growth.patches.in_memory,
-        cache=options.cache,
-    )
+    photographs = read_photographs(config.photographs, growth.patches, options.cache)
     check_growth(photographs, growth, out / "model")  # before its config is written anew
     if not is_first_process():  # the first one writes, and waits for the others while it learns
         grow(photographs, growth, out / "model", device=config.device, progress=False)

@@ -18,7 +18,7 @@ import torch
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 from striate.core.errors import InputError
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding import Interval, PLSRegression, pearson_r, percentile_interval
 from striate.encoding.inference import bootstrap_counts, resampled_r
 from striate.encoding.projection import row_blocks
@@ -107,8 +107,8 @@ def same_products(features: np.ndarray) -> np.ndarray:
     gram = torch.zeros(n, n, dtype=torch.float64)
     for columns in row_blocks(p, n):
         block = np.asarray(features[:, columns], dtype=np.float64)
-        centerd = torch.from_numpy(block - block.mean(axis=0))
-        gram.addmm_(centerd, centerd.T)
+        centered = torch.from_numpy(block - block.mean(axis=0))
+        gram.addmm_(centered, centered.T)
     values, vectors = torch.linalg.eigh(gram)
     keep = values > values[-1] * n * torch.finfo(torch.float64).eps
     keep[-1] = True

@@ -366,8 +366,8 @@ def _arrays(subject: str, found: Predicted, labels: np.ndarray) -> dict[str, np.
     out = {
         f"{subject}/label": labels[found.rows],
         f"{subject}/round": found.round,
-        f"{subject}/observed": found.centerd(found.observed).astype(np.float32),
+        f"{subject}/observed": found.centered(found.observed).astype(np.float32),
     }
     for (readout, kind), values in found.predictions.items():
-        out[f"{subject}/{readout}/{kind}"] = found.centerd(values).astype(np.float32)
+        out[f"{subject}/{readout}/{kind}"] = found.centered(values).astype(np.float32)
     return out

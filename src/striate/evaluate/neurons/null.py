@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import InputError
-from striate.encoding.groups import centerd, shuffled_orders
+from striate.encoding.groups import centered, shuffled_orders
 from striate.encoding.inference import shuffled_means
 from striate.encoding.job import take, unit_factor
 from striate.encoding.pls import components_of
@@ -84,7 +84,7 @@ def null_means(
         guess = np.empty_like(y)
         for fit in fits:
             guess[fit.test] = fit.predict(y[fit.train], len(some))
-        r = score_r(centerd(y, predicted.round), centerd(guess, predicted.round))
+        r = score_r(centered(y, predicted.round), centered(guess, predicted.round))
         out += [mean_r(own) for own in r.reshape(len(some), -1)]
     return np.array(out)
 

@@ -31,7 +31,7 @@ from striate.core.config import Config
 from striate.core.errors import InputError, unknown_name
 from striate.data import Responses
 from striate.data.responses.noise_ceilings import NONE, Ceilings, scored_ceilings
-from striate.encoding.groups import centerd, count_groups
+from striate.encoding.groups import centered, count_groups
 from striate.encoding.job import UNIT_ALPHAS, take, unit_factor
 from striate.encoding.pls import components_of
 from striate.encoding.ridge import (
@@ -50,7 +50,7 @@ __all__ = [
     "ReadoutConfig",
     "Round",
     "ceilings",
-    "centerd",
+    "centered",
     "check_components",
     "check_rounds",
     "grouped_rounds",
@@ -102,9 +102,9 @@ class Predicted:
     tap_scores: dict[str, np.ndarray]
     penalties: dict[str, np.ndarray]
 
-    def centerd(self, values: np.ndarray) -> np.ndarray:
+    def centered(self, values: np.ndarray) -> np.ndarray:
         """Values (n, V) less their mean within each round; those of one round stay as they are."""
-        return centerd(values, self.round)
+        return centered(values, self.round)
 
 
 def predict(
@@ -286,10 +286,10 @@ def unit_table(
     tables = []
     unknown = np.full(len(unit_ids), np.nan)
     limits = limits or Ceilings(unknown, unknown, np.full(len(unit_ids), NONE, dtype=object))
-    y = predicted.centerd(predicted.observed)
+    y = predicted.centered(predicted.observed)
     level = predicted.observed - y
     for (readout, kind), values in predicted.predictions.items():
-        r = score_r(y, predicted.centerd(values))
+        r = score_r(y, predicted.centered(values))
         columns: dict[str, Any] = {
             **facts,
             "unit_id": list(unit_ids),

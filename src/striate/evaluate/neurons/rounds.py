@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.core.errors import InputError, LeakError, unknown_name
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding.ridge import folds_within, make_folds
 from striate.encoding.solver import Fold
 

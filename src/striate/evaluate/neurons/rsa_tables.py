@@ -10,8 +10,8 @@ import pandas as pd
 
 from striate.core.errors import InputError
 from striate.core.files import read_json
-from striate.data.responses.bundles import group_numbers
 from striate.data.responses.rdm_checks import check_rdms
+from striate.data.splits.bundles import group_numbers
 from striate.encoding import compare_rdms, fdr, noise_ceiling_rdms
 from striate.encoding.resampling import resample_left_out
 from striate.evaluate.neurons.resampled import BEST

@@ -17,7 +17,7 @@ from striate.core.files import locked, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.responses.rdms_92images import Rdms
-from striate.data.responses.splits import SPLIT_FILE
+from striate.data.splits.split import SPLIT_FILE
 from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options

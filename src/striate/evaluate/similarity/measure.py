@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from striate.core.errors import InputError
-from striate.data.responses.bundles import group_numbers
+from striate.data.splits.bundles import group_numbers
 from striate.encoding.inference import Interval, fdr
 from striate.encoding.rdm_compare import (
     checked_pairs,

@@ -12,7 +12,7 @@ import pandas as pd
 from striate.core.files import write_json
 from striate.data import read
 from striate.data.responses.simulated import PACKAGED
-from striate.data.responses.splits import SPLIT_FILE, Split
+from striate.data.splits.split import SPLIT_FILE, Split
 from striate.encoding import EncodeConfig, ProjectionConfig, encode
 from striate.evaluate.common.choices import DataConfig, ModelConfig
 from striate.evaluate.common.options import Options

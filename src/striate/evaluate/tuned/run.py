@@ -13,7 +13,7 @@ import pandas as pd
 from striate.core.files import locked, write_dataset, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, Split, load_split, make_split, tidy
-from striate.data.responses.splits import SPLIT_FILE
+from striate.data.splits.split import SPLIT_FILE
 from striate.encoding import Encoding
 from striate.evaluate.common.lookalikes import describe_lookalikes
 from striate.evaluate.common.model_records import model_record, write_models

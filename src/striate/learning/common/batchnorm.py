@@ -38,11 +38,11 @@ class GlobalBatchNorm(_BatchNorm):
         shape = [1, -1] + [1] * (input.ndim - 2)
         n = all_sum(input.new_tensor(float(input.numel() // input.shape[1])).double())
         mean = all_sum(input.double().sum(axes)) / n
-        centerd = input - mean.to(input.dtype).view(shape)
-        var = all_sum(centerd.double().square().sum(axes)) / n
+        centered = input - mean.to(input.dtype).view(shape)
+        var = all_sum(centered.double().square().sum(axes)) / n
         with torch.no_grad():
             self._update(mean, var * n / (n - 1).clamp(min=1))
-        out = centerd * (var + self.eps).rsqrt().to(input.dtype).view(shape)
+        out = centered * (var + self.eps).rsqrt().to(input.dtype).view(shape)
         return out if self.weight is None else out * self.weight.view(shape) + self.bias.view(shape)
 
     def _update(self, mean: Tensor, var: Tensor) -> None:

@@ -17,7 +17,7 @@ a channel says nothing: what is left of a constant is rounding (ours)."""
 def effective_rank(features: Tensor) -> float:
     """Number of dimensions that features (N, C) fill, between 1 and min(N - 1, C).
 
-    The exponential of the entropy of the normalized singular values of the centerd features (Roy
+    The exponential of the entropy of the normalized singular values of the centered features (Roy
     & Vetterli 2007, definition 1); 0 where nothing varies.
     """
     if dead_share(features) == 1:

@@ -55,9 +55,9 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
         pair = torch.stack([first, second])
         pair = pair if pair.dtype == torch.float64 else pair.float()
         n = all_sum(pair.new_tensor(float(pair.shape[1])))
-        centerd = pair - all_sum(pair.sum(1, keepdim=True)) / n
-        var = all_sum(centerd.square().sum(1, keepdim=True)) / n
-        a, b = centerd * (var + EPSILON).rsqrt()
+        centered = pair - all_sum(pair.sum(1, keepdim=True)) / n
+        var = all_sum(centered.square().sum(1, keepdim=True)) / n
+        a, b = centered * (var + EPSILON).rsqrt()
         return all_sum(a.T @ b) / n
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from striate.core.files import read_json, read_json_lines, read_table, write_text
-from striate.data.responses.splits import SPLIT_FILE
+from striate.data.splits.split import SPLIT_FILE
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.report.figures import common as figures
 from striate.report.html.page import (

@@ -72,9 +72,9 @@ def test_refused_if_and_only_if_a_tested_one_or_its_group_was_seen(rows, seen, f
     hashes = [f"h{i}" for i, _, _ in rows]
     names = [f"f{i}" for i, _, _ in rows]
     tested = [k for k, (_, _, test) in enumerate(rows) if test]
-    known = [i in seen or i in files for i, _, _ in rows]
-    groups = {g for (_, g, _), one in zip(rows, known, strict=True) if one and g}
-    leak = any(known[k] or rows[k][1] in groups for k in tested)
+    is_seen = [i in seen or i in files for i, _, _ in rows]
+    groups = {g for (_, g, _), row_seen in zip(rows, is_seen, strict=True) if row_seen and g}
+    leak = any(is_seen[k] or rows[k][1] in groups for k in tested)
     try:
         assert_unseen(
             [f"h{i}" for i in seen], hashes, "x", seen_files=[f"f{i}" for i in files],

@@ -146,9 +146,9 @@ def test_impossible_shares_are_refused_by_the_config(bad):
 def test_an_empty_part_is_an_error_that_names_subject_and_part(empty):
     edges = dict(zip(PARTS, [(0, 0.6), (0.6, 0.75), (0.75, 0.85), (0.85, 1.0)], strict=True))
     low, high = edges[empty]
-    kept = [h for h in many(0, 200) if not low <= hash_fraction(0, h) < high]
+    usable = [h for h in many(0, 200) if not low <= hash_fraction(0, h) < high]
     with pytest.raises(InputError, match=f"subject s2 has no stimulus in part '{empty}'"):
-        make_split(of_hashes({"s1": many(0, 200), "s2": kept}))
+        make_split(of_hashes({"s1": many(0, 200), "s2": usable}))
 
 
 def test_nothing_is_tuned_where_the_share_is_zero():
@@ -276,8 +276,8 @@ def test_a_saved_split_is_known_again_by_files_where_pixels_are_decoded_otherwis
     with pytest.raises(InputError, match="99 images are other pictures"):
         load_split(tmp_path / "splits.parquet", other)
     other["s1"].stimuli.__dict__["file_hashes"] = data["s1"].stimuli.file_hashes
-    again = load_split(tmp_path / "splits.parquet", other)
-    np.testing.assert_array_equal(again.part("s1", "test"), split.part("s1", "test"))
+    loaded = load_split(tmp_path / "splits.parquet", other)
+    np.testing.assert_array_equal(loaded.part("s1", "test"), split.part("s1", "test"))
 
 
 def test_groups_of_a_split_are_those_of_the_data_and_of_copies():
@@ -302,15 +302,15 @@ def test_parts_of_an_earlier_table_are_taken_for_some_of_its_subjects(tmp_path):
     data = of_hashes({"s1": many(0, 99), "s2": many(50, 150)})
     whole = make_split(data, SplitConfig(seed=3))
     whole.save(path)
-    some = of_hashes({"s2": many(50, 150)})
+    fewer = of_hashes({"s2": many(50, 150)})
     config = SplitConfig(table=str(path))
-    again = make_split(some, config)
-    assert set(again.table["subject"]) == {"s2"}
+    split_again = make_split(fewer, config)
+    assert set(split_again.table["subject"]) == {"s2"}
     for part in PARTS:
-        np.testing.assert_array_equal(again.part("s2", part), whole.part("s2", part))
+        np.testing.assert_array_equal(split_again.part("s2", part), whole.part("s2", part))
     with pytest.raises(InputError, match=r"subject s3: 5 stimuli are not in the split.*s3-0"):
         make_split(of_hashes({"s3": many(0, 5)}), config)
     with pytest.raises(InputError, match="subject s2: 1 images are other pictures"):
         make_split(of_hashes({"s2": ["other", *many(51, 150)]}), config)
     with pytest.raises(InputError, match=r"nowhere\.parquet cannot be read"):
-        make_split(some, SplitConfig(table=str(tmp_path / "nowhere.parquet")))
+        make_split(fewer, SplitConfig(table=str(tmp_path / "nowhere.parquet")))

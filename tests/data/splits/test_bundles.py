@@ -18,9 +18,9 @@ from striate.core.hashing import hash_fraction
 from striate.data import Dataset, Recording, Responses, SplitConfig, StimulusSet, make_split, read
 from striate.data.images.decode import decode_image
 from striate.data.images.lookalikes import ALIKE, SIDE, find_classes, near_duplicates, thumbnail
-from striate.data.responses.bundles import find_bundles
-from striate.data.responses.splits import PARTS, group_stimuli
 from striate.data.responses.tidy import tidy
+from striate.data.splits.bundles import find_bundles, group_members
+from striate.data.splits.split import PARTS, group_stimuli
 
 
 def coarse(seed: int) -> np.ndarray:
@@ -43,10 +43,10 @@ def world(seen: Mapping[str, Sequence[tuple[int, int, str]]]) -> Dataset:
     for subject, rows in seen.items():
         ids = [f"{subject}-{i}" for i in range(len(rows))]
         stimuli = StimulusSet(ids, [b"none"] * len(ids), [group for *_, group in rows])
-        known = stimuli.__dict__
-        known["hashes"] = tuple(f"{(p * 7919) % 1000:03d}-{p}-{v}" for p, v, _ in rows)
-        known["file_hashes"] = ("",) * len(ids)
-        known["thumbnails"] = np.array(
+        attributes = stimuli.__dict__
+        attributes["hashes"] = tuple(f"{(p * 7919) % 1000:03d}-{p}-{v}" for p, v, _ in rows)
+        attributes["file_hashes"] = ("",) * len(ids)
+        attributes["thumbnails"] = np.array(
             [np.clip(THUMBNAILS[p].astype(int) + v, 0, 255) for p, v, _ in rows], np.uint8
         ).reshape(-1, SIDE, SIDE, 3)
         responses = Responses.build(np.zeros((len(ids), 1)), ids, subject=subject)
@@ -85,7 +85,7 @@ def test_what_hangs_together_is_in_one_part_whatever_the_order(seen, order, seed
             leaders.setdefault(component["picture", picture], set()).add(first.leader[digest])
             assert label == first.leader[digest] or (not label and not group)
     assert all(len(names) == 1 for names in leaders.values())
-    names = [name for own in leaders.values() for name in own]
+    names = [name for subject_leaders in leaders.values() for name in subject_leaders]
     assert len(set(names)) == len(names)
 
 
@@ -166,11 +166,11 @@ def reencoded() -> Dataset:
         for _ in range(300)
     ]
     first = [jpeg(rgb, 95) for rgb in pictures]
-    again = [
+    copies = [
         jpeg(decode_image(data), int(quality))
         for data, quality in zip(first[:195], rng.integers(30, 96, 195), strict=True)
     ]
-    sources = [*first, *again]
+    sources = [*first, *copies]
     ids = [f"im{i:03d}" for i in range(300)] + [f"again{i:03d}" for i in range(195)]
     responses = Responses.build(rng.normal(size=(len(ids), 2)), ids, subject="monkey")
     return Dataset("memory", {"monkey": Recording("monkey", StimulusSet(ids, sources), responses)})
@@ -199,14 +199,14 @@ def test_a_long_chain_does_not_glue_a_data_set_together():
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(140)
     pictures = np.concatenate([movie, THUMBNAILS])[shuffled]
-    found = find_classes(pictures)
+    alike = find_classes(pictures)
     of_movie = shuffled < 100
-    assert len(set(found.chains[of_movie])) == 1  # all linked
-    assert (found.chains[~of_movie] == -1).all()
-    sizes = np.bincount(found.classes[found.classes >= 0])
+    assert len(set(alike.chains[of_movie])) == 1  # all linked
+    assert (alike.chains[~of_movie] == -1).all()
+    sizes = np.bincount(alike.classes[alike.classes >= 0])
     assert sizes.max() == 10  # FEW, which is more than 5 in 100 of 140
-    assert (found.classes[of_movie] >= 0).all()
-    assert (found.classes[~of_movie] == -1).all()
+    assert (alike.classes[of_movie] >= 0).all()
+    assert (alike.classes[~of_movie] == -1).all()
 
 
 def test_a_short_chain_and_many_copies_of_one_picture_stay_whole():
@@ -214,10 +214,10 @@ def test_a_short_chain_and_many_copies_of_one_picture_stay_whole():
     assert len(set(short.classes[:9])) <= len(set(short.chains[:9]))
     assert (short.classes == short.chains).all()
     copies = np.clip(coarse(5).astype(int) + np.arange(30)[:, None, None, None] % 3, 0, 255)
-    found = find_classes(np.concatenate([copies.astype(np.uint8), THUMBNAILS[6:]]))
-    assert len(set(found.classes[:30])) == 1
-    assert found.classes[0] >= 0
-    assert (found.classes[30:] == -1).all()
+    alike = find_classes(np.concatenate([copies.astype(np.uint8), THUMBNAILS[6:]]))
+    assert len(set(alike.classes[:30])) == 1
+    assert alike.classes[0] >= 0
+    assert (alike.classes[30:] == -1).all()
     assert find_classes(np.empty((0, SIDE, SIDE, 3), np.uint8)).classes.size == 0
 
 
@@ -251,3 +251,11 @@ def test_copies_at_every_quality_are_found_in_photographs(shared_data):
         assert (pairs[:, 0] == pairs[:, 1]).all()
         assert len(pairs) >= 0.97 * len(files)
     assert ALIKE == 0.1
+
+
+def test_group_members_are_positions_in_the_order_of_numbers() -> None:
+    numbers = np.random.default_rng(0).integers(0, 9, 40)
+    members = group_members(numbers)
+    expected = [np.flatnonzero(numbers == number).tolist() for number in np.unique(numbers)]
+    assert [rows.tolist() for rows in members] == expected
+    assert group_members(np.empty(0, np.int64)) == []

@@ -1,4 +1,4 @@
-"""The leak guard: no model is scored on what it saw in any stage, nor on what belongs to it."""
+"""The leak guard: refuse to score a model on stimuli, or relatives of stimuli, that it has seen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from striate.core.errors import LeakError
 from striate.data.images.stimuli import StimulusSet
 from striate.data.responses.dataset import Dataset
-from striate.data.responses.splits import Split
+from striate.data.splits.split import Split
 
 
 class Experienced(Protocol):
-    """What is asked of a model (`striate.models.Model`)."""
+    """The attributes that the guard needs of a model (`striate.models.Model`)."""
 
     @property
     def seen(self) -> frozenset[str]:
-        """Content hashes of the images that it has seen."""
+        """Content hashes of the images that the model has seen."""
 
     @property
     def seen_files(self) -> frozenset[str]:
-        """Hashes of the bytes of their files."""
+        """Hashes of the bytes of these images' files."""
 
 
 def assert_unseen(
@@ -35,47 +35,51 @@ def assert_unseen(
     groups: Sequence[str] = (),
     tested: Sequence[int] | np.ndarray | None = None,
 ) -> None:
-    """Refuse to score on stimuli that the model has seen in any stage, or of which it saw a part.
+    """Refuse to score a model on stimuli of which it has seen a copy or a relative in any stage.
 
-    An image is known by its pixels or by the bytes of its file: another library decodes a JPEG to
-    other pixels. A model that has seen one frame of a movie has seen the movie.
+    An image is recognized by its pixels or by the bytes of its file, as another library may decode
+    a JPEG to other pixels. A model that has seen one frame of a movie has seen the movie.
 
     Args:
-        seen: content hashes of what the model was tuned, grown or selected on.
+        seen: content hashes of the images that the model was tuned, grown or selected on.
         hashes: content hashes of the stimuli of the data set, of all subjects.
         what: what is being scored, for the message.
         seen_files: hashes of the files that the model has seen.
         file_hashes: hash of the file of each stimulus, `` where it has none; or nothing.
-        groups: one label a stimulus for what belongs together, `` for what stands alone; or
-            nothing.
+        groups: label of each stimulus, shared by stimuli that belong together, `` for one that
+            stands alone; or nothing.
         tested: positions of the stimuli to be scored on; default all.
 
     Raises:
-        LeakError: with how many overlap, and the group where the overlap is by that alone.
+        LeakError: the model has seen test stimuli, or others of their groups; the message counts
+            them.
     """
     pixels, files = set(seen), set(seen_files) - {""}
-    known = np.array([digest in pixels for digest in hashes], dtype=bool)
+    is_seen = np.array([digest in pixels for digest in hashes], dtype=bool)
     if len(file_hashes):
-        known |= np.array([digest in files for digest in file_hashes], dtype=bool)
+        is_seen |= np.array([digest in files for digest in file_hashes], dtype=bool)
     rows = np.arange(len(hashes)) if tested is None else np.asarray(tested, dtype=np.int64)
-    both = {hashes[row] for row in rows if known[row]}
-    if both:
+    seen_tested = {hashes[row] for row in rows if is_seen[row]}
+    if seen_tested:
         raise LeakError(
-            f"{what}: the model has seen {len(both)} of {len({hashes[row] for row in rows})} test "
-            f"stimuli in training (for example {min(both)[:12]}…). Score it on other stimuli, take "
-            "the split that it was tuned with (split.table=RUN/splits.parquet), or tune it again "
-            "with this split."
+            f"{what}: the model has seen {len(seen_tested)} of {len({hashes[row] for row in rows})}"
+            f" test stimuli in training (for example {min(seen_tested)[:12]}…). Score it on other "
+            "stimuli, take the split that it was tuned with (split.table=RUN/splits.parquet), or "
+            "tune it again with this split."
         )
     if not len(groups):
         return
-    touched = {group for group, one in zip(groups, known, strict=True) if one and group}
-    near = [groups[row] for row in rows if groups[row] in touched]
-    if near:
-        shown = ", ".join(_shorten(group) for group in sorted(set(near))[:3])
+    seen_groups = {
+        group for group, was_seen in zip(groups, is_seen, strict=True) if was_seen and group
+    }
+    tested_groups = [groups[row] for row in rows if groups[row] in seen_groups]
+    if tested_groups:
+        shown = ", ".join(_shorten_group(group) for group in sorted(set(tested_groups))[:3])
         raise LeakError(
-            f"{what}: {len(near)} of {len(rows)} test stimuli belong to groups of which the model "
-            f"has seen other members in training (group {shown}): frames of one movie, or pictures "
-            "that look alike. Score it on other stimuli, or tune it again with this split."
+            f"{what}: {len(tested_groups)} of {len(rows)} test stimuli belong to groups of which "
+            f"the model has seen other members in training (group {shown}): frames of one movie, "
+            "or pictures that look alike. Score it on other stimuli, or tune it again with this "
+            "split."
         )
 
 
@@ -89,13 +93,13 @@ def assert_unseen_by(
 ) -> None:
     """Refuse to score a model on stimuli that it has seen; see `assert_unseen`.
 
-    Nothing is decoded for a model that has seen nothing.
+    No image is decoded for a model that has seen nothing.
 
     Args:
-        model: to be scored.
-        stimuli: of the data set.
+        model: the model to be scored.
+        stimuli: stimuli of the data set.
         what: what is being scored, for the message.
-        groups: default those of the stimuli.
+        groups: labels as for `assert_unseen`; default the groups of the stimuli.
         tested: positions of the stimuli to be scored on; default all.
     """
     if not model.seen and not model.seen_files:
@@ -121,14 +125,14 @@ def assert_unseen_in(
 ) -> None:
     """Refuse to score a model on a subject's stimuli that it has seen; see `assert_unseen`.
 
-    Which stimuli belong together is known over all subjects: a model that was tuned on one
-    subject's frame of a movie is not scored on another frame for anybody.
+    Stimuli belong together over all subjects: a model that was tuned on one subject's frame of a
+    movie is not scored on another frame for any subject.
 
     Args:
-        model: to be scored.
-        dataset: all subjects.
-        split: of the data set; it knows the groups.
-        subject: whose stimuli are tested.
+        model: the model to be scored.
+        dataset: recordings of all subjects.
+        split: split of the data set, which holds the groups.
+        subject: the subject whose stimuli are tested.
         what: what is being scored, for the message.
         tested: positions of the stimuli to be scored on; default those of part `test`.
     """
@@ -155,6 +159,6 @@ def assert_unseen_in(
     )
 
 
-def _shorten(group: str) -> str:
-    """A group's name; of look-alikes it is a hash."""
+def _shorten_group(group: str) -> str:
+    """Return a group's name for a message; names of look-alikes are hashes, which are cut short."""
     return f"{group[:12]}…" if len(group) == 64 else repr(group)
