@@ -30,7 +30,6 @@ from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, read_json, write_json
 from striate.core.run import RunFolder
 from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
-from striate.evaluate.neurons.predictivity import matched_taps
 from striate.evaluate.neurons.tables import (
     BEST,
     difference_table,
@@ -40,7 +39,7 @@ from striate.evaluate.neurons.tables import (
     score_table,
     seed_table,
 )
-from striate.models import Model, load, receptive_field
+from striate.models import Model, load, matched_taps, receptive_field
 from striate.models.store import is_model_folder
 
 STAGES = {

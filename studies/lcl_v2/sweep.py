@@ -23,11 +23,10 @@ from striate.core.allocator import keep_freed_memory
 from striate.core.cache import Cache
 from striate.core.compute import Compute
 from striate.core.files import read_json_lines, write_text
-from striate.encoding import extract
+from striate.encoding import ReadoutConfig, Round, extract, predict
 from striate.encoding.projection import ProjectionConfig
 from striate.evaluate import GrowRunConfig, Options, grow_model
 from striate.evaluate.neurons.measure import Material, PredictivityConfig
-from striate.evaluate.neurons.predictivity import ReadoutConfig, Round, predict
 from striate.models import Model, load
 
 HERE = Path(__file__).parent
@@ -100,7 +99,7 @@ def select_scores(model: Model, material: Material, cache: Cache) -> dict[str, f
             ReadoutConfig(kinds=("ridge",)),
         )
         for tap in model.taps:
-            taps[tap].append(float(found.tap_scores[tap][0]))
+            taps[tap].append(float(found.tap_scores[tap][tap][0]))
     return {tap: float(np.mean(values)) for tap, values in taps.items()}
 
 

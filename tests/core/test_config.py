@@ -59,7 +59,7 @@ def test_every_problem_is_told_at_once():
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"epochs": "many"}, "config key epochs should be a whole number, found 'many'."),
         ({"epochs": 1.5}, "config key epochs should be a whole number, found 1.5."),
@@ -71,10 +71,10 @@ def test_every_problem_is_told_at_once():
         ({"name": 3}, "config key name should be text (in quotes, where it looks like a number)"),
     ],
 )
-def test_wrong_values_are_told_in_plain_words(values, said):
+def test_wrong_values_are_told_in_plain_words(values, message):
     with pytest.raises(InputError) as error:
         Outer.from_dict(values)
-    assert str(error.value).startswith(f"config: {said}")
+    assert str(error.value).startswith(f"config: {message}")
 
 
 def test_what_our_own_checks_say_stands_as_it_is():

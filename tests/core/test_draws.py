@@ -11,8 +11,8 @@ from striate.core.draws import generator_at, share_of
 
 
 def test_the_same_place_gives_the_same_numbers():
-    first, again = (generator_at(3, 7, 1, 2).random(5) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
+    first, repeated = (generator_at(3, 7, 1, 2).random(5) for _ in range(2))
+    np.testing.assert_array_equal(first, repeated)
 
 
 def test_other_places_give_other_numbers():

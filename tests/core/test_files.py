@@ -240,8 +240,8 @@ def test_two_processes_on_one_cache_build_once(tmp_path):
     log = tmp_path / "log"
     arguments = (str(tmp_path / "cache"), str(log))
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        found = [pool.apply_async(compete, arguments) for _ in range(2)]
-        assert [f.get(timeout=HANG) for f in found] == ["whole", "whole"]
+        results = [pool.apply_async(compete, arguments) for _ in range(2)]
+        assert [result.get(timeout=HANG) for result in results] == ["whole", "whole"]
         pool.close()
         pool.join()
     assert log.read_text() == "built\n"

@@ -14,8 +14,8 @@ from striate.core.walk import files_below
 
 
 def names(root: Path) -> list[str]:
-    found = files_below(root, lambda path: path.suffix == ".png")
-    return [path.relative_to(root).as_posix() for path in found]
+    files = files_below(root, lambda path: path.suffix == ".png")
+    return [path.relative_to(root).as_posix() for path in files]
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def test_folders_that_link_to_each_other_crosswise_end(tmp_path):
         names(tmp_path)
 
 
-@pytest.mark.parametrize("what", ["gone.png", "folder.png/x.png"])
-def test_a_link_to_nothing_is_named(tmp_path, pool, what):
+@pytest.mark.parametrize("target", ["gone.png", "folder.png/x.png"])
+def test_a_link_to_nothing_is_named(tmp_path, pool, target):
     link = tmp_path / "root" / "lost.png"
-    link.symlink_to(pool / what)
+    link.symlink_to(pool / target)
     with pytest.raises(InputError, match=r"lost\.png is a link to .*which is not there"):
         names(tmp_path / "root")
     link.unlink()
@@ -68,7 +68,7 @@ def test_a_link_to_nothing_is_named(tmp_path, pool, what):
     with pytest.raises(InputError, match="day3 is a link to"):
         names(tmp_path / "root")
     (tmp_path / "root" / "day3").unlink()
-    (tmp_path / "root" / "notes.txt").symlink_to(pool / what)  # not wanted: no matter
+    (tmp_path / "root" / "notes.txt").symlink_to(pool / target)  # not wanted: no matter
     assert names(tmp_path / "root") == ["own.png"]
 
 

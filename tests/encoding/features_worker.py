@@ -25,7 +25,7 @@ from striate.encoding import ProjectionConfig, extract, predict_cost
 from striate.encoding import features as features_module
 from striate.encoding import projection as projection_module
 from striate.models import Model, Preprocessing
-from striate.models.description import probe_images
+from striate.models.observation import probe_images
 
 PROBES = len(probe_images(12))
 """Images that a fingerprint is taken with; no batch here has as many."""

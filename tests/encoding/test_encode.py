@@ -8,10 +8,9 @@ import torch
 from sklearn.linear_model import Ridge
 
 from striate.core.errors import InputError, LeakError
-from striate.encoding import EncodeConfig, Encoding, encode
+from striate.encoding import Choice, EncodeConfig, Encoding, encode
+from striate.encoding.folds import make_folds
 from striate.encoding.inference import permutation_p
-from striate.encoding.job import Choice
-from striate.encoding.ridge import make_folds
 from striate.encoding.scores import pearson_r, r_squared
 
 
@@ -395,7 +394,7 @@ def test_groups_stay_together(world, monkeypatch):
         seen.extend((np.array(labels)[a], np.array(labels)[b]) for a, b in out)
         return out
 
-    monkeypatch.setattr("striate.encoding.job.make_folds", spy)
+    monkeypatch.setattr("striate.encoding.rounds.make_folds", spy)
     encode(features, responses, rois, parts, CONFIG, groups=groups.tolist())
     assert len(seen) == CONFIG.folds
     assert all(not set(a) & set(b) for a, b in seen)

@@ -66,6 +66,7 @@ def test_counting_and_centering():
     with pytest.raises(InputError, match="2 groups for 3 stimuli"):
         count_groups(["a", "b"], 3)
     x = np.array([[1.0], [3.0], [10.0], [20.0]])
+    np.testing.assert_array_equal(centered(x, np.zeros(4)), x)
     np.testing.assert_array_equal(centered(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
     x = np.column_stack([x, np.full(4, np.nan), [1.0, np.nan, 2, 4]])  # without a warning
     expected = [[-1, np.nan, 0], [1, np.nan, np.nan], [-5, np.nan, -1], [5, np.nan, 1]]

@@ -13,16 +13,10 @@ from sklearn.model_selection import KFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.core.errors import InputError
+from striate.data.splits.bundles import group_numbers
 from striate.encoding import solver
-from striate.encoding.ridge import (
-    ALPHAS,
-    RidgeCV,
-    choose_alpha,
-    edge_text,
-    group_numbers,
-    make_folds,
-    mean_over_folds,
-)
+from striate.encoding.folds import make_folds, mean_over_folds
+from striate.encoding.ridge import ALPHAS, RidgeCV, choose_alpha, edge_text
 from striate.encoding.scores import pearson_r, r_squared
 from striate.encoding.solver import Design, fold_scores, solve
 

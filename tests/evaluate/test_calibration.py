@@ -9,16 +9,26 @@ import pandas as pd
 import pytest
 
 from striate.cli.common import records, tell_json
-from striate.encoding import EncodeConfig, encode, make_resampling, mean_r, permutation_p
-from striate.encoding.inference import resampled_means
-from striate.encoding.scores import score_r
-from striate.evaluate.neurons.null import null_means
-from striate.evaluate.neurons.predictivity import (
+from striate.data import Recording, Responses, StimulusSet, Target
+from striate.encoding import (
+    EncodeConfig,
     ReadoutConfig,
+    encode,
     grouped_rounds,
+    make_resampling,
+    mean_r,
+    null_means,
+    permutation_p,
     predict,
     split_rounds,
 )
+from striate.encoding.inference import resampled_means
+from striate.encoding.rounds import labels_of
+from striate.encoding.scores import score_r
+from striate.evaluate.neurons.tables import ceilings
+from striate.evaluate.neurons.tables import unit_table as predicted_units
+from striate.evaluate.tuned.tables import ScoredTarget
+from striate.evaluate.tuned.tables import unit_table as encoded_units
 from striate.evaluate.tuned.warnings import few_stimuli, unresolved_nulls
 from striate.report.html.page import number
 
@@ -50,20 +60,59 @@ def by_encode(features, y, labels, parts, units=None):
     return encode(features, y, {"V1": roi}, parts, config, groups=labels)
 
 
-def test_encode_and_predict_agree_on_one_round(world):
-    """Same folds, features, penalties and choice of tap, by two ways."""
-    features, y, labels, parts = world
-    encoding = by_encode(features, y, labels, parts)
-    rounds = split_rounds(parts, 3, 0, labels)
-    config = ReadoutConfig(kinds=("ridge",), folds=3)
-    found = predict(features, y, rounds, {"best": ["a", "b"]}, config)
-    r = score_r(found.observed, found.predictions["best", "ridge"])
-    np.testing.assert_allclose(encoding.rois["V1"].r, r, atol=1e-6)
-    assert found.taps["best"] == (encoding.rois["V1"].tap,)
-    own = [labels[row] for row in found.rows]
-    null = null_means(found, "best", "ridge", ReadoutConfig(permutations=30), own)
-    np.testing.assert_allclose(encoding.rois["V1"].null_r, null, atol=1e-6)
-    assert encoding.groups == tuple(own)
+SHARED = ["r", "r2", "ceiling", "ceiling_source", "reliability", "r_normalized"]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_encode_and_predict_agree_on_one_round(seed, grouped, tmp_path):
+    """Tap, penalties, predictions, scores, null and ceilings are the same to the last bit.
+
+    Responses are in single precision, in which encodings keep them.
+    """
+    rng = np.random.default_rng(seed)
+    x, labels = movies(rng, [6] * 28, 12)
+    parts, ids = parts_of(labels), [f"im{i}" for i in range(len(x))]
+    groups = labels if grouped else None
+    features = {"a": x[:, :6], "b": x, "c": rng.normal(size=(len(x), 200))}
+    signal = x @ rng.normal(size=(12, 7)) + movies(rng, [6] * 28, 7)[0]
+    trials = (signal[:, None] + 2 * rng.normal(size=(len(x), 3, 7))).astype(np.float32)
+    trials[:, :, 5] = 1.0
+    recorded = Responses.build(trials, ids, subject="ann", simulated=True)
+    y = recorded.mean().astype(np.float32)
+
+    units = np.arange(7)
+    settings = EncodeConfig(folds=3, permutations=30, seed=seed)
+    with pytest.warns(UserWarning, match="1 of 7 units"):
+        encoding = encode(features, y, {"V1": units}, parts, settings, groups=groups)
+    roi = encoding.rois["V1"]
+    rounds = split_rounds(parts, 3, seed, groups)
+    config = ReadoutConfig(folds=3, permutations=30, seed=seed, components=4)
+    found = predict(features, y, rounds, {"b": ["b"], "best": list(features)}, config)
+    tested = labels_of(groups, found.rows)
+
+    assert found.taps["best"] == (roi.tap,)
+    by_tap = encoding.tap_scores.set_index("tap")["score"].to_dict()
+    assert by_tap == {tap: score[0] for tap, score in found.tap_scores["best"].items()}
+    np.testing.assert_array_equal(found.rows, encoding.stimuli)
+    np.testing.assert_array_equal(found.penalties["best"][0], roi.alpha)
+    np.testing.assert_array_equal(found.observed, roi.observed)
+    np.testing.assert_array_equal(found.predictions["best", "ridge"], roi.predictions)
+    np.testing.assert_array_equal(null_means(found, "best", "ridge", config, tested), roi.null_r)
+    assert encoding.groups == (None if groups is None else tuple(tested))
+
+    encoding.save(tmp_path)
+    target = ScoredTarget("net", "new images", Target("ann", "", "V1", units), tmp_path)
+    stimuli = StimulusSet(ids, [np.zeros((1, 1, 3), np.uint8)] * len(ids))
+    recording = Recording("ann", stimuli, recorded)
+    rows = {"ann": np.arange(len(x))}
+    by_encode = encoded_units([target], {"ann": recording}, rows)
+    by_predict = predicted_units(found, recorded.unit_ids, ceilings(recorded, found), tested)
+    best = by_predict[(by_predict["readout"] == "best") & (by_predict["kind"] == "ridge")]
+    assert best["r"].notna().sum() == 6 and best["ceiling"].notna().sum() == 6
+    pd.testing.assert_frame_equal(
+        best[SHARED].reset_index(drop=True), by_encode[SHARED], check_exact=True
+    )
 
 
 def test_scores_do_not_depend_on_order_type_or_scale(world, rng):

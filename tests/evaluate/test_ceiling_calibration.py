@@ -13,17 +13,19 @@ from scipy import stats
 
 from striate.data import Dataset, Recording, Responses, StimulusSet, Target, tidy
 from striate.data.responses.noise_ceilings import scored_ceilings
-from striate.encoding import EncodeConfig, encode, make_resampling, score_r
-from striate.evaluate.neurons.predictivity import (
+from striate.encoding import (
+    EncodeConfig,
     ReadoutConfig,
-    ceilings,
+    encode,
     grouped_rounds,
+    make_resampling,
     predict,
+    score_r,
     split_rounds,
 )
-from striate.evaluate.neurons.predictivity import unit_table as predicted_units
 from striate.evaluate.neurons.resampled import ResampledScore as Resampled
-from striate.evaluate.neurons.tables import score_table
+from striate.evaluate.neurons.tables import ceilings, score_table
+from striate.evaluate.neurons.tables import unit_table as predicted_units
 from striate.evaluate.tuned.tables import ScoredTarget, group_table, roi_table, unit_table
 
 SUBJECTS, UNITS, FRAMES, CAUSES = 6, 80, 10, 3
@@ -164,7 +166,7 @@ def test_within_rounds_of_movies(rng, reliability, copies):
     _, table = predicted(data, causes, grouped_rounds(groups, 30, 2))
     perfect, chance = table.loc["perfect"], table.loc["chance"]
     assert perfect["share_explained"] == pytest.approx(1, abs=0.06) or off(perfect, 1) < 3
-    # a readout that follows nothing predicts its round a little backwards (see `predictivity`)
+    # a readout that follows nothing predicts its round a little backwards (see `readout`)
     assert abs(chance["share_explained"]) < 0.05
     recording = data["subject0"]
     rounds = grouped_rounds(groups, 30, 2)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.limits import HANG
 
@@ -24,3 +27,15 @@ def in_two_processes(worker: str, *arguments: str) -> None:
         timeout=HANG,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def two_process_results(worker: str) -> Callable[..., Path]:
+    """Make the module's fixture of the folder that a worker wrote to under torchrun."""
+
+    @pytest.fixture(scope="module", name="two_processes")
+    def run_worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("ddp")
+        in_two_processes(worker, str(folder))
+        return folder
+
+    return run_worker

@@ -105,7 +105,7 @@ def wait(child: int) -> int:
 def arm(job: dict[str, Any]) -> None:
     """Arrange for the process to be hit by a signal at the place the job names."""
     loop = VERBS[job.get("verb", "tune")][0]
-    step, save = loop._step, torch.save
+    step, save = loop._do_step, torch.save
     writes = 0
 
     def struck_step(self: Any, *arguments: Any) -> Any:
@@ -124,7 +124,7 @@ def arm(job: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         save(state, handle)
 
-    loop._step = struck_step
+    loop._do_step = struck_step
     torch.save = struck_save
 
 

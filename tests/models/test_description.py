@@ -24,8 +24,8 @@ from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.encoding import extract
 from striate.encoding.projection import ProjectionConfig
-from striate.models import Model, Preprocessing, description, load, save
-from striate.models.description import probe_images
+from striate.models import Model, Preprocessing, load, observation, save
+from striate.models.observation import probe_images
 
 GAIN = {"of all": 1.0}
 
@@ -33,12 +33,12 @@ GAIN = {"of all": 1.0}
 class Plain(nn.Module):
     """One convolution whose output hangs on an attribute that torch knows nothing of."""
 
-    def __init__(self, what: Any) -> None:
+    def __init__(self, factor: Any) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.conv = nn.Conv2d(3, 4, 3)
-        self.what = what
+        self.what = factor
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -49,8 +49,8 @@ def model(network: nn.Module) -> Model:
     return Model("mine", network, Preprocessing(12), ("conv",)).eval()
 
 
-def fingerprint(what: Any) -> str:
-    return model(Plain(what)).fingerprint()
+def fingerprint(factor: Any) -> str:
+    return model(Plain(factor)).fingerprint()
 
 
 def power(exponent: float) -> Callable[[Tensor], Tensor]:
@@ -77,7 +77,7 @@ class Settings:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (1.0, 5.0),
         (F.relu, torch.sigmoid),
@@ -95,29 +95,31 @@ class Settings:
     ],
 )
 def test_two_networks_that_differ_in_an_attribute_have_two_fingerprints(
-    one: Any, other: Any
+    first: Any, second: Any
 ) -> None:
-    assert fingerprint(one) != fingerprint(other)
-    assert fingerprint(one) == fingerprint(one)
-    assert model(Plain(one)).attributes_fingerprint() == model(Plain(one)).attributes_fingerprint()
+    assert fingerprint(first) != fingerprint(second)
+    assert fingerprint(first) == fingerprint(first)
+    assert (
+        model(Plain(first)).attributes_fingerprint() == model(Plain(first)).attributes_fingerprint()
+    )
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
-def test_any_two_numbers_are_told_apart(one: float, other: float) -> None:
-    same = one == other and math.copysign(1, one) == math.copysign(1, other)
-    assert (fingerprint(one) == fingerprint(other)) == same
+def test_any_two_numbers_are_told_apart(first: float, second: float) -> None:
+    same = first == second and math.copysign(1, first) == math.copysign(1, second)
+    assert (fingerprint(first) == fingerprint(second)) == same
 
 
 def test_features_of_the_one_are_not_those_of_the_other(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), dtype=np.uint8)
     cache, none = Cache(tmp_path), ProjectionConfig(kind="none")
 
-    def features(what: Any) -> np.ndarray:
-        mine = Model("mine", nn.Sequential(Plain(what)), Preprocessing(12), ("0",)).eval()
+    def features(factor: Any) -> np.ndarray:
+        plain = Model("mine", nn.Sequential(Plain(factor)), Preprocessing(12), ("0",)).eval()
         hashes = [f"h{i}" for i in range(6)]
         compute = Compute(cache=cache, progress=False)
-        return extract(mine, images, hashes, projection=none, compute=compute)["0"]
+        return extract(plain, images, hashes, projection=none, compute=compute)["0"]
 
     assert np.allclose(features(5.0), 5 * features(1.0), rtol=1e-5, atol=1e-6)
     assert (features(torch.relu) >= 0).all() and (features(torch.sigmoid) > 0).all()
@@ -137,9 +139,9 @@ def test_hooks_replaced_methods_and_globals_count(monkeypatch: pytest.MonkeyPatc
     del network.conv.forward
     assert plain.fingerprint() == before
     network.what = lambda x: GAIN["of all"] * x
-    one = plain.fingerprint()
+    with_global = plain.fingerprint()
     monkeypatch.setitem(GAIN, "of all", 3.0)
-    assert plain.fingerprint() != one
+    assert plain.fingerprint() != with_global
 
 
 def written(body: str) -> type[nn.Module]:
@@ -180,8 +182,8 @@ def test_what_a_user_keeps_in_another_module_counts(
         exec(helpers.replace("LIMIT", str(limit)), vars(module))
         monkeypatch.setitem(sys.modules, "helpers", module)
         code = f"class Net(nn.Module):\n    def forward(self, x):\n        return {body}\n"
-        own = {k: v for k, v in vars(module).items() if not k.startswith("__")}
-        space: dict[str, Any] = {"nn": nn, "helpers": module, "__name__": "script", **own}
+        members = {k: v for k, v in vars(module).items() if not k.startswith("__")}
+        space: dict[str, Any] = {"nn": nn, "helpers": module, "__name__": "script", **members}
         exec(code, space)
         return Model("mine", space["Net"](), Preprocessing(12), ()).fingerprint()
 
@@ -194,19 +196,19 @@ def test_a_class_that_is_an_attribute_counts_by_its_content() -> None:
         return type("Limits", (), {"limit": limit, "__module__": __name__})
 
     assert fingerprint(1.0) == fingerprint(1.0)
-    one, other = Plain(1.0), Plain(1.0)
-    one.kept, other.kept = of(1e8), of(1e9)
-    assert model(one).fingerprint() != model(other).fingerprint()
+    first, second = Plain(1.0), Plain(1.0)
+    first.kept, second.kept = of(1e8), of(1e9)
+    assert model(first).fingerprint() != model(second).fingerprint()
 
 
 def test_options_and_versions_count(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = model(Plain(1.0))
     before, stored = plain.fingerprint(), plain.stored_fingerprint()
-    known = plain.weights_fingerprint()
+    weights = plain.weights_fingerprint()
     monkeypatch.setattr(torch, "__version__", "99.0")
     assert plain.fingerprint() != before
     # a folder or a scorecard of another installation is known all the same
-    assert (plain.stored_fingerprint(), plain.weights_fingerprint()) == (stored, known)
+    assert (plain.stored_fingerprint(), plain.weights_fingerprint()) == (stored, weights)
     monkeypatch.undo()
     plain.options = {"stages": 3}
     assert plain.fingerprint() != before
@@ -276,7 +278,7 @@ def test_slow_networks_are_run_again_only_where_something_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = model(Counting(1.0))
-    monkeypatch.setattr(description, "SLOW", 0.0)
+    monkeypatch.setattr(observation, "SLOW", 0.0)
     first = slow.fingerprint()
     passes = slow.network.calls
     assert slow.fingerprint() == first and slow.network.calls == passes
@@ -292,16 +294,16 @@ def test_slow_networks_are_run_again_only_where_something_changed(
 
 
 @pytest.mark.parametrize(
-    "what",
+    "factor",
     [
         lambda x: F.dropout(x, 0.5),  # training=True is its default
         lambda x: x + torch.rand_like(x),
         lambda x: x * np.random.default_rng().random(),
     ],
 )
-def test_networks_that_are_random_in_eval_mode_are_refused(what: Any) -> None:
+def test_networks_that_are_random_in_eval_mode_are_refused(factor: Any) -> None:
     with pytest.raises(InputError, match="another output for the same images from call to call"):
-        fingerprint(what)
+        fingerprint(factor)
 
 
 def test_networks_that_cannot_take_their_own_images_still_have_one() -> None:

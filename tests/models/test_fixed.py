@@ -92,8 +92,8 @@ def test_tuning_peaks_where_it_is_said_to(gabor: Model, channel: int) -> None:
 def test_orientation_is_anticlockwise_from_horizontal(gabor: Model) -> None:
     slash = torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8)
     for i in range(-1, 2):  # a bright line that rises to the right
-        at = torch.arange(2, SIDE - 2)
-        slash[0, SIDE - at + i, at] = 255
+        columns = torch.arange(2, SIDE - 2)
+        slash[0, SIDE - columns + i, columns] = 255
     responses = middle(gabor, "complex", slash)[0]
     best = gabor.network.complex_cells[int(responses.argmax())]
     assert best.orientation == 45
@@ -202,13 +202,13 @@ def test_fixed_networks_are_models_like_any_other(id: str, tmp_path: Path) -> No
     model = load(id, image_size=96)
     assert sum(p.numel() for p in model.parameters()) == 0
     assert model.device == torch.device("cpu")
-    again = load(id, image_size=96, seed=7)
-    assert model.fingerprint() == again.fingerprint()
+    second = load(id, image_size=96, seed=7)
+    assert model.fingerprint() == second.fingerprint()
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, 96, 96, 3), dtype=np.uint8)
     with torch.no_grad():
-        one, two = (m(torch.from_numpy(images)) for m in (model, again))
-    assert torch.equal(one, two)
+        output, second_output = (m(torch.from_numpy(images)) for m in (model, second))
+    assert torch.equal(output, second_output)
     back = load(save(model, tmp_path / "m"))
     assert back.fingerprint() == model.fingerprint()
     features = extract(

@@ -184,8 +184,8 @@ def test_blurred_pooling_shifts_less_with_the_image() -> None:
     def change(kind: str) -> float:
         config = StageConfig(channels=8, kernel=1, norm="none", nonlinearity="none", pool=kind)
         pool = build_stage(8, config).pool
-        one, two = pool(x[..., :-1]), pool(x[..., 1:])
-        return float((one - two).pow(2).mean() / one.var())
+        pooled, shifted = pool(x[..., :-1]), pool(x[..., 1:])
+        return float((pooled - shifted).pow(2).mean() / pooled.var())
 
     assert change("blur") < 0.5 * change("max")
 

@@ -37,13 +37,21 @@ def tuned(start: Model, folder: Path) -> Model:
 
 
 def test_the_wrong_untuned_network_is_refused_both_ways(tmp_path: Path) -> None:
-    random, one, two = load("lcl_v2@random", options=LCL, image_size=12), grown(1), grown(2)
-    save(one, tmp_path / "grown")
+    random, first_grown, second_grown = (
+        load("lcl_v2@random", options=LCL, image_size=12),
+        grown(1),
+        grown(2),
+    )
+    save(first_grown, tmp_path / "grown")
     from_grown = tuned(load(tmp_path / "grown"), tmp_path / "a")
     from_random = tuned(random, tmp_path / "b")
-    check_start(from_grown, one, "mine")
+    check_start(from_grown, first_grown, "mine")
     check_start(from_random, random, "mine")
-    for model, wrong in ((from_grown, random), (from_random, one), (from_grown, two)):
+    for model, wrong in (
+        (from_grown, random),
+        (from_random, first_grown),
+        (from_grown, second_grown),
+    ):
         with pytest.raises(
             InputError, match=r"started from lcl_v2.*the untuned network of this run"
         ):
@@ -53,7 +61,7 @@ def test_the_wrong_untuned_network_is_refused_both_ways(tmp_path: Path) -> None:
     text = str(caught.value)
     for fact in (
         "model mine (contrastive tuning to A (simulated))",
-        f"fingerprint {one.weights_fingerprint()[:12]}",
+        f"fingerprint {first_grown.weights_fingerprint()[:12]}",
         f"fingerprint {random.weights_fingerprint()[:12]}",
         "then layerwise growth on 1,359 photographs",
         f"model.id={tmp_path / 'grown'}.",
@@ -112,17 +120,17 @@ def forget(folder: Path) -> Path:
 
 
 def test_older_folders_are_known_by_what_they_were_claimed_for(tmp_path: Path) -> None:
-    one, random = grown(1), load("lcl_v2@random", options=LCL, image_size=12)
-    tuned(one, tmp_path / "a")
+    base, random = grown(1), load("lcl_v2@random", options=LCL, image_size=12)
+    tuned(base, tmp_path / "a")
     model = load(forget(tmp_path / "a"))
-    found = find_start(model, tmp_path / "a")
-    assert found and is_start(found, one) and not is_start(found, random)
-    check_start(model, one, "mine", tmp_path / "a")
+    start = find_start(model, tmp_path / "a")
+    assert start and is_start(start, base) and not is_start(start, random)
+    check_start(model, base, "mine", tmp_path / "a")
     with pytest.raises(InputError, match=r"not tuned from.*model\.id=THE FOLDER"):
         check_start(model, random, "mine", tmp_path / "a")
     (tmp_path / "a" / "tune.yaml").unlink()
     with pytest.raises(InputError, match="does not say what it was tuned from"):
-        check_start(model, one, "mine", tmp_path / "a")
+        check_start(model, base, "mine", tmp_path / "a")
 
 
 def test_a_start_that_nobody_noted_is_proven_where_a_seed_fixes_it(tmp_path: Path) -> None:
@@ -138,23 +146,23 @@ def test_the_packaged_model_says_that_it_was_grown() -> None:
     text = "random weights (seed 0), then layerwise growth on 1,359 photographs"
     model = load("lcl_v2")
     assert describe_weights(model) == text
-    for own in (card(model), Path("src/striate/models/released/lcl_v2/card.md").read_text()):
-        assert f"- Weights: {text}\n" in own and "started from random" not in own
+    for card_text in (card(model), Path("src/striate/models/released/lcl_v2/card.md").read_text()):
+        assert f"- Weights: {text}\n" in card_text and "started from random" not in card_text
     check_start(model, load("lcl_v2@random"), "mine")  # what it was grown from, by its seed
     with pytest.raises(InputError):
         check_start(model, load("lcl_v2@random", seed=1), "mine")
 
 
 def test_cards_tell_of_the_start_of_each_stage(tmp_path: Path) -> None:
-    one = grown(1)
-    tuned(one, tmp_path / "a")
+    base = grown(1)
+    tuned(base, tmp_path / "a")
     text = (tmp_path / "a" / "card.md").read_text()
     assert (
         "- Weights: random weights (seed 0), then layerwise growth on 1,359 photographs, then"
         in text
     )
     assert "contrastive tuning: started from lcl_v2 (random weights" in text
-    assert one.weights_fingerprint()[:12] in text
+    assert base.weights_fingerprint()[:12] in text
 
 
 def test_random_twins_say_so_and_are_others_for_every_kind(tmp_path: Path) -> None:
@@ -167,11 +175,11 @@ def test_random_twins_say_so_and_are_others_for_every_kind(tmp_path: Path) -> No
             assert twin.provenance["source"] == "random weights"
             assert describe_weights(twin) == f"random weights (seed {twin.provenance['seed']})"
             assert twin.provenance["stages"] == [] and twin.seen == frozenset()
-            own, other = model.network.state_dict(), twin.network.state_dict()
-            learned = [k for k in own if k.endswith("weight") and own[k].ndim > 1]
-            assert learned and not any(torch.equal(own[k], other[k]) for k in learned)
-    one = load("lcl_v2@random", seed=1, options=LCL)
-    assert random_twin(one, 0).weights_fingerprint() != one.weights_fingerprint()
+            weights, twin_weights = model.network.state_dict(), twin.network.state_dict()
+            learned = [k for k in weights if k.endswith("weight") and weights[k].ndim > 1]
+            assert learned and not any(torch.equal(weights[k], twin_weights[k]) for k in learned)
+    random = load("lcl_v2@random", seed=1, options=LCL)
+    assert random_twin(random, 0).weights_fingerprint() != random.weights_fingerprint()
 
 
 def test_a_recognition_model_says_what_its_front_was() -> None:

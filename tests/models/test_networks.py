@@ -120,8 +120,8 @@ def accuracy(model: Model, folder: Path, every: int) -> float:
 @pytest.mark.slow
 def test_packaged_efficientnet_recognizes_photographs(shared_data: Path) -> None:
     torch.set_num_threads(2)
-    found = accuracy(load("efficientnet_lite0"), shared_data / DATA, every=10)
-    assert found > 0.8  # 0.872 of 250 images; a wrong padding, epsilon or scale costs more
+    share_right = accuracy(load("efficientnet_lite0"), shared_data / DATA, every=10)
+    assert share_right > 0.8  # 0.872 of 250 images; a wrong padding, epsilon or scale costs more
 
 
 @pytest.mark.slow

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from striate.core.errors import InputError
-from striate.models import Field, list_models, load, probe_receptive_field, receptive_field
+from striate.models import (
+    Field,
+    list_models,
+    load,
+    matched_taps,
+    probe_receptive_field,
+    receptive_field,
+)
 
 # torch's note that even kernels with `same` padding need a padded copy
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -46,7 +53,6 @@ ALEXNET = {0: (11, 4), 2: (19, 8), 3: (51, 8), 5: (67, 16), 6: (99, 16)}
 def test_alexnet_has_the_published_fields(layer: int) -> None:
     field = receptive_field(load("alexnet@random"), f"features.{layer}")
     assert (field.size, field.jump) == ALEXNET[layer]
-    assert field.extent == field.size
     assert field.degrees(28) == field.size / 28
 
 
@@ -138,20 +144,20 @@ def test_clean_positions_are_those_that_more_image_around_does_not_change(
         assume(False)
     rows, columns = field.jumps
     assume(field.size <= 60)
-    more = -(-(field.size + field.jump) // (rows * columns)) * rows * columns  # whole jumps
+    margin = -(-(field.size + field.jump) // (rows * columns)) * rows * columns  # whole jumps
     generator = torch.Generator().manual_seed(0)
-    wide = 1 + torch.rand(
-        1, 2, side + 2 * more, side + 2 * more, generator=generator, dtype=torch.float64
+    large_image = 1 + torch.rand(
+        1, 2, side + 2 * margin, side + 2 * margin, generator=generator, dtype=torch.float64
     )
     network = network.double().eval()
     for p in network.parameters():
         nn.init.uniform_(p, 0.1, 1.0)
     with torch.no_grad():
-        inner = network(wide[..., more : more + side, more : more + side])
-        outer = network(wide)
-    height, width = inner.shape[-2:]
-    outer = outer[..., more // rows :, more // columns :][..., :height, :width]
-    same = torch.isclose(inner, outer, rtol=1e-9).all(1)[0]
+        small_map = network(large_image[..., margin : margin + side, margin : margin + side])
+        large_map = network(large_image)
+    height, width = small_map.shape[-2:]
+    large_map = large_map[..., margin // rows :, margin // columns :][..., :height, :width]
+    same = torch.isclose(small_map, large_map, rtol=1e-9).all(1)[0]
     clean = torch.zeros_like(same)
     span = field.clean(side)
     clean[span, span] = True
@@ -217,8 +223,8 @@ def normed_last(net: Code, x: Tensor) -> Tensor:
 
 
 def split_and_stacked(net: Code, x: Tensor) -> Tensor:
-    one, two = x.chunk(2, 1)
-    return torch.stack([one * 2, two.abs()], 2).flatten(1, 2)
+    first, second = x.chunk(2, 1)
+    return torch.stack([first * 2, second.abs()], 2).flatten(1, 2)
 
 
 def picked(net: Code, x: Tensor) -> Tensor:
@@ -341,3 +347,12 @@ def test_nothing_clean_is_an_empty_slice() -> None:
     field = receptive_field(nn.Conv2d(3, 1, 9, padding=4), "", 20)
     assert field.clean(8) == slice(0, 0)
     assert field.clean(9) == slice(4, 5)
+
+
+def test_matched_taps() -> None:
+    assert matched_taps(load("squeezenet1_1@random", image_size=112), [19, 67]) == [
+        "features.4",
+        "features.7",
+    ]
+    with pytest.raises(InputError, match="no tap has a receptive field"):
+        matched_taps(load("lcl_v2@random", image_size=64), [19], taps=["stage9"])

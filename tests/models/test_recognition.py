@@ -29,18 +29,18 @@ def test_lcl_front_saved_and_loaded(tmp_path: Path) -> None:
     shapes = model.tap_shapes()
     assert shapes["front.stage2"] == (192, 3, 3) and shapes["classifier"] == (3,)
     assert receptive_field(model, "conv4").size == 67 + 4 * 16
-    again = load(save(model, tmp_path / "m"))
-    assert again.fingerprint() == model.fingerprint() and again.network.classes == ("x", "y", "z")
-    assert again.provenance["seen"] == ["a hash"]
-    assert not any(p.requires_grad for p in again.network.front.parameters())
+    loaded = load(save(model, tmp_path / "m"))
+    assert loaded.fingerprint() == model.fingerprint() and loaded.network.classes == ("x", "y", "z")
+    assert loaded.provenance["seen"] == ["a hash"]
+    assert not any(p.requires_grad for p in loaded.network.front.parameters())
     images = gray(72)
-    both = again.activations(images, ["front.stage1", "front.stage2", "classifier"])
+    outputs = loaded.activations(images, ["front.stage1", "front.stage2", "classifier"])
     front.preprocessing = model.preprocessing
-    own = front.activations(images, ["stage1", "stage2"])
-    assert torch.equal(both["front.stage1"], own["stage1"])
-    assert torch.equal(both["front.stage2"], own["stage2"])
-    assert torch.equal(both["classifier"], again(images))
-    assert random_twin(again).taps == model.taps
+    front_maps = front.activations(images, ["stage1", "stage2"])
+    assert torch.equal(outputs["front.stage1"], front_maps["stage1"])
+    assert torch.equal(outputs["front.stage2"], front_maps["stage2"])
+    assert torch.equal(outputs["classifier"], loaded(images))
+    assert random_twin(loaded).taps == model.taps
 
 
 def test_published_shape() -> None:
@@ -58,9 +58,9 @@ def test_other_fronts_are_cut_behind_the_tap(tmp_path: Path) -> None:
     before = front.fingerprint()
     model = recognition_model(front, "ab", tap="features.4", image_size=48, back=BACK)
     assert front.fingerprint() == before
-    kept = sum(p.numel() for p in model.network.front.parameters())
+    n_parameters = sum(p.numel() for p in model.network.front.parameters())
     parts = [front.network.features[i] for i in range(5)]
-    assert kept == sum(p.numel() for part in parts for p in part.parameters())
+    assert n_parameters == sum(p.numel() for part in parts for p in part.parameters())
     assert model.taps[:2] == ("front.features.2", "front.features.4")
     assert load(save(model, tmp_path / "m")).fingerprint() == model.fingerprint()
     fixed = recognition_model(load("gabor_energy"), "ab", image_size=96, back=BACK)
@@ -71,10 +71,10 @@ def test_a_front_that_was_trained_becomes_one_again() -> None:
     first = recognition_model(
         load("lcl_v2@random", seed=5), "abc", frozen=False, image_size=72, back=BACK
     )
-    again = recognition_model(first, "de", tap="front.stage2", back=BACK)
-    assert again.network.config.front.id == "lcl_v2" and again.network.frozen
+    second = recognition_model(first, "de", tap="front.stage2", back=BACK)
+    assert second.network.config.front.id == "lcl_v2" and second.network.frozen
     for name, value in first.network.front.state_dict().items():
-        assert torch.equal(again.network.front.state_dict()[name], value)
+        assert torch.equal(second.network.front.state_dict()[name], value)
     early = recognition_model(first, "de", tap="stage1", back=BACK)
     assert early.taps[0] == "front.stage1" and early.taps[1] == "conv3"
 

@@ -67,9 +67,9 @@ def test_alexnet_taps_are_those_of_the_paper() -> None:
 
 
 def test_random_weights_are_given_by_the_seed_alone() -> None:
-    one, again, two = (load("squeezenet1_1@random", seed=s) for s in (1, 1, 2))
-    assert one.fingerprint() == again.fingerprint() != two.fingerprint()
-    assert one.provenance["seed"] == 1
+    first, repeated, other_seed = (load("squeezenet1_1@random", seed=s) for s in (1, 1, 2))
+    assert first.fingerprint() == repeated.fingerprint() != other_seed.fingerprint()
+    assert first.provenance["seed"] == 1
 
 
 def test_the_callers_random_state_is_kept() -> None:
@@ -97,19 +97,19 @@ def test_unknown_id_is_answered_with_the_nearest(id: str, message: str) -> None:
 
 
 def test_a_folder_that_is_no_model_folder_says_why(tmp_path: Path) -> None:
-    def told(folder: str) -> str:
+    def load_error(folder: str) -> str:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         with pytest.raises(InputError, match="is no model folder: it has no") as error:
             load(tmp_path / folder)
         return str(error.value)
 
-    assert "striate tune, grow or train wrote" in told("thesis")
+    assert "striate tune, grow or train wrote" in load_error("thesis")
     (tmp_path / "run/model").mkdir(parents=True)
-    assert "stopped before its end" in told("run")
+    assert "stopped before its end" in load_error("run")
     (tmp_path / "run/model/grow.yaml").touch()
-    assert "stopped before its end" in told("run/model")
+    assert "stopped before its end" in load_error("run/model")
     (tmp_path / "run/model/config.json").touch()
-    assert "Is " in told("run") and "run/model meant?" in told("run")
+    assert "Is " in load_error("run") and "run/model meant?" in load_error("run")
 
 
 def test_id_can_be_registered_once_and_must_be_plain() -> None:

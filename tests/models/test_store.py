@@ -31,20 +31,27 @@ def test_round_trip_is_bitwise(tmp_path: Path) -> None:
     with torch.no_grad():  # values that a text format or another precision would lose
         model.network.features[0].bias[:3] = torch.tensor([1e-42, -0.0, 1 / 3])
     folder = save(model, tmp_path / "deep" / "model", {"Tuned by": "a test"})
-    back = load(folder)
-    one, two = model.network.state_dict(), back.network.state_dict()
-    assert one.keys() == two.keys()
-    for name in one:
-        assert one[name].contiguous().numpy().tobytes() == two[name].contiguous().numpy().tobytes()
-    assert back.fingerprint() == model.fingerprint()
-    assert (back.id, back.preprocessing, back.taps) == (model.id, model.preprocessing, model.taps)
-    assert back.provenance == model.provenance
-    assert back.seen == frozenset(SEEN)
-    assert back.seen_files == frozenset()  # the provenance of older folders holds none
-    assert not back.training
+    loaded = load(folder)
+    state, loaded_state = model.network.state_dict(), loaded.network.state_dict()
+    assert state.keys() == loaded_state.keys()
+    for name in state:
+        assert (
+            state[name].contiguous().numpy().tobytes()
+            == loaded_state[name].contiguous().numpy().tobytes()
+        )
+    assert loaded.fingerprint() == model.fingerprint()
+    assert (loaded.id, loaded.preprocessing, loaded.taps) == (
+        model.id,
+        model.preprocessing,
+        model.taps,
+    )
+    assert loaded.provenance == model.provenance
+    assert loaded.seen == frozenset(SEEN)
+    assert loaded.seen_files == frozenset()  # the provenance of older folders holds none
+    assert not loaded.training
     assert sorted(p.name for p in folder.iterdir()) == ["card.md", "config.json", WEIGHTS]
     images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    assert torch.equal(back(images), model(images))
+    assert torch.equal(loaded(images), model(images))
 
 
 WEIGHTS = "network.safetensors"

@@ -28,10 +28,10 @@ def by_hand(model: Model, images: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("taps", [SMALL_TAPS, SMALL_TAPS[::-1], ("conv2",), ("bn", "act")])
 def test_taps_equal_the_pass_by_hand(small: Model, batch: Tensor, taps: tuple[str, ...]) -> None:
     expected = by_hand(small, batch)
-    found = small.activations(batch, taps)
-    assert list(found) == list(taps)
+    outputs = small.activations(batch, taps)
+    assert list(outputs) == list(taps)
     for name in taps:
-        torch.testing.assert_close(found[name], expected[name])
+        torch.testing.assert_close(outputs[name], expected[name])
 
 
 def test_in_place_layer_does_not_alter_the_tap_before_it(small: Model, batch: Tensor) -> None:

@@ -73,8 +73,8 @@ def test_pickle_with_code_is_refused_and_not_run(tmp_path: Path, form: str) -> N
         assert trace.exists()
 
 
-@pytest.mark.parametrize("kept", [0, 5, 60, 0.5, 0.99])
-def test_half_written_files_are_named(tmp_path: Path, kept: float) -> None:
+@pytest.mark.parametrize("length", [0, 5, 60, 0.5, 0.99])
+def test_half_written_files_are_named(tmp_path: Path, length: float) -> None:
     for name in ("w.safetensors", "w.pth"):
         path = tmp_path / name
         state = dict(network().state_dict())
@@ -83,7 +83,7 @@ def test_half_written_files_are_named(tmp_path: Path, kept: float) -> None:
         else:
             save_file(state, path, {"input": "?"})
         whole = path.read_bytes()
-        path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+        path.write_bytes(whole[: int(length * len(whole)) if isinstance(length, float) else length])
         with pytest.raises(InputError, match=f"{name} is (damaged|refused)"):
             load_state(path)
         with pytest.raises(InputError, match=f"{name} is (damaged|refused)"):
@@ -126,16 +126,16 @@ def test_batch_counts_may_be_missing_as_in_old_files() -> None:
 
 
 def test_weights_that_state_their_preprocessing(tmp_path: Path) -> None:
-    own = Preprocessing(64, "crop", "bgr", 2.0, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    stated = Preprocessing(64, "crop", "bgr", 2.0, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     path = tmp_path / "w.safetensors"
     state = load("squeezenet1_1@random", seed=3).network.state_dict()
     save_file(
         {k: v.contiguous() for k, v in state.items()},
         path,
-        {"striate_preprocessing": json.dumps(own.to_dict())},
+        {"striate_preprocessing": json.dumps(stated.to_dict())},
     )
     model = load("squeezenet1_1", weights=path)
-    assert model.preprocessing == own
+    assert model.preprocessing == stated
     assert model.provenance["source"] == "local file w.safetensors"
     assert same(dict(model.network.state_dict()), dict(state))
 

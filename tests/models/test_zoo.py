@@ -113,16 +113,16 @@ def test_random_and_local_weights(asked: list[object], kind: str, tmp_path: Path
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    one, again, two = (load(f"{kind}:flatnet@random", seed=s) for s in (1, 1, 2))
+    first, repeated, other_seed = (load(f"{kind}:flatnet@random", seed=s) for s in (1, 1, 2))
     assert torch.equal(torch.rand(1), expected)
-    assert one.fingerprint() == again.fingerprint() != two.fingerprint()
-    assert one.provenance["seed"] == 1
-    torch.save(two.network.state_dict(), tmp_path / "w.pth")
+    assert first.fingerprint() == repeated.fingerprint() != other_seed.fingerprint()
+    assert first.provenance["seed"] == 1
+    torch.save(other_seed.network.state_dict(), tmp_path / "w.pth")
     local = load(f"{kind}:flatnet", weights=tmp_path / "w.pth")
-    assert local.fingerprint() == two.fingerprint()
+    assert local.fingerprint() == other_seed.fingerprint()
     assert local.provenance["source"] == "local file w.pth"
     assert not any(asked)  # nothing was downloaded
-    assert load(save(one, tmp_path / "m")).fingerprint() == one.fingerprint()
+    assert load(save(first, tmp_path / "m")).fingerprint() == first.fingerprint()
     with pytest.raises(InputError, match="exclude each other"):
         load(f"{kind}:flatnet@random", weights=tmp_path / "w.pth")
 
@@ -172,7 +172,7 @@ def test_the_user_chooses_another_preparation(asked: list[object], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("said", "rule"),
+    ("settings", "rule"),
     [
         ({"crop_pct": 1.0, "interpolation": "lanczos"}, "center 32:32 lanczos"),
         ({"crop_mode": "squash"}, "squash 35:32 bicubic"),
@@ -182,15 +182,15 @@ def test_the_user_chooses_another_preparation(asked: list[object], tmp_path: Pat
     ],
 )
 def test_each_way_of_timm(
-    asked: list[object], monkeypatch: pytest.MonkeyPatch, said: dict[str, object], rule: str
+    asked: list[object], monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], rule: str
 ) -> None:
-    for name, value in said.items():
+    for name, value in settings.items():
         monkeypatch.setitem(TIMM_SAYS, name, value)
     assert load("timm:flatnet").preprocessing.resize == rule
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("settings", "message"),
     [
         ({"input_size": (3, 32, 48)}, r"\[32, 48\] pixels; Striate shows square ones"),
         ({"input_size": (1, 32, 32)}, "images of 1 channels"),
@@ -200,9 +200,9 @@ def test_each_way_of_timm(
     ],
 )
 def test_preparation_that_cannot_be_followed_is_refused(
-    asked: list[object], monkeypatch: pytest.MonkeyPatch, said: dict[str, object], message: str
+    asked: list[object], monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], message: str
 ) -> None:
-    for name, value in said.items():
+    for name, value in settings.items():
         monkeypatch.setitem(TIMM_SAYS, name, value)
     with pytest.raises(InputError, match=message):
         load("timm:flatnet")
@@ -250,7 +250,7 @@ def test_the_real_timm_prepares_images_as_we_do() -> None:
         assert len(model.tap_shapes()) == len(model.taps) > 0
     for mode in ("squash", "border"):
         config = {**config, "crop_mode": mode, "input_size": (3, 160, 160), "crop_pct": 0.95}
-        way = zoo._of_timm(config, "timm:any")
+        way = zoo._read_timm_config(config, "timm:any")
         assert differ(timm.data.create_transform(**config), way) < 1e-5, mode
 
 
@@ -261,7 +261,7 @@ def test_the_real_torchvision_prepares_images_as_we_do() -> None:
     names = ("resnet50", "efficientnet_b1", "swin_v2_t", "vit_h_14", "inception_v3")
     for name in names:
         transforms = vision.models.get_model_weights(name).DEFAULT.transforms()
-        way = zoo._preprocessing(torch.nn.Identity(), f"torchvision:{name}")
+        way = zoo._find_preprocessing(torch.nn.Identity(), f"torchvision:{name}")
         assert differ(transforms, way) < 1e-5, name
 
 

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from striate.core.errors import InputError
 from striate.core.files import write_json
@@ -16,7 +17,7 @@ from striate.core.run import RunFolder
 from striate.evaluate import CompareConfig
 from striate.report import build
 from striate.report.figures import common as figures
-from striate.report.html.page import Raw, bullets, section, table, text
+from striate.report.html.page import Table, environment
 
 MODELS = ("untuned", "random", "contrastive", "pooled_contrastive")
 
@@ -196,12 +197,17 @@ def test_no_run_and_half_a_run_are_refused(tmp_path):
     shutil.rmtree(folder)
 
 
+def text(value):
+    return environment().from_string("{{ value }}").render(value=value)
+
+
 def test_pieces():
-    assert bullets([], "warn") == ""
+    pieces = environment().get_template("parts.html.j2").module
+    assert pieces.bullets([], "warn") == "" and pieces.picture(None) == ""
     assert text(float("nan")) == "–" and text(0.12345) == "0.123" and text("<x>") == "&lt;x&gt;"
-    assert text(Raw("<b>x</b>")) == "<b>x</b>"
-    assert section("Nothing", "", None) == ""
-    assert "<td>1</td>" in table(["a", "b"], [["x", 1]])
+    assert text(Markup("<b>x</b>")) == "<b>x</b>"
+    assert pieces.section("Nothing", caller=lambda: "\n") == ""
+    assert "<td>1</td>" in pieces.table(Table(["a", "b"], [["x", 1]]))
 
 
 def test_colors_are_fixed_for_methods_and_differ_for_others():

@@ -1,4 +1,4 @@
-"""Keep freed memory in the process: PyTorch on a CPU asks for the same large blocks each step."""
+"""Keeping freed memory in the process: on a CPU, PyTorch asks for the same blocks at every step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TOP_PAD = 64 * 2**20
 def keep_freed_memory() -> bool:
     """Tell glibc's allocator to reuse large blocks instead of giving them back after each step.
 
-    By default each large tensor is mapped anew and its pages are faulted in one by one. The
-    memory of the process then stays at its peak. Meant for programs, not for libraries: the
-    command line calls it.
+    By default each large tensor is mapped anew and its pages are faulted in one by one. With this
+    setting the memory of the process stays at its peak. It is meant for programs, not for
+    libraries: the command line calls it.
 
     Returns:
-        Whether there was a glibc to tell.
+        Whether glibc took the settings.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -26,9 +26,9 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    done = [
+    accepted = [
         mallopt(M_MMAP_MAX, 0),
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1),
         mallopt(M_TOP_PAD, TOP_PAD),
     ]
-    return all(done)
+    return all(accepted)

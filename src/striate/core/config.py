@@ -1,4 +1,8 @@
-"""Typed configs: YAML in, `key=value` overrides; an unknown key is refused, the nearest offered."""
+"""Typed configs from YAML and `key=value` overrides; unknown keys are refused with suggestions.
+
+The code of configs is part of a network's `fingerprint` (`striate.models.description`), with the
+names of the functions here that it calls: to rename one makes cached features be taken anew.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +32,9 @@ PLAIN = {
     "bool_parsing": "should be true or false",
     "string_type": "should be text (in quotes, where it looks like a number)",
 }
-"""What pydantic's kinds of problems are in plain words; others keep their text."""
+"""Plain words for pydantic's types of problems; types that are not listed keep their text."""
 SHOWN = 4
-"""At most this many places are offered where a key is known."""
+"""How many places at most are suggested for a misplaced key."""
 
 
 class Config(BaseModel):
@@ -41,7 +45,7 @@ class Config(BaseModel):
         frozen=True,
         validate_default=True,
         populate_by_name=True,
-        allow_inf_nan=False,  # no comparison with a limit holds NaN back
+        allow_inf_nan=False,  # NaN passes every comparison with a limit
     )
 
     @classmethod
@@ -121,42 +125,44 @@ def _explain(cls: type[BaseModel], error: ValidationError, source: str) -> Input
     lines = []
     problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
     for problem in problems:  # unknown keys first: a typo is also a missing key
-        place = ".".join(str(p) for p in problem["loc"])
-        kind, found = problem["type"], problem["input"]
+        key_path = ".".join(str(p) for p in problem["loc"])
+        kind, value = problem["type"], problem["input"]
         if kind == "extra_forbidden":
-            lines += _unknown(cls, problem["loc"], found)
-        elif kind == "value_error":  # our own validators: a sentence already
-            where = f"config key {place}: " if place else ""
-            lines.append(f"{where}{str(problem['ctx']['error']).rstrip('.')}.")
+            lines += _unknown(cls, problem["loc"], value)
+        elif kind == "value_error":  # from our own validators: already a sentence
+            prefix = f"config key {key_path}: " if key_path else ""
+            lines.append(f"{prefix}{str(problem['ctx']['error']).rstrip('.')}.")
         elif kind == "too_short":
             depth = len(problem["loc"])
             inner = [p for p in problems if p["loc"][:depth] == problem["loc"] != p["loc"]]
             if not inner:  # items that were refused are counted as missing
                 least = problem["ctx"]["min_length"]
-                lines.append(f"config key {place} should hold at least {least}, found {found!r}.")
+                lines.append(
+                    f"config key {key_path} should hold at least {least}, found {value!r}."
+                )
         else:
-            said = PLAIN.get(kind) or problem["msg"].replace("Input should", "should", 1)
-            found = "" if kind == "missing" else f", found {found!r}"
-            lines.append(f"config key {place} {said}{found}.")
+            expectation = PLAIN.get(kind) or problem["msg"].replace("Input should", "should", 1)
+            value = "" if kind == "missing" else f", found {value!r}"
+            lines.append(f"config key {key_path} {expectation}{value}.")
     return InputError(f"{source}: " + "\n".join(lines))
 
 
 def _unknown(cls: type[BaseModel], loc: tuple[int | str, ...], value: Any) -> list[str]:
     """Name each unknown key, and where that key is known, or else what looks like it."""
-    here = _fields_at(cls, loc[:-1])
+    siblings = _fields_at(cls, loc[:-1])
     lines = []
-    for typed in flatten_settings(value, ".".join(map(str, loc))):
-        leaf = typed.rpartition(".")[2]
-        paths = [p for p in _paths(cls) if p.rpartition(".")[2] == leaf]
-        # The nearest by the whole path first: of a mistyped section, the right one.
-        paths.sort(key=lambda p: -SequenceMatcher(None, typed, p).ratio())
-        if paths:
-            more = ", …" if len(paths) > SHOWN else ""
-            offer = f"{', '.join(paths[:SHOWN])}{more}"
-            lines.append(f"unknown config key {typed!r}. Did you mean {offer}?")
+    for unknown_key in flatten_settings(value, ".".join(map(str, loc))):
+        last_part = unknown_key.rpartition(".")[2]
+        candidates = [p for p in _paths(cls) if p.rpartition(".")[2] == last_part]
+        # Sorted by likeness of the whole path, so that a mistyped section gets the right one.
+        candidates.sort(key=lambda p: -SequenceMatcher(None, unknown_key, p).ratio())
+        if candidates:
+            ellipsis = ", …" if len(candidates) > SHOWN else ""
+            suggestions = f"{', '.join(candidates[:SHOWN])}{ellipsis}"
+            lines.append(f"unknown config key {unknown_key!r}. Did you mean {suggestions}?")
     if not lines:
-        at = f"(at {'.'.join(map(str, loc))})" if len(loc) > 1 else ""
-        lines.append(str(unknown_name("config key", str(loc[-1]), here, at)))
+        location = f"(at {'.'.join(map(str, loc))})" if len(loc) > 1 else ""
+        lines.append(str(unknown_name("config key", str(loc[-1]), siblings, location)))
     return lines
 
 
@@ -189,16 +195,16 @@ def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
 
 
 def differing(old: Any, new: Any) -> list[str]:
-    """Say where two nested settings differ, one line a dotted key.
+    """Describe where two nested settings differ, one line for each dotted key.
 
     >>> differing({"a": {"b": 1, "c": [1]}}, {"a": {"b": 2, "c": [1]}})
     ['a.b: there 1, asked for 2']
     """
-    before, after = flatten_settings(old), flatten_settings(new)
+    old_settings, new_settings = flatten_settings(old), flatten_settings(new)
     return [
-        f"{key}: there {before.get(key)!r}, asked for {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        f"{key}: there {old_settings.get(key)!r}, asked for {new_settings.get(key)!r}"
+        for key in sorted(old_settings.keys() | new_settings.keys())
+        if old_settings.get(key) != new_settings.get(key)
     ]
 
 
@@ -210,7 +216,7 @@ def flatten_settings(value: Any, prefix: str = "") -> dict[str, Any]:
         pairs = [(str(i), v) for i, v in enumerate(value)]
     else:
         return {prefix: value}
-    out: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, inner in pairs:
-        out |= flatten_settings(inner, f"{prefix}.{key}" if prefix else key)
-    return out
+        flat |= flatten_settings(inner, f"{prefix}.{key}" if prefix else key)
+    return flat

@@ -1,4 +1,4 @@
-"""Which device was asked for, and whether it is there."""
+"""Checking the device that was asked for."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from striate.core.errors import InputError
 
 
 def device_name(device: str) -> str:
-    """Return `cpu`, `cuda` or `cuda:N` for what was asked for; `auto` takes a GPU where one is.
+    """Return `cpu`, `cuda` or `cuda:N` for the requested device; `auto` prefers a GPU.
 
     Raises:
-        InputError: a device that is not known or not there.
+        InputError: an unknown device, or one that this machine does not have.
     """
-    import torch  # here, as the core is imported where nothing is computed
+    import torch  # here, because the core is also imported where nothing is computed
 
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):

@@ -26,25 +26,25 @@ class DivergedError(StriateError):
     """Training produced a loss that is not finite; the last good checkpoint is named."""
 
 
-def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """Return up to `n` of the `known` names that look most like `name`, best first."""
-    known = [str(k) for k in known]
-    folded = {k.casefold(): k for k in known}
-    hits = difflib.get_close_matches(name.casefold(), list(folded), n=n, cutoff=0.5)
-    return [folded[h] for h in hits]
+def nearest(name: str, names: Iterable[str], n: int = 3) -> list[str]:
+    """Return up to `n` of the `names` that look most like `name`, best first."""
+    names = [str(candidate) for candidate in names]
+    folded = {candidate.casefold(): candidate for candidate in names}
+    matches = difflib.get_close_matches(name.casefold(), list(folded), n=n, cutoff=0.5)
+    return [folded[match] for match in matches]
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
-    """Build the error for a name that is not among the `known` ones, nearest names offered.
+def unknown_name(kind: str, name: str, names: Iterable[str], hint: str = "") -> InputError:
+    """Build the error for a name that is not among `names`; the nearest names are offered.
 
     >>> str(unknown_name("ROI", "V1vv", ["V1v", "V1d", "hV4"]))
     "unknown ROI 'V1vv'. Did you mean V1v, V1d? Known: V1v, V1d, hV4."
     """
-    name, known = str(name), [str(k) for k in known]
-    close = nearest(name, known)
+    name, names = str(name), [str(candidate) for candidate in names]
+    suggestions = nearest(name, names)
     text = f"unknown {kind} {name!r}."
-    if close:
-        text += f" Did you mean {', '.join(close)}?"
-    shown = ", ".join(known[:40]) + (f", … ({len(known)} in all)" if len(known) > 40 else "")
-    text += f" Known: {shown or 'none'}."
+    if suggestions:
+        text += f" Did you mean {', '.join(suggestions)}?"
+    listed = ", ".join(names[:40]) + (f", … ({len(names)} in all)" if len(names) > 40 else "")
+    text += f" Known: {listed or 'none'}."
     return InputError(f"{text} {hint}".rstrip())

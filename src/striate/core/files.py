@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, folders and locks between processes."""
+"""Files that are either whole or absent: atomic writes, and locks between processes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it is flushed and takes its place.
+    """Yield a temporary path beside `target`; on success it is flushed and replaces `target`.
 
-    On any error the temporary is removed and `target` is left as it was. Works for a file and
-    for a folder (a folder must not exist yet).
+    On any error the temporary path is removed and `target` is left as it was. This works for a
+    file and for a folder (a folder must not exist yet).
 
     Raises:
-        StriateError: when the disk is full.
-        InputError: when the place cannot be written to.
+        StriateError: the disk is full.
+        InputError: the place cannot be written to.
     """
     target = Path(target)
     try:
@@ -60,7 +60,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 def explain_os_error(error: OSError, path: Path) -> StriateError:
     """Turn an operating-system error while writing `path` into one that says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(_existing_parent(path)).free / 1e9
+        free = shutil.disk_usage(_find_existing_parent(path)).free / 1e9
         return StriateError(
             f"disk full while writing {path} ({free:.2f} GB free). Nothing that was there is lost. "
             "Free some space or choose another output folder, then run the same command again."
@@ -73,7 +73,8 @@ def explain_os_error(error: OSError, path: Path) -> StriateError:
     return StriateError(f"cannot write {path}: {error}")
 
 
-def _existing_parent(path: Path) -> Path:
+def _find_existing_parent(path: Path) -> Path:
+    """Return the nearest folder above a path, or the path itself, that exists."""
     path = path.absolute()
     while not path.exists():
         path = path.parent
@@ -92,7 +93,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a broken one is named."""
+    """Read a JSON file; errors name it."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -103,14 +104,14 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_json_lines(path: str | Path) -> list[Any]:
-    """Read a log with one JSON value a line."""
+    """Read a log that holds one JSON value per line."""
     text = Path(path).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a parquet table that a run wrote; a missing or broken one is named."""
-    import pandas as pd  # here, as the core is imported where there are no tables
+    """Read a parquet table that a run wrote; errors name it."""
+    import pandas as pd  # here, because the core is also imported where there are no tables
 
     try:
         return pd.read_parquet(path)
@@ -118,7 +119,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(
             f"{path} does not exist. Is the run of another version, or copied in part?"
         ) from error
-    except (OSError, ValueError) as error:  # pyarrow's own errors are one of them
+    except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
         raise InputError(
             f"{path} is no table that can be read: {error}. Copy the run again, or call its "
             "command again with a new folder."
@@ -126,7 +127,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table atomically, without its index: as CSV by that ending, else as parquet."""
+    """Write a table atomically, without its index: as CSV if the name says so, else as parquet."""
     with atomic_path(path) as temporary:
         if str(path).endswith(".csv"):
             table.to_csv(temporary, index=False)
@@ -153,9 +154,9 @@ def write_dataset(path: str | Path, dataset: xr.Dataset) -> None:
 
 @contextlib.contextmanager
 def locked(path: str | Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold an exclusive lock named `path` (a small file is made there); others wait.
+    """Hold an exclusive lock named `path` (a small file is made there); other processes wait.
 
-    The lock is the operating system's: it ends with the process, however that dies.
+    The operating system holds the lock, so it ends with the process, however that dies.
 
     Raises:
         InputError: without `wait`, when another process holds it.

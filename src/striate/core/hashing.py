@@ -42,7 +42,7 @@ def hash_array(array: np.ndarray) -> str:
 def hash_image(rgb: np.ndarray) -> str:
     """Hash a decoded image, uint8 of shape (H, W, 3): the identity of a stimulus in a split.
 
-    The hash is of the pixels, not the file, so the same picture saved twice is one stimulus.
+    It hashes the pixels, not the file, so the same picture saved twice is one stimulus.
     """
     height, width, channels = rgb.shape
     digest = hashlib.sha256(f"{height},{width},{channels}|".encode())
@@ -52,25 +52,21 @@ def hash_image(rgb: np.ndarray) -> str:
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     """Hash named tensors (a state dict): names, dtypes, shapes and values."""
+    import torch  # here, because the core is also imported where nothing is computed
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.reshape(-1).view(_bytes_dtype()).numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _bytes_dtype() -> torch.dtype:
-    import torch
-
-    return torch.uint8
 
 
 def hash_fraction(seed: int, content_hash: str) -> float:
     """Map a content hash to a number in [0, 1), fixed by the seed.
 
-    The place of a stimulus in a split depends on nothing else, so it is the same in every
-    subject, session and run with that seed.
+    The part of a split that a stimulus falls into depends on nothing else, so it is the same in
+    every subject, session and run with that seed.
     """
     digest = hashlib.sha256(f"{seed}:{content_hash}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,7 +1,7 @@
-"""Names of stimuli, units, ROIs, hemispheres and columns: one spelling each, whatever wrote them.
+"""One spelling for each name of a stimulus, unit, ROI, hemisphere or column, whatever wrote it.
 
 Files of one study come from several programs. One pads names with blanks, one writes `é` as a
-letter and an accent, one stores bytes: compared as they stand, one name is two.
+letter and an accent, one stores bytes. If they are compared as they stand, one name becomes two.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _SIDE = re.compile(
 
 
 def clean_name(value: object) -> str:
-    r"""Return the text of a name: without blanks around it, in Unicode's composed form (NFC).
+    r"""Return the text of a name, without blanks around it, in Unicode's composed form (NFC).
 
-    Case is kept. Bytes are decoded; what says that nothing is there (None, NaN) is ``, while the
-    text `nan` is a name as any other.
+    Case is kept. Bytes are decoded. Missing values (None, NaN) become ``, while the text `nan` is
+    a name like any other.
 
     Raises:
         InputError: bytes that are not UTF-8.
@@ -50,7 +50,7 @@ def clean_name(value: object) -> str:
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key by which numbers in names count as numbers.
+    """Return a sort key by which numbers in names count as numbers.
 
     >>> sorted(["im10", "im2", "im1"], key=natural_key)
     ['im1', 'im2', 'im10']
@@ -75,7 +75,7 @@ def check_names(
     kind: str,
     owner: str,
     place: Callable[[int], str],
-    given: Iterable[object] | None = None,
+    raw_names: Iterable[object] | None = None,
     advice: str = "",
 ) -> None:
     """Refuse cleaned names that are empty, or the same twice.
@@ -84,9 +84,9 @@ def check_names(
         names: as `clean_name` returns them.
         kind: what they name, such as `stimulus id`.
         owner: file or subject, for the message.
-        place: where the i-th name stands, such as `line 7`.
-        given: the names before they were cleaned: how two that became one were written.
-        advice: what to do about a name that is there twice.
+        place: describes where the i-th name stands, such as `line 7`.
+        raw_names: the names before they were cleaned, to show how two that became one were written.
+        advice: what to do about a name that occurs twice.
 
     Raises:
         InputError: naming the first such name and its places.
@@ -99,20 +99,23 @@ def check_names(
         )
     if len(set(names)) == len(names):
         return
-    first: dict[str, int] = {}
-    twice: dict[str, tuple[int, int]] = {}
+    first_index: dict[str, int] = {}
+    duplicates: dict[str, tuple[int, int]] = {}
     for i, name in enumerate(names):
-        if name in first:
-            twice.setdefault(name, (first[name], i))
-        first.setdefault(name, i)
-    name, (i, j) = next(iter(twice.items()))
-    written = list(names if given is None else given)
-    how = ""
-    if name != written[i] or name != written[j]:
-        how = f", as {written[i]!r} and {written[j]!r}; blanks and Unicode forms do not count"
-    shown = ", ".join(list(twice)[:5])
-    kinds = f"{kind}es" if kind.endswith("s") else f"{kind}s"
+        if name in first_index:
+            duplicates.setdefault(name, (first_index[name], i))
+        first_index.setdefault(name, i)
+    name, (i, j) = next(iter(duplicates.items()))
+    raw_list = list(names if raw_names is None else raw_names)
+    spelling_note = ""
+    if name != raw_list[i] or name != raw_list[j]:
+        spelling_note = (
+            f", as {raw_list[i]!r} and {raw_list[j]!r}; blanks and Unicode forms do not count"
+        )
+    examples = ", ".join(list(duplicates)[:5])
+    plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
     raise InputError(
-        f"{owner}: {len(twice)} {kinds} occur more than once: {shown} ({name!r} in {place(i)} and "
-        f"{place(j)}{how}). {advice or 'Give each its own name, or leave one out.'}"
+        f"{owner}: {len(duplicates)} {plural} occur more than once: {examples} ({name!r} in "
+        f"{place(i)} and {place(j)}{spelling_note}). "
+        f"{advice or 'Give each its own name, or leave one out.'}"
     )

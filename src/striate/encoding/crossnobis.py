@@ -95,10 +95,10 @@ def rdm_crossnobis(
         for start in range(i + 1, n, rows):
             others = slice(start, min(start + rows, n))
             out.append(weigh(i, others, means[i] - means[others]) / scale)
-    found = np.concatenate(out)
+    distances = np.concatenate(out)
     if weigh is _weigh_equally:
-        found = _merge_rounded(found, means, size if isinstance(noise, str) else None, eps)
-    return np.asarray(squareform(found))
+        distances = _merge_rounded(distances, means, size if isinstance(noise, str) else None, eps)
+    return np.asarray(squareform(distances))
 
 
 def fold_means(trials: np.ndarray, folds: int | None = None) -> np.ndarray:
@@ -156,11 +156,11 @@ def noise_covariance(trials: np.ndarray, noise: str = "covariance") -> np.ndarra
         return np.eye(trials.shape[2])
     residuals = _residuals(trials)
     _check_noise(trials, residuals, stimuli=1)
-    known = ~np.isnan(residuals)
+    recorded = ~np.isnan(residuals)
     if noise == "diagonal":
-        squares = np.where(known, residuals, 0.0) ** 2
-        return np.diag(squares.sum(axis=(0, 1)) / known.sum(axis=(0, 1)))
-    complete = residuals[known.all(axis=2)]
+        squares = np.where(recorded, residuals, 0.0) ** 2
+        return np.diag(squares.sum(axis=(0, 1)) / recorded.sum(axis=(0, 1)))
+    complete = residuals[recorded.all(axis=2)]
     _check_complete(len(complete), trials.shape[2])
     return np.asarray(ledoit_wolf(complete, assume_centered=True)[0])
 
@@ -251,7 +251,10 @@ def _covariance_weighing(trials: np.ndarray, means: np.ndarray) -> tuple[np.ndar
     seconds, fourths = lengths.sum(axis=1), np.square(lengths).sum(axis=1)
     # <Si, Sj>, the inner products of the scatter matrices of single stimuli
     inner = np.array(
-        [np.square(own @ flat.T).reshape(n_repeats, n, n_repeats).sum(axis=(0, 2)) for own in rows]
+        [
+            np.square(stimulus @ flat.T).reshape(n_repeats, n, n_repeats).sum(axis=(0, 2))
+            for stimulus in rows
+        ]
     )
 
     def shrinkage(i: int, others: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -271,8 +274,8 @@ def _covariance_weighing(trials: np.ndarray, means: np.ndarray) -> tuple[np.ndar
     def weigh(i: int, others: slice, apart: np.ndarray) -> np.ndarray:
         a, b = shrinkage(i, others)
         inverse = 1 / (a[:, None] * values + b[:, None])
-        own = np.broadcast_to(rows[i], (len(apart), n_repeats, n_units))
-        left = np.concatenate([own, rows[others]], axis=1)  # (J, 2 R, U)
+        stimulus = np.broadcast_to(rows[i], (len(apart), n_repeats, n_units))
+        left = np.concatenate([stimulus, rows[others]], axis=1)  # (J, 2 R, U)
         scaled = left * inverse[:, None]
         across = scaled @ apart.transpose(0, 2, 1)  # (J, 2 R, K)
         inside = np.eye(2 * n_repeats) - a[:, None, None] * (scaled @ left.transpose(0, 2, 1))

@@ -2,130 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError, LeakError, unknown_name
-from striate.core.files import atomic_path, write_arrays
-from striate.core.hashing import hash_array
 from striate.data.splits.bundles import group_numbers
-from striate.encoding.job import Choice, EncodeConfig, Job, RoiEncoding, take, unit_factor
+from striate.encoding.base import unusable_units, warn_unusable
+from striate.encoding.config import EncodeConfig
+from striate.encoding.encodings import TAP_COLUMNS, Choice, Encoding, RoiEncoding
+from striate.encoding.folds import mean_over_folds
+from striate.encoding.null import null_means
 from striate.encoding.protocols import PROTOCOLS
-from striate.encoding.ridge import unusable_units, warn_unusable
-
-TAP_COLUMNS = ["roi", "tap", "score", "chosen"]
-ARRAYS = ("units", "alpha", "r", "r2", "predictions", "observed", "null_r")
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How well a model's features predict responses.
-
-    Attributes:
-        rois: scores by ROI name; a unit in two ROIs is in both, as each has its own tap.
-        tap_scores: columns `roi, tap, score, chosen`: mean r of each tap where taps were chosen.
-        stimuli: positions of the stimuli that were predicted, ascending: rows of `predictions`.
-        protocol: how tap and alpha were chosen.
-        caveats: what a reader must be told about these scores.
-        groups: one label a stimulus of `stimuli`, which are resampled and shuffled together; ``
-            for one that stands alone, None where all do.
-    """
-
-    rois: dict[str, RoiEncoding]
-    tap_scores: pd.DataFrame
-    stimuli: np.ndarray
-    protocol: str
-    caveats: tuple[str, ...] = ()
-    groups: tuple[str, ...] | None = None
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row a unit and ROI: `roi, unit` (position), `tap, alpha, r, r2`."""
-        columns = ["roi", "unit", "tap", "alpha", "r", "r2"]
-        parts = [
-            pd.DataFrame(
-                {
-                    "roi": e.roi,
-                    "unit": e.units,
-                    "tap": e.tap,
-                    "alpha": e.alpha,
-                    "r": e.r,
-                    "r2": e.r2,
-                }
-            )
-            for e in self.rois.values()
-        ]
-        return pd.concat(parts, ignore_index=True)[columns]
-
-    @property
-    def choices(self) -> dict[str, Choice]:
-        """What was chosen for each ROI; alpha is NaN unless all its units share one."""
-        out = {}
-        for roi, scores in self.rois.items():
-            alpha = np.unique(scores.alpha[np.isfinite(scores.alpha)])
-            out[roi] = Choice(scores.tap, float(alpha[0]) if len(alpha) == 1 else float("nan"))
-        return out
-
-    def settings_key(self) -> dict[str, list[str]]:
-        """Return tap and hash of the alphas by ROI: what a score with these settings depends on."""
-        return {roi: [e.tap, hash_array(e.alpha)] for roi, e in self.rois.items()}
-
-    def save(self, folder: str | Path) -> Path:
-        """Write a folder of `encoding.json` and `arrays.npz`, each atomically."""
-        folder = Path(folder)
-        arrays: dict[str, Any] = {"stimuli": self.stimuli}
-        for i, scores in enumerate(self.rois.values()):
-            arrays |= {f"{i}.{name}": getattr(scores, name) for name in ARRAYS}
-        write_arrays(folder / "arrays.npz", arrays, compressed=False)
-        facts = {
-            "protocol": self.protocol,
-            "caveats": list(self.caveats),
-            "groups": None if self.groups is None else list(self.groups),
-            "rois": [[e.roi, e.tap] for e in self.rois.values()],
-            "tap_scores": [
-                [roi, tap, None if np.isnan(score) else float(score), bool(chosen)]
-                for roi, tap, score, chosen in self.tap_scores[TAP_COLUMNS].to_numpy()
-            ],
-        }
-        with atomic_path(folder / "encoding.json") as temporary:
-            temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        return folder
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Encoding:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: when it is not there, or broken.
-        """
-        folder = Path(folder)
-        try:
-            facts = json.loads((folder / "encoding.json").read_text(encoding="utf-8"))
-            taps = pd.DataFrame(facts["tap_scores"], columns=TAP_COLUMNS)
-            taps = taps.astype({"score": np.float64, "chosen": bool})
-            with (
-                (folder / "arrays.npz").open("rb") as file,  # closed also when it is broken
-                np.load(file, allow_pickle=False) as arrays,
-            ):
-                rois = {
-                    roi: RoiEncoding(roi, tap, **{a: arrays[f"{i}.{a}"] for a in ARRAYS})
-                    for i, (roi, tap) in enumerate(facts["rois"])
-                }
-                stimuli = arrays["stimuli"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise InputError(
-                f"encoding in {folder} cannot be read: {error}. Delete the folder and run again."
-            ) from error
-        groups = facts.get("groups")  # scores kept by earlier versions have none
-        kept = None if groups is None else tuple(groups)
-        return cls(rois, taps, stimuli, facts["protocol"], tuple(facts["caveats"]), kept)
+from striate.encoding.readout import (
+    Chosen,
+    Job,
+    Predicted,
+    Readout,
+    check_arrays,
+    check_finite,
+    join_rounds,
+    predict_round,
+    take,
+    unit_factor,
+)
+from striate.encoding.rounds import labels_of
 
 
 def encode(
@@ -166,8 +68,8 @@ def encode(
         UserWarning: once, naming units that cannot be used.
     """
     config = config or EncodeConfig()
-    _check_arrays(features, responses)
-    positions = {roi: _positions(roi, v, responses.shape[1]) for roi, v in rois.items()}
+    check_arrays(features, responses)
+    positions = {roi: _find_positions(roi, v, responses.shape[1]) for roi, v in rois.items()}
     if not positions:
         raise InputError("no ROI was given.")
     parts = _check_parts(parts, config, len(responses))
@@ -176,67 +78,84 @@ def encode(
             f"chosen settings are for protocol paper_a; protocol {config.protocol} chooses its own."
         )
     groups = _check_groups(groups, parts, config, len(responses))
-    bad = _unusable(responses, parts, config)
+    bad = _find_unusable(responses, parts, config)
     inside = np.unique(np.concatenate(list(positions.values())))
     caveats = []
     if bad[inside].any():
         names = None if unit_ids is None else [unit_ids[i] for i in inside]
         caveats.append(warn_unusable(bad[inside], names if names else inside.astype(str).tolist()))
-    for tap, values in features.items():
-        _check_finite(tap, values, np.concatenate([parts[p] for p in config.parts]))
-    factors = _factors(features, parts, config)
-    job = Job(features, responses, positions, parts, ~bad, config, factors, groups)
-    protocol = PROTOCOLS[config.protocol]
-    if config.protocol == "paper_a":
-        outcome = protocol(job, chosen.choices if isinstance(chosen, Encoding) else chosen)
-    else:
-        outcome = protocol(job)
+    check_finite(features, np.concatenate([parts[p] for p in config.parts]))
+    job = Job(
+        features,
+        responses,
+        [Readout(roi, tuple(features), units) for roi, units in positions.items()],
+        ~bad,
+        config.penalties,
+        _measure_factors(features, parts, config),
+        precision=config.precision,
+        device=config.device,
+        observed_type=np.float32,
+    )
+    given = chosen.choices if isinstance(chosen, Encoding) else chosen
+    plan = PROTOCOLS[config.protocol](job, parts, config, groups, given)
+    rounds = [predict_round(job, fitted, plan.chosen) for fitted in plan.rounds]
+    joined = join_rounds(rounds)
     return Encoding(
-        outcome.rois,
-        outcome.tap_scores,
-        outcome.stimuli,
+        {roi: _score_roi(roi, rounds, joined, config, groups) for roi in positions},
+        _tap_table(plan.chosen),
+        joined.rows,
         config.protocol,
-        (*outcome.caveats, *caveats),
-        None if groups is None else tuple(groups[row] for row in outcome.stimuli),
+        (*plan.caveats, *caveats),
+        None if groups is None else tuple(groups[row] for row in joined.rows),
     )
 
 
-def _factors(
+def _score_roi(
+    roi: str,
+    rounds: Sequence[Predicted],
+    joined: Predicted,
+    config: EncodeConfig,
+    groups: Sequence[str] | None,
+) -> RoiEncoding:
+    """Score a ROI in every round; of several, scores and nulls are averaged."""
+    scores = [part.score(roi, "ridge") for part in rounds]
+    nulls = [
+        null_means(part, roi, "ridge", config, labels_of(groups, part.rows)) for part in rounds
+    ]
+    return RoiEncoding(
+        roi=roi,
+        tap=joined.taps[roi][0],
+        units=joined.units[roi],
+        alpha=joined.penalties[roi][0],
+        r=mean_over_folds(np.stack([r for r, _ in scores])),
+        r2=mean_over_folds(np.stack([r2 for _, r2 in scores])),
+        predictions=joined.predictions[roi, "ridge"],
+        observed=joined.observed_by(roi),
+        null_r=mean_over_folds(np.stack(nulls)),
+    )
+
+
+def _tap_table(chosen: Mapping[str, Chosen]) -> pd.DataFrame:
+    """What taps were chosen by, ROI by ROI: the columns of `Encoding.tap_scores`."""
+    rows = [
+        (roi, tap, score, tap == choice.tap)
+        for roi, choice in chosen.items()
+        for tap, score in choice.tap_scores.items()
+    ]
+    return pd.DataFrame(rows, columns=TAP_COLUMNS)
+
+
+def _measure_factors(
     features: Mapping[str, np.ndarray], parts: Mapping[str, np.ndarray], config: EncodeConfig
 ) -> dict[str, float]:
     """Scale of each tap, from the stimuli that readouts may be fitted on."""
     if not config.unit_scale:
         return {}
     rows = np.sort(np.concatenate([parts[p] for p in config.fitted_parts]))
-    return {tap: unit_factor(values, rows) for tap, values in features.items()}
+    return {tap: unit_factor(take(values, rows)) for tap, values in features.items()}
 
 
-def _check_arrays(features: Mapping[str, np.ndarray], responses: np.ndarray) -> None:
-    if not features:
-        raise InputError("features of no tap were given.")
-    if responses.ndim != 2:
-        raise InputError(f"responses must be (stimuli, units), found shape {responses.shape}.")
-    for tap, values in features.items():
-        if values.ndim != 2 or len(values) != len(responses):
-            raise InputError(
-                f"tap {tap}: features have shape {values.shape}; expected (stimuli, components) "
-                f"with {len(responses)} stimuli, as the responses have."
-            )
-
-
-def _check_finite(tap: str, features: np.ndarray, rows: np.ndarray) -> None:
-    for start in range(0, len(rows), 1024):
-        some = np.sort(rows[start : start + 1024])
-        finite = np.isfinite(take(features, some))
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            raise InputError(
-                f"tap {tap}: features are not finite, first at stimulus {some[row]}, component "
-                f"{column}. Look for NaN weights or broken images."
-            )
-
-
-def _positions(roi: str, units: np.ndarray, n_units: int) -> np.ndarray:
+def _find_positions(roi: str, units: np.ndarray, n_units: int) -> np.ndarray:
     units = np.asarray(units)
     if units.dtype == bool:
         if units.shape != (n_units,):
@@ -303,7 +222,7 @@ def _check_groups(
     return groups
 
 
-def _unusable(
+def _find_unusable(
     responses: np.ndarray, parts: Mapping[str, np.ndarray], config: EncodeConfig
 ) -> np.ndarray:
     """Units that cannot be fitted on the stimuli before test, or not scored on test."""

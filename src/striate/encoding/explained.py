@@ -90,14 +90,16 @@ def explained_variance(r: np.ndarray, reliability: np.ndarray, freedom: float) -
     """
     r, reliability = np.asarray(r, dtype=np.float64), np.asarray(reliability, dtype=np.float64)
     square = squared_correlation(r, freedom)
-    known = np.isfinite(square) & np.isfinite(reliability)
-    if not known.any():
+    defined = np.isfinite(square) & np.isfinite(reliability)
+    if not defined.any():
         return Explained(float("nan"), float("nan"), 0)
-    r, square = r[known], np.where(r[known] == 0, 0.0, square[known])
+    r, square = r[defined], np.where(r[defined] == 0, 0.0, square[defined])
     direction = np.sign(r.mean())
     opposite = direction * r * np.sqrt(freedom) < -CLEAR
     explained = direction * np.where(opposite, -square, square)
-    return Explained(float(explained.mean()), float(reliability[known].mean()), int(known.sum()))
+    return Explained(
+        float(explained.mean()), float(reliability[defined].mean()), int(defined.sum())
+    )
 
 
 def pooled_share(explained: np.ndarray, explainable: np.ndarray) -> Interval:
@@ -118,8 +120,8 @@ def pooled_share(explained: np.ndarray, explainable: np.ndarray) -> Interval:
     """
     nan = float("nan")
     a, b = np.asarray(explained, dtype=np.float64), np.asarray(explainable, dtype=np.float64)
-    known = np.isfinite(a) & np.isfinite(b)
-    a, b, n = a[known], b[known], int(known.sum())
+    defined = np.isfinite(a) & np.isfinite(b)
+    a, b, n = a[defined], b[defined], int(defined.sum())
     if not n or b.mean() < SMALLEST_RELIABILITY:
         return Interval(nan, nan, nan)
     share = float(a.sum() / b.sum())

@@ -40,20 +40,22 @@ def centered(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     out = np.array(values, dtype=np.float64)
     for number in numbers:
         here = rounds == number
-        known = np.isfinite(out[here])
-        total = np.where(known, out[here], 0.0).sum(axis=0)
-        out[here] -= total / np.maximum(known.sum(axis=0), 1)
+        finite = np.isfinite(out[here])
+        total = np.where(finite, out[here], 0.0).sum(axis=0)
+        out[here] -= total / np.maximum(finite.sum(axis=0), 1)
     return out
 
 
-def _blocks(n: int, groups: Sequence[str] | None) -> tuple[list[np.ndarray], np.ndarray]:
+def _split_groups(n: int, groups: Sequence[str] | None) -> tuple[list[np.ndarray], np.ndarray]:
     """Positions of each group of several stimuli, and of the single ones."""
     members = group_numbers(groups, n)
     order = np.argsort(members, kind="stable")
     starts = np.flatnonzero(np.diff(members[order], prepend=-1))
-    own = np.split(order, starts[1:])
-    single = [rows for rows in own if len(rows) == 1]
-    return [rows for rows in own if len(rows) > 1], np.concatenate(single or [np.empty(0, int)])
+    positions = np.split(order, starts[1:])
+    single = [rows for rows in positions if len(rows) == 1]
+    return [rows for rows in positions if len(rows) > 1], np.concatenate(
+        single or [np.empty(0, int)]
+    )
 
 
 def count_arrangements(n: int, groups: Sequence[str] | None = None) -> int:
@@ -62,7 +64,7 @@ def count_arrangements(n: int, groups: Sequence[str] | None = None) -> int:
     >>> count_arrangements(7, list("aabbcc") + [""])
     6
     """
-    several, single = _blocks(n, groups)
+    several, single = _split_groups(n, groups)
     return factorial(len(several)) * factorial(len(single))
 
 
@@ -91,7 +93,7 @@ def shuffled_orders(
     >>> shuffled_orders(4, 10, groups=list("aabb"))
     array([[2, 3, 0, 1]])
     """
-    several, single = _blocks(n, groups)
+    several, single = _split_groups(n, groups)
     sizes = len(several), len(single)
     orders: Iterable[tuple[Sequence[int] | np.ndarray, ...]]
     if count_arrangements(n, groups) - 1 <= permutations:
@@ -103,11 +105,11 @@ def shuffled_orders(
             tuple(generator.permutation(size) if size > 1 else range(size) for size in sizes)
             for _ in range(permutations)
         )
-    placed = [_placed(n, several, single, *order) for order in orders]
+    placed = [_place_groups(n, several, single, *order) for order in orders]
     return np.array(placed, dtype=np.int64).reshape(-1, n)
 
 
-def _placed(
+def _place_groups(
     n: int,
     several: Sequence[np.ndarray],
     single: np.ndarray,

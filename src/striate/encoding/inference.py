@@ -79,13 +79,13 @@ def resampled_means(
     """
     good = np.flatnonzero(usable(observed) & usable(predicted))
     total = np.zeros(len(counts))
-    known = np.full(len(counts), float(constant_predictions(observed, predicted).sum()))
+    n_scored = np.full(len(counts), float(constant_predictions(observed, predicted).sum()))
     for a, b in _standard_blocks(observed, predicted, good):
         r, defined = _weighted_r(a, b, counts, rounds)
         total += r.sum(axis=1)
-        known += defined.sum(axis=1)
-    known[(counts > 0).sum(axis=1) < 2] = 0.0
-    return np.divide(total, known, out=np.full(len(counts), np.nan), where=known > 0)
+        n_scored += defined.sum(axis=1)
+    n_scored[(counts > 0).sum(axis=1) < 2] = 0.0
+    return np.divide(total, n_scored, out=np.full(len(counts), np.nan), where=n_scored > 0)
 
 
 def resampled_r(observed: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -136,9 +136,9 @@ def _products_of_means(
     square_a, square_b, both = (np.zeros((len(counts), a.shape[1])) for _ in range(3))
     for number in numbers:
         here = np.flatnonzero(rounds == number)
-        own = counts[:, here]
-        size = np.maximum(own.sum(axis=1, keepdims=True), 1.0)
-        sum_a, sum_b = own @ a[here], own @ b[here]
+        drawn = counts[:, here]
+        size = np.maximum(drawn.sum(axis=1, keepdims=True), 1.0)
+        sum_a, sum_b = drawn @ a[here], drawn @ b[here]
         square_a += sum_a**2 / (size * n)
         square_b += sum_b**2 / (size * n)
         both += sum_a * sum_b / (size * n)
@@ -218,18 +218,18 @@ def share_over_subjects(shares: np.ndarray, units: np.ndarray) -> Interval:
     0.61
     """
     shares, units = np.asarray(shares, dtype=np.float64), np.asarray(units, dtype=np.float64)
-    known = np.isfinite(shares)
-    found = mean_interval(shares)
-    if known.sum() < 2:
-        return found
-    n, z = units[known].sum(), float(stats.norm.ppf(0.975))
-    p = float((shares[known] * units[known]).sum() / n)
+    defined = np.isfinite(shares)
+    over_subjects = mean_interval(shares)
+    if defined.sum() < 2:
+        return over_subjects
+    n, z = units[defined].sum(), float(stats.norm.ppf(0.975))
+    p = float((shares[defined] * units[defined]).sum() / n)
     middle, reach = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)
     return Interval(
-        found.value,
-        float(np.clip(min(found.low, low), 0.0, 1.0)),
-        float(np.clip(max(found.high, high), 0.0, 1.0)),
+        over_subjects.value,
+        float(np.clip(min(over_subjects.low, low), 0.0, 1.0)),
+        float(np.clip(max(over_subjects.high, high), 0.0, 1.0)),
     )
 
 
@@ -276,22 +276,22 @@ def shuffled_means(
     n = len(observed)
     orders = shuffled_orders(n, permutations, seed, groups)
     good = np.flatnonzero(usable(observed) & usable(predicted))
-    known = good.size + int(constant_predictions(observed, predicted).sum())
-    if not known:
+    n_scored = good.size + int(constant_predictions(observed, predicted).sum())
+    if not n_scored:
         return np.full(len(orders), np.nan)
     if not good.size or not len(orders):
         return np.zeros(len(orders))
     y, x = observed[:, good], predicted[:, good]
     if not (np.sort(orders, axis=1) == np.arange(n)).all():  # some group was stretched
         means = [mean_r(score_r(y, x[order])) for order in orders]
-        return np.array(means) * good.size / known
+        return np.array(means) * good.size / n_scored
     a, b = standardize(y), standardize(x)
     total = np.zeros(len(orders))
     for start in range(0, n, BLOCK):
         stop = min(start + BLOCK, n)
         table = a[start:stop] @ b.T
         total += table[np.arange(stop - start), orders[:, start:stop]].sum(axis=1)
-    return total / known
+    return total / n_scored
 
 
 def permutation_p(value: float, null: np.ndarray) -> float:
@@ -341,7 +341,7 @@ def fdr(p: np.ndarray) -> np.ndarray:
     if p.ndim != 1:
         raise InputError(f"p values must be one-dimensional, found shape {p.shape}.")
     out = np.full(p.shape, np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        out[known] = stats.false_discovery_control(p[known], method="bh")
+    defined = np.isfinite(p)
+    if defined.any():
+        out[defined] = stats.false_discovery_control(p[defined], method="bh")
     return out

@@ -25,17 +25,19 @@ from typing import Self
 
 import numpy as np
 import torch
+from scipy import linalg
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from striate.core.errors import InputError, unknown_name
-from striate.encoding.estimator import UnitRegressor
-from striate.encoding.ridge import unusable_units, warn_unusable
+from striate.encoding.base import UnitRegressor
 from striate.encoding.solver import Design
 
 ALGORITHMS = ("nipals", "svd")
 EXHAUSTED = 1e-12
 """Share of the size of X'Y, or of the variance of X, that counts as rounding."""
+SMALL = 24
+"""Size of matrices up to which all eigenvectors are found as fast as one."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,42 @@ def _constant(design: Design) -> bool:
 def _dominant(left: Tensor) -> Tensor:
     """First left singular vector, from the eigenvectors of the smaller side's products."""
     if left.shape[0] <= left.shape[1]:
-        return torch.linalg.eigh(left @ left.T).eigenvectors[:, -1]
-    weights = left @ torch.linalg.eigh(left.T @ left).eigenvectors[:, -1]
+        return _last_eigenvector(left @ left.T)
+    weights = left @ _last_eigenvector(left.T @ left)
     return weights / weights.norm()
+
+
+def _last_eigenvector(gram: Tensor) -> Tensor:
+    """Eigenvector of the largest eigenvalue of a symmetric matrix.
+
+    LAPACK finds it alone three to four times as fast as all of them; of small matrices the call
+    itself takes longer.
+    """
+    last = len(gram) - 1
+    if last < SMALL or gram.device.type != "cpu":
+        return torch.linalg.eigh(gram).eigenvectors[:, last]
+    _, vectors = linalg.eigh(gram.numpy(), subset_by_index=(last, last), check_finite=False)
+    return torch.from_numpy(vectors[:, 0])
+
+
+def predict_pls(design: Design, y: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
+    """Fit as `PLSRegression` with `algorithm="svd"`, but to a design that exists already.
+
+    Args:
+        design: the features of n training rows.
+        y: (n, T) responses, finite.
+        test: (n_test, p) features to predict from.
+        components: of PLS.
+
+    Returns:
+        (n_test, T).
+    """
+    mean = y.mean(axis=0)
+    cross = design.rows.T @ torch.from_numpy(y - mean).to(design.rows.device)
+    extracted = components_of(design.gram, cross, components, algorithm="svd")
+    rotations = design.to_features(extracted.rotations).cpu().numpy()
+    scores = (test - design.mean.cpu().numpy()) @ rotations
+    return np.asarray(scores @ extracted.loadings.cpu().numpy().T + mean)
 
 
 class PLSRegression(UnitRegressor):
@@ -228,26 +263,21 @@ are possible. Use fewer components.
             UserWarning: units that cannot be used; fewer components than asked for; a component
                 that did not converge.
         """
-        X, Y = self._check(X, y, "PLS")
+        X, Y, bad, flat = self._check_training_data(X, y, "PLS", unit_ids)
         self._check_settings(*X.shape)
-        flat = Y.ndim == 1
-        Y = Y[:, None] if flat else Y
-        bad = unusable_units(Y)
-        if bad.any():
-            warn_unusable(bad, unit_ids)
-        good = np.flatnonzero(~bad)
+        n_units, good = Y.shape[1], np.flatnonzero(~bad)
         design = Design(X, self.device)
-        kept = torch.from_numpy(np.array(Y[:, good], dtype=np.float64)).to(self.device)
-        mean = kept.mean(0)
-        found = components_of(
+        responses = torch.from_numpy(np.array(Y[:, good], dtype=np.float64)).to(self.device)
+        mean = responses.mean(0)
+        extracted = components_of(
             design.gram,
-            design.rows.T @ (kept - mean),
+            design.rows.T @ (responses - mean),
             0 if _constant(design) else self.components,
             algorithm=self.algorithm,
             max_iter=self.max_iter,
             tol=self.tol,
         )
-        self.n_components_, self.n_iter_ = len(found.iterations), found.iterations
+        self.n_components_, self.n_iter_ = len(extracted.iterations), extracted.iterations
         if good.size and self.n_components_ < self.components:
             warnings.warn(
                 f"PLS: features or responses are used up after {self.n_components_} of "
@@ -256,14 +286,13 @@ are possible. Use fewer components.
                 stacklevel=2,
             )
         self.x_mean_ = design.mean.cpu().numpy()
-        self.x_rotations_ = design.to_features(found.rotations).cpu().numpy()
-        self.y_loadings_ = np.full((Y.shape[1], self.n_components_), np.nan)
-        self.y_loadings_[good] = found.loadings.cpu().numpy()
-        self.intercept_ = np.full(Y.shape[1], np.nan)
+        self.x_rotations_ = design.to_features(extracted.rotations).cpu().numpy()
+        self.y_loadings_ = np.full((n_units, self.n_components_), np.nan)
+        self.y_loadings_[good] = extracted.loadings.cpu().numpy()
+        self.intercept_ = np.full(n_units, np.nan)
         self.intercept_[good] = mean.cpu().numpy()
-        self.left_out_ = np.flatnonzero(bad)
         if flat:
-            self.intercept_, self.y_loadings_ = self.intercept_[0], self.y_loadings_[0]
+            self._drop_unit_axis(intercept_=0, y_loadings_=0)
         return self
 
     @property
@@ -274,7 +303,7 @@ are possible. Use fewer components.
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Predict responses, (n, T), or (n,) after a fit to responses of shape (n,)."""
-        scores = self._features(X, "x_rotations_") @ self.x_rotations_
+        scores = self._check_features(X, "x_rotations_") @ self.x_rotations_
         offset = self.x_mean_ @ self.x_rotations_
         return np.asarray((scores - offset) @ self.y_loadings_.T + self.intercept_)
 

@@ -1,5 +1,8 @@
 """How tap and alpha are chosen and where a score comes from: three protocols.
 
+A protocol decides what is fitted and tested (rounds) and by which rule tap and penalties are
+chosen; everything else is `striate.encoding.readout`.
+
 `nested` is ours: choice on `select`, one score on `test`. `paper_a` and `paper_b` repeat the two
 protocols of Mulrooney & Brockmeier 2024 (docs/papers/contrastive-tuning.md 3.2, 3.3), with their
 leaks, which `caveats` spell out. Its 85 % are our parts tune + fit + select, its 15 % our test.
@@ -11,24 +14,17 @@ projected, by a PCA that never saw `test`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from striate.core.errors import InputError, unknown_name
-from striate.encoding.job import (
-    Choice,
-    Job,
-    Outcome,
-    RoiEncoding,
-    best_r,
-    best_tap,
-    edge_caveats,
-    score_on,
-    tap_table,
-)
-from striate.encoding.ridge import choose_alpha, folds_within, mean_over_folds
+from striate.encoding.config import EncodeConfig
+from striate.encoding.encodings import Choice
+from striate.encoding.folds import Fold, make_folds, mean_over_folds
+from striate.encoding.readout import Chosen, Job, Readout, best_tap, choose
+from striate.encoding.ridge import edge_text
+from striate.encoding.rounds import Round, labels_of, split_rounds
 
 TUNE_CAVEAT = (
     "Readouts are fitted also on images that networks were tuned on (readout_parts), where their "
@@ -49,147 +45,139 @@ PAPER_B_CAVEATS = (
 )
 
 
-def nested(job: Job) -> Outcome:
+Parts = Mapping[str, np.ndarray]
+"""Positions of stimuli by part."""
+Labels = Sequence[str] | None
+"""The group of every stimulus (`encode`)."""
+Given = Mapping[str, Choice] | None
+"""Settings that are taken instead of chosen, by ROI; for `paper_a` alone."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a protocol decides.
+
+    Attributes:
+        rounds: what is fitted and tested.
+        chosen: tap and penalties by ROI, for all rounds.
+        caveats: what a reader must know about these scores.
+    """
+
+    rounds: list[Round]
+    chosen: dict[str, Chosen]
+    caveats: tuple[str, ...]
+
+
+def nested(
+    job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
+) -> Plan:
     """Choose by folds of `select`, score once on `test`.
 
     Each fold fits on `readout_parts` and the other folds of `select`. The mean r over folds
     chooses an alpha for each unit; the mean over units of that r chooses a tap for each ROI. Then
     the readout is fitted on `readout_parts` and `select` and scored on `test`.
     """
-    rows = job.rows(*job.config.readout_parts, "select")
-    select = np.flatnonzero(np.isin(rows, job.parts["select"]))
-    folds = folds_within(len(rows), select, job.folds(rows[select]))
-    alpha, best = {}, {}
-    for tap in job.features:
-        scores = mean_over_folds(job.scores(tap, rows, folds))
-        alpha[tap] = choose_alpha(scores, job.config.penalties)
-        best[tap] = best_r(scores)
-    taps = {roi: best_tap(best, units) for roi, units in job.rois.items()}
-    test = job.parts["test"]
-    outcome = Outcome(score_on(job, rows, test, taps, alpha), tap_table(job.rois, best, taps), test)
-    if "tune" in job.config.readout_parts:
-        outcome.caveats.append(TUNE_CAVEAT)
-    outcome.caveats += edge_caveats(outcome, job.config.penalties)
-    return outcome
+    rounds = split_rounds(parts, config.folds, config.seed, groups, config.readout_parts)
+    chosen = choose(job, rounds[0].train, rounds[0].folds)
+    tuned = (TUNE_CAVEAT,) if "tune" in config.readout_parts else ()
+    return Plan(rounds, chosen, (*tuned, *_describe_edges(job, chosen)))
 
 
-def paper_a(job: Job, chosen: Mapping[str, Choice] | None = None) -> Outcome:
-    """Repeat their first protocol: fit on tune + fit + select, score on test.
+def paper_a(
+    job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
+) -> Plan:
+    """Repeat docs/papers/contrastive-tuning.md 3.2: fit on tune + fit + select, score on test.
 
-    Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.2.
-
-    Without `chosen` (for the untuned network) tap and one alpha for each ROI come from folds
+    Without `given` (for the untuned network) tap and one alpha for each ROI come from folds
     within tune + fit + select: the tap with the highest mean over folds of the ROI-mean r at the
     fold's best alpha, and the alpha most often best. Of equally frequent alphas the smallest wins
-    (ours). With `chosen` those settings are used and nothing is selected.
+    (ours). With `given` those settings are used and nothing is selected.
 
     Raises:
-        InputError: `chosen` lacks a ROI, or names a tap that has no features.
+        InputError: `given` lacks a ROI, or names a tap that has no features.
     """
-    rows = job.rows("tune", "fit", "select")
-    if chosen is None:
-        chosen, table = _choose_paper_a(job, rows)
+    train = np.sort(np.concatenate([parts[part] for part in ("tune", "fit", "select")]))
+    if given is None:
+        folds = make_folds(len(train), config.folds, config.seed, labels_of(groups, train))
+        chosen = _choose_by_counting(job, train, folds)
     else:
-        chosen = {roi: _chosen(chosen, roi, job.features) for roi in job.rois}
-        table = pd.DataFrame(
-            [(roi, c.tap, np.nan, True) for roi, c in chosen.items()],
-            columns=["roi", "tap", "score", "chosen"],
-        )
-    outcome = Outcome({}, table, job.parts["test"], list(PAPER_A_CAVEATS))
-    n_units = job.responses.shape[1]
-    for roi, choice in chosen.items():
-        alpha = {choice.tap: np.full(n_units, choice.alpha)}
-        one = replace(job, rois={roi: job.rois[roi]})
-        outcome.rois |= score_on(one, rows, job.parts["test"], {roi: choice.tap}, alpha)
-    return outcome
+        chosen = {}
+        for roi in job.readouts:
+            choice = _check_given(given, roi.name, job.features)
+            chosen[roi.name] = _spread_alpha(job, roi, choice, {choice.tap: float("nan")})
+    return Plan([Round(train, parts["test"], ())], chosen, PAPER_A_CAVEATS)
 
 
-def _chosen(chosen: Mapping[str, Choice], roi: str, taps: Mapping[str, np.ndarray]) -> Choice:
-    if roi not in chosen:
-        raise unknown_name("ROI", roi, chosen, "The chosen settings do not have it.")
-    if chosen[roi].tap not in taps:
-        raise unknown_name("tap", chosen[roi].tap, taps, f"It was chosen for ROI {roi}.")
-    if not np.isfinite(chosen[roi].alpha):
+def _check_given(given: Mapping[str, Choice], roi: str, taps: Mapping[str, np.ndarray]) -> Choice:
+    if roi not in given:
+        raise unknown_name("ROI", roi, given, "The chosen settings do not have it.")
+    if given[roi].tap not in taps:
+        raise unknown_name("tap", given[roi].tap, taps, f"It was chosen for ROI {roi}.")
+    if not np.isfinite(given[roi].alpha):
         raise InputError(
             f"ROI {roi}: the chosen settings have no single alpha. Take them from an encoding of "
             "the untuned network with protocol paper_a."
         )
-    return chosen[roi]
+    return given[roi]
 
 
-def _choose_paper_a(job: Job, rows: np.ndarray) -> tuple[dict[str, Choice], pd.DataFrame]:
-    folds = job.folds(rows)
-    means: dict[str, dict[str, np.ndarray]] = {roi: {} for roi in job.rois}
+def _choose_by_counting(job: Job, train: np.ndarray, folds: Sequence[Fold]) -> dict[str, Chosen]:
+    """Choose one alpha a ROI by how many folds it is best in, and the tap (`paper_a`)."""
+    means: dict[str, dict[str, np.ndarray]] = {roi.name: {} for roi in job.readouts}
     for tap in job.features:
-        scores = job.scores(tap, rows, folds)
-        for roi, units in job.rois.items():
+        scores = job.score_folds(tap, train, folds)
+        for roi in job.readouts:
             # (n_folds, n_alphas): the ROI mean; 0 where no unit is defined
-            inside = np.moveaxis(scores[:, :, units], 2, 0)
-            means[roi][tap] = np.nan_to_num(mean_over_folds(inside))
-    chosen, table = {}, []
-    for roi, by_tap in means.items():
-        accuracy = {tap: float(m.max(axis=1).mean()) for tap, m in by_tap.items()}
-        tap = max(accuracy, key=lambda t: accuracy[t])
-        votes = np.bincount(by_tap[tap].argmax(axis=1), minlength=len(job.config.penalties))
-        chosen[roi] = Choice(tap, float(job.config.penalties[int(votes.argmax())]))
-        table += [(roi, t, a, t == tap) for t, a in accuracy.items()]
-    return chosen, pd.DataFrame(table, columns=["roi", "tap", "score", "chosen"])
+            by_unit = np.moveaxis(scores[:, :, roi.units], 2, 0)
+            means[roi.name][tap] = np.nan_to_num(mean_over_folds(by_unit))
+    chosen = {}
+    for roi in job.readouts:
+        accuracy = {tap: float(m.max(axis=1).mean()) for tap, m in means[roi.name].items()}
+        tap = best_tap(accuracy)
+        votes = np.bincount(means[roi.name][tap].argmax(axis=1), minlength=len(job.alphas))
+        alpha = float(job.alphas[int(votes.argmax())])
+        chosen[roi.name] = _spread_alpha(job, roi, Choice(tap, alpha), accuracy)
+    return chosen
 
 
-def paper_b(job: Job) -> Outcome:
-    """Repeat their second protocol: everything by folds within test.
+def _spread_alpha(job: Job, roi: Readout, choice: Choice, scores: Mapping[str, float]) -> Chosen:
+    """Give all usable units of a ROI the one alpha of a choice."""
+    penalties = np.where(job.usable[roi.units], choice.alpha, np.nan)
+    return Chosen(choice.tap, penalties, scores)
 
-    Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.3.
+
+def paper_b(
+    job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
+) -> Plan:
+    """Repeat docs/papers/contrastive-tuning.md 3.3: everything by folds within test.
 
     `test` is shuffled and cut into consecutive folds of floor(n / folds) stimuli; what remains is
     never validated, only fitted on. For each tap and alpha r is averaged over folds; each unit
-    takes its best alpha, each ROI the tap with the highest mean. Those same means are reported.
-    Predictions are those of each fold's readout for the stimuli it held out.
+    takes its best alpha, each ROI the tap with the highest mean. Those same means are reported:
+    each fold is a round, and their scores are averaged. Predictions are those of each fold's
+    readout for the stimuli it held out.
     """
-    order = np.random.default_rng(job.config.seed).permutation(job.parts["test"])
-    size = len(order) // job.config.folds
+    order = np.random.default_rng(config.seed).permutation(parts["test"])
+    size = len(order) // config.folds
     if size < 2:
         raise InputError(
-            f"paper_b: {len(order)} test stimuli in {job.config.folds} folds; each fold needs 2."
+            f"paper_b: {len(order)} test stimuli in {config.folds} folds; each fold needs 2."
         )
     every = np.arange(len(order))
-    held = [every[i * size : (i + 1) * size] for i in range(job.config.folds)]
+    held = [every[i * size : (i + 1) * size] for i in range(config.folds)]
     folds = [(np.setdiff1d(every, h), h) for h in held]
-    alpha, best = {}, {}
-    for tap in job.features:
-        scores = mean_over_folds(job.scores(tap, order, folds))
-        alpha[tap], best[tap] = choose_alpha(scores, job.config.penalties), best_r(scores)
-    taps = {roi: best_tap(best, units) for roi, units in job.rois.items()}
-    by_fold = [score_on(job, order[a], order[b], taps, alpha) for a, b in folds]
-    stimuli = np.concatenate([order[b] for _, b in folds])
-    rois = {roi: _join_folds([f[roi] for f in by_fold], stimuli) for roi in job.rois}
-    outcome = Outcome(
-        rois, tap_table(job.rois, best, taps), np.sort(stimuli), list(PAPER_B_CAVEATS)
-    )
-    outcome.caveats += edge_caveats(outcome, job.config.penalties)
-    return outcome
+    chosen = choose(job, order, folds)
+    rounds = [Round(order[train], order[test], ()) for train, test in folds]
+    return Plan(rounds, chosen, (*PAPER_B_CAVEATS, *_describe_edges(job, chosen)))
 
 
-def _join_folds(folds: Sequence[RoiEncoding], stimuli: np.ndarray) -> RoiEncoding:
-    """Join a ROI's folds: predictions in order of stimuli; scores and nulls averaged over folds."""
-    order = np.argsort(stimuli)
-    predicted = np.concatenate([f.predictions for f in folds])[order]
-    observed = np.concatenate([f.observed for f in folds])[order]
-    first = folds[0]
-    return RoiEncoding(
-        roi=first.roi,
-        tap=first.tap,
-        units=first.units,
-        alpha=first.alpha,
-        r=mean_over_folds(np.stack([f.r for f in folds])),
-        r2=mean_over_folds(np.stack([f.r2 for f in folds])),
-        predictions=predicted,
-        observed=observed,
-        null_r=mean_over_folds(np.stack([f.null_r for f in folds])),
-    )
+def _describe_edges(job: Job, chosen: Mapping[str, Chosen]) -> list[str]:
+    """Say if many chosen penalties lie at the edge of the grid."""
+    text = edge_text(np.concatenate([roi.penalties for roi in chosen.values()]), job.alphas)
+    return [text] if text else []
 
 
-PROTOCOLS: dict[str, Callable[..., Outcome]] = {
+PROTOCOLS: dict[str, Callable[..., Plan]] = {
     "nested": nested,
     "paper_a": paper_a,
     "paper_b": paper_b,

@@ -45,11 +45,11 @@ def rdm_correlation(patterns: np.ndarray) -> np.ndarray:
     largest = np.abs(patterns).max(axis=1)
     varies = np.ptp(patterns, axis=1) > 16 * eps * largest
     out = np.full((len(patterns), len(patterns)), np.nan)
-    own = patterns[varies] / largest[varies, None]  # so that no square is too small or large
-    centered = own - own.mean(axis=1, keepdims=True)
-    error = eps * _length(own) / _length(centered)  # as a share of the length, which becomes 1
-    found = squared_distances(np.ascontiguousarray(standardize(centered.T).T), error) / 2
-    out[np.ix_(varies, varies)] = squareform(np.minimum(found, 2.0))
+    scaled = patterns[varies] / largest[varies, None]  # so that no square is too small or large
+    centered = scaled - scaled.mean(axis=1, keepdims=True)
+    error = eps * _length(scaled) / _length(centered)  # as a share of the length, which becomes 1
+    distances = squared_distances(np.ascontiguousarray(standardize(centered.T).T), error) / 2
+    out[np.ix_(varies, varies)] = squareform(np.minimum(distances, 2.0))
     return out
 
 

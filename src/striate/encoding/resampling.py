@@ -110,8 +110,8 @@ def make_resampling(
     """
     members = group_numbers(groups, n_stimuli)
     n_groups = int(members.max(initial=-1)) + 1
-    found = resample_groups(n_groups, n_groups < n_stimuli, samples, seed, rounds)
-    return found.at(members)
+    by_group = resample_groups(n_groups, n_groups < n_stimuli, samples, seed, rounds)
+    return by_group.at(members)
 
 
 def resample_groups(
@@ -130,9 +130,9 @@ def resample_groups(
         )
     if n_groups >= FEW and not several:
         return Resampling(bootstrap_counts(n_groups, samples, seed), False, n_groups)
-    found = resample_left_out(np.arange(n_groups), seed)
-    freedom = min(found.freedom, rounds - 1) if rounds > 1 else found.freedom
-    return replace(found, freedom=freedom, several=several)
+    left_out = resample_left_out(np.arange(n_groups), seed)
+    freedom = min(left_out.freedom, rounds - 1) if rounds > 1 else left_out.freedom
+    return replace(left_out, freedom=freedom, several=several)
 
 
 def resample_left_out(members: np.ndarray, seed: int = 0) -> Resampling:
@@ -167,11 +167,11 @@ def jackknife_error(draws: np.ndarray) -> float:
     >>> round(jackknife_error(np.array([1.0, 2.0, 3.0])), 3)
     1.155
     """
-    known = draws[np.isfinite(draws)]
-    n = len(known)
+    finite = draws[np.isfinite(draws)]
+    n = len(finite)
     if n < 2:
         return float("nan")
-    return float(np.sqrt((n - 1) / n * np.square(known - known.mean()).sum()))
+    return float(np.sqrt((n - 1) / n * np.square(finite - finite.mean()).sum()))
 
 
 def resample_models(
@@ -241,11 +241,11 @@ def share_interval(
     left = np.nan_to_num(resampled_r(observed[:, both], predicted[:, both], counts))
     left -= np.nan_to_num(resampled_r(observed[:, both], baseline[:, both], counts))
     pull = np.sqrt((n - 1) / n) * (left - left.mean(axis=0))  # its squares add up to the variance
-    own = pull - pull.mean(axis=1, keepdims=True)
+    unshared = pull - pull.mean(axis=1, keepdims=True)
     spread = float(np.var(gain))
-    noise = float(np.square(own).sum(axis=0).mean())
-    kept = np.sqrt(max(0.0, 1 - noise / spread)) if spread > 0 else 0.0
-    shrunk = gain.mean() + kept * (gain - gain.mean())
+    noise = float(np.square(unshared).sum(axis=0).mean())
+    shrinkage = np.sqrt(max(0.0, 1 - noise / spread)) if spread > 0 else 0.0
+    shrunk = gain.mean() + shrinkage * (gain - gain.mean())
     generator = np.random.default_rng(seed)
     drawn = np.concatenate(
         [

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, KFold
 
 from striate.core.errors import InputError, unknown_name
-from striate.data.splits.bundles import group_numbers
-from striate.encoding.estimator import UnitRegressor
-from striate.encoding.solver import BLOCK, Design, Fold, fold_scores, solve
+from striate.encoding.base import UnitRegressor
+from striate.encoding.folds import Fold, make_folds, mean_over_folds
+from striate.encoding.solver import Design, fold_scores, solve
 
 ALPHAS = tuple(float(10.0**k) for k in range(-1, 8))
 """The grid of Mulrooney & Brockmeier 2024; docs/papers/contrastive-tuning.md 3.1."""
@@ -38,117 +37,14 @@ def choose_alpha(scores: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
     return np.where(unknown, max(alphas), np.asarray(alphas, dtype=np.float64)[best])
 
 
-def mean_over_folds(scores: np.ndarray) -> np.ndarray:
-    """Average (n_folds, ...) over the folds in which the score is defined; NaN if none."""
-    known = np.isfinite(scores)
-    total = np.where(known, scores, 0.0).sum(axis=0)
-    count = known.sum(axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def make_folds(
-    n: int, folds: Any, seed: int = 0, groups: Sequence[str] | None = None
-) -> list[Fold]:
-    """Return (training, validation) positions for n rows.
-
-    Args:
-        n: number of rows.
-        folds: number of folds (rows are shuffled by `seed`), a scikit-learn splitter, or pairs of
-            positions.
-        seed: of the shuffling.
-        groups: one label a row (`StimulusSet.groups`), `` for a row that stands alone: a group,
-            such as the frames of a movie, is validated whole. None: every row stands alone.
-
-    Raises:
-        InputError: fewer than two rows a fold, positions outside 0..n-1, a fold whose training
-            and validation rows overlap or share a group, fewer groups than folds.
-    """
-    members = group_numbers(groups, n)
-    together = int(members.max(initial=-1)) + 1 < n
-    if isinstance(folds, (int, np.integer)) and together:
-        if not 2 <= folds <= members.max() + 1:
-            raise InputError(
-                f"{folds} folds of {members.max() + 1} groups of stimuli: at least 2 folds with a "
-                "group each are needed. Use fewer folds or more stimuli."
-            )
-        folds = list(
-            GroupKFold(int(folds), shuffle=True, random_state=seed).split(members, groups=members)
-        )
-    if isinstance(folds, (int, np.integer)):
-        if not 2 <= folds <= n // 2:
-            raise InputError(
-                f"{folds} folds of {n} rows: at least 2 folds with 2 rows each are needed. "
-                "Use fewer folds or more stimuli."
-            )
-        return list(KFold(int(folds), shuffle=True, random_state=seed).split(np.empty((n, 1))))
-    if hasattr(folds, "split"):
-        pairs = folds.split(np.empty((n, 1)), groups=members if together else None)
-    else:
-        pairs = folds
-    out = [(np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)) for a, b in pairs]
-    if not out:
-        raise InputError("folds is empty: give a number, a splitter, or pairs of positions.")
-    for i, (train, validation) in enumerate(out):
-        both = np.concatenate([train, validation])
-        if len(train) < 2 or len(validation) < 2:
-            raise InputError(
-                f"fold {i} has {len(train)} training and {len(validation)} validation rows; "
-                "each needs 2 or more."
-            )
-        if both.min() < 0 or both.max() >= n:
-            raise InputError(f"fold {i} has positions outside 0..{n - 1}.")
-        if len(np.unique(both)) < len(both):
-            raise InputError(f"fold {i}: a row is twice among its training and validation rows.")
-        if together and np.intersect1d(members[train], members[validation]).size:
-            raise InputError(f"fold {i} divides a group between training and validation rows.")
-    return out
-
-
-def folds_within(n: int, inside: np.ndarray, folds: Sequence[Fold]) -> list[Fold]:
-    """Folds of some of n rows, with the other rows always among those that are fitted.
-
-    Args:
-        n: number of rows.
-        inside: positions of those that are held out in turn.
-        folds: theirs, positions within `inside`.
-    """
-    out = []
-    for _, held in folds:
-        held = np.sort(inside[held])
-        out.append((np.setdiff1d(np.arange(n), held), held))
-    return out
-
-
-def unusable_units(Y: np.ndarray) -> np.ndarray:
-    """Units that cannot be fitted: NaN, infinities or no variance. Boolean, shape (T,)."""
-    bad = np.zeros(Y.shape[1], dtype=bool)
-    for start in range(0, Y.shape[1], BLOCK):
-        block = np.asarray(Y[:, start : start + BLOCK])
-        low, high = block.min(axis=0), block.max(axis=0)  # NaN goes through both
-        bad[start : start + BLOCK] = ~np.isfinite(low) | ~np.isfinite(high) | (low == high)
-    return bad
-
-
-def warn_unusable(bad: np.ndarray, unit_ids: Sequence[str] | None = None, level: int = 3) -> str:
-    """Name the units that are left out, in one warning; return its text."""
-    names = [str(unit_ids[i] if unit_ids is not None else i) for i in np.flatnonzero(bad)[:5]]
-    more = ", …" if bad.sum() > 5 else ""
-    text = (
-        f"{bad.sum()} of {len(bad)} units have NaN, infinite or constant responses and get NaN: "
-        f"{', '.join(names)}{more}."
-    )
-    warnings.warn(text, UserWarning, stacklevel=level)
-    return text
-
-
 def edge_text(alpha: np.ndarray, alphas: Sequence[float]) -> str:
     """Say whether more than a tenth of the units sit at an end of the alpha grid; else ``."""
-    known = alpha[np.isfinite(alpha)]
-    if not known.size or len(alphas) < 2:
+    penalties = alpha[np.isfinite(alpha)]
+    if not penalties.size or len(alphas) < 2:
         return ""
     said = []
     for name, value, way in (("smallest", min(alphas), "down"), ("largest", max(alphas), "up")):
-        if float(np.mean(known == value)) > EDGE_SHARE:
+        if float(np.mean(penalties == value)) > EDGE_SHARE:
             said.append(
                 f"More than {EDGE_SHARE:.0%} of the units chose the {name} alpha, {value:g}: the "
                 f"grid may be too narrow. Extend it {way}."
@@ -228,15 +124,9 @@ are needed. Use fewer folds or more stimuli.
         """
         if self.scoring not in ("r", "r2"):
             raise unknown_name("scoring", self.scoring, ("r", "r2"))
-        X, Y = self._check(X, y, "ridge")
-        flat = Y.ndim == 1
-        Y = Y[:, None] if flat else Y
         alphas = check_alphas(self.alphas)
-        folds = make_folds(len(X), self.folds, self.seed)
-        bad = unusable_units(Y)
-        if bad.any():
-            warn_unusable(bad, unit_ids)
-        good = np.flatnonzero(~bad)
+        X, Y, bad, flat = self._check_training_data(X, y, "ridge", unit_ids)
+        folds, good = make_folds(len(X), self.folds, self.seed), np.flatnonzero(~bad)
         design = Design(X, self.device)
         scores = fold_scores(
             design, Y, folds, alphas, scoring=self.scoring, dtype=self.dtype, units=good
@@ -246,15 +136,13 @@ are needed. Use fewer folds or more stimuli.
         if edge := edge_text(self.alpha_, alphas):
             warnings.warn(edge, UserWarning, stacklevel=2)
         self.coef_, self.intercept_ = solve(design, Y, self.alpha_, good)
-        self.left_out_ = np.flatnonzero(bad)
         if flat:
-            self.alpha_, self.intercept_ = self.alpha_[0], self.intercept_[0]
-            self.coef_ = self.coef_[:, 0]
+            self._drop_unit_axis(alpha_=0, intercept_=0, coef_=1)
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Predict responses, (n, T), or (n,) after a fit to responses of shape (n,)."""
-        return np.asarray(self._features(X, "coef_") @ self.coef_ + self.intercept_)
+        return np.asarray(self._check_features(X, "coef_") @ self.coef_ + self.intercept_)
 
 
 def check_alphas(alphas: Sequence[float]) -> tuple[float, ...]:

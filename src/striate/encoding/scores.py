@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.data.responses.noise_ceilings import Ceilings
+
 ROUNDING = 1e-12
 """Correlations nearer to each other than this differ by rounding alone."""
 SMALLEST_CEILING = 0.1
@@ -63,10 +65,10 @@ def _doubles(observed: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _pearson(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    known = usable(observed) & usable(predicted)
-    out = np.full(known.shape, np.nan)
-    a, b = standardize(observed[:, known]), standardize(predicted[:, known])
-    out[known] = np.clip((a * b).sum(axis=0), -1.0, 1.0)
+    defined = usable(observed) & usable(predicted)
+    out = np.full(defined.shape, np.nan)
+    a, b = standardize(observed[:, defined]), standardize(predicted[:, defined])
+    out[defined] = np.clip((a * b).sum(axis=0), -1.0, 1.0)
     return out
 
 
@@ -82,9 +84,9 @@ def usable(values: np.ndarray) -> np.ndarray:
     """Units, (n_units,) boolean, that are finite and vary by more than rounding can make them."""
     finite = np.isfinite(values).all(axis=0)
     out = np.zeros(values.shape[1:], dtype=bool)
-    kept = values[:, finite]
-    size = np.abs(kept).max(axis=0, initial=0.0)
-    out[finite] = np.ptp(kept, axis=0) > 16 * np.finfo(np.float64).eps * size
+    columns = values[:, finite]
+    size = np.abs(columns).max(axis=0, initial=0.0)
+    out[finite] = np.ptp(columns, axis=0) > 16 * np.finfo(np.float64).eps * size
     return out
 
 
@@ -98,11 +100,11 @@ def r_squared(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     array([0.])
     """
     observed, predicted = _doubles(observed, predicted)
-    known = usable(observed) & np.isfinite(predicted).all(axis=0)
-    out = np.full(known.shape, np.nan)
-    a = observed[:, known]
-    errors = ((a - predicted[:, known]) ** 2).sum(axis=0)
-    out[known] = 1.0 - errors / ((a - a.mean(axis=0)) ** 2).sum(axis=0)
+    defined = usable(observed) & np.isfinite(predicted).all(axis=0)
+    out = np.full(defined.shape, np.nan)
+    a = observed[:, defined]
+    errors = ((a - predicted[:, defined]) ** 2).sum(axis=0)
+    out[defined] = 1.0 - errors / ((a - a.mean(axis=0)) ** 2).sum(axis=0)
     return out
 
 
@@ -113,8 +115,24 @@ def ceiling_normalized(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
     array([0.5, nan, nan])
     """
     ceiling = np.asarray(ceiling, dtype=np.float64)
-    known = np.nan_to_num(ceiling, nan=0.0) >= SMALLEST_CEILING
-    return np.divide(r, ceiling, out=np.full(np.shape(r), np.nan), where=known)
+    large = np.nan_to_num(ceiling, nan=0.0) >= SMALLEST_CEILING
+    return np.divide(r, ceiling, out=np.full(np.shape(r), np.nan), where=large)
+
+
+def score_columns(r: np.ndarray, r2: np.ndarray, limits: Ceilings) -> dict[str, np.ndarray]:
+    """Columns that the unit tables of all verbs share, from scores and ceilings, (n_units,) each.
+
+    `r_normalized` is r over the ceiling, NaN where that is unknown or low; `ceiling_source` says
+    where the ceiling is from.
+    """
+    return {
+        "r": r,
+        "r2": r2,
+        "ceiling": limits.ceiling,
+        "ceiling_source": limits.source,
+        "reliability": limits.reliability,
+        "r_normalized": ceiling_normalized(r, limits.ceiling),
+    }
 
 
 def mean_r(r: np.ndarray) -> float:

@@ -16,20 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from striate.core.errors import unknown_name
+from striate.encoding.folds import Fold
 
 BLOCK = 512
 """Units handled at once, which bounds memory."""
 TRIANGLE_BLOCK = 128
 """Rows of R multiplied at once; the zeros to the left of each are skipped."""
-
-Fold = tuple[np.ndarray, np.ndarray]
-"""Positions of the training rows and of the validation rows."""
 
 
 class Design:
@@ -63,6 +62,12 @@ class Design:
 
     def __len__(self) -> int:
         return self.rows.shape[0]
+
+    @cached_property
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (k,) of `gram`, none below 0, and its eigenvectors (k, k)."""
+        values, vectors = torch.linalg.eigh(self.gram)
+        return values.clamp(min=0), vectors
 
     def to_features(self, weights: Tensor) -> Tensor:
         """Turn weights of `rows`, (k, T), into weights of the features, (p, T)."""
@@ -107,10 +112,10 @@ def factorize(design: Design, fold: Fold, dtype: torch.dtype = torch.float64) ->
         mean = -gone.sum(0) / n  # the rows of all sum to nought
         gram = design.gram - gone.T @ gone - n * torch.outer(mean, mean)
     else:
-        kept = rows[train]
-        mean = kept.mean(0)
-        kept = kept - mean
-        gram = kept.T @ kept
+        fitted = rows[train]
+        mean = fitted.mean(0)
+        fitted = fitted - mean
+        gram = fitted.T @ fitted
     values, vectors = torch.linalg.eigh(gram)
     held = rows[validation]
     held_mean = held.mean(0)
@@ -221,8 +226,8 @@ def _score_block(
     z, along = (system.vectors.T @ torch.cat([cross, held_cross], 1)).chunk(2, dim=1)
     # A unit that varies only in rows left out: subtracting them leaves rounding, not zero.
     whole = y.square().sum(0)
-    kept = whole - gone.square().sum(0) - system.n_train * y_mean.square()
-    z = torch.where(kept > 1e-13 * whole, z, 0.0)
+    remaining = whole - gone.square().sum(0) - system.n_train * y_mean.square()
+    z = torch.where(remaining > 1e-13 * whole, z, 0.0)
     shrink = 1.0 / (system.values[:, None] + alphas)
     product = shrink.T @ (z * along)
     size = _prediction_sizes(system.triangle, z, shrink)
@@ -265,8 +270,7 @@ def solve(
     Returns:
         Weights (p, T) and intercepts (T,), float64.
     """
-    values, vectors = torch.linalg.eigh(design.gram)
-    values = values.clamp(min=0)
+    values, vectors = design.spectrum
     coef = np.full((len(design.mean), Y.shape[1]), np.nan)
     intercept = np.full(Y.shape[1], np.nan)
     for columns, y, mean in _blocks(Y, units, design):

@@ -5,6 +5,7 @@ from striate.models.preprocessing import Preprocessing
 from striate.models.receptive_field import (
     Field,
     ReceptiveField,
+    matched_taps,
     probe_receptive_field,
     receptive_field,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "list_models",
     "load",
     "load_state",
+    "matched_taps",
     "probe_receptive_field",
     "random_twin",
     "receptive_field",

@@ -1,4 +1,4 @@
-"""What a network expects of an image: size, channel order and normalization."""
+"""The preprocessing that a network expects: image size, channel order and normalization."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Preprocessing:
         size: side of the square input in pixels.
         resize: `squash` (ignore the aspect ratio), `crop` (short side, then center), or another
             rule of `striate.data.images.resizing`, such as `center 256:224 bicubic`.
-        channels: order the network takes, `rgb` or `bgr`; `mean` and `std` are in this order.
-        scale: what pixel values are divided by first.
+        channels: order that the network takes, `rgb` or `bgr`; `mean` and `std` are in this order.
+        scale: pixel values are first divided by it.
         mean: subtracted after scaling, per channel.
-        std: divided by last, per channel.
+        std: pixel values are last divided by it, per channel.
     """
 
     size: int = 224
@@ -58,7 +58,7 @@ class Preprocessing:
                 "images must be uint8 of shape (B, H, W, 3), found "
                 f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}."
             )
-        # the permuted view is channels last already
+        # The permuted view is already channels last in memory.
         return self.normalize(images.permute(0, 3, 1, 2).float())
 
     def normalize(self, x: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from what `to_dict` returned."""
-        plain: dict[str, Any] = {
+        fields: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
-        return cls(**plain)
+        return cls(**fields)

@@ -1,7 +1,8 @@
-"""How much of the image a tap's positions see: by following the network, and by its gradient."""
+"""Receptive fields of taps, computed by following the network or measured by its gradient."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -12,14 +13,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.core.errors import InputError
+from striate.models.field_rules import Side
 from striate.models.model import Model
 from striate.models.taps import evaluating, visit_taps
-from striate.models.tracing import Side, trace
+from striate.models.tracing import trace
 
 PROBE_MAX = 4096
-"""Side in pixels up to which `probe_receptive_field` enlarges its image."""
-_NARROW = (64, 128, 256)
-"""Sides of the short axis of its image; the next is tried where a map would shrink to nothing."""
+"""Largest side in pixels of the image of `probe_receptive_field`."""
+_NARROW_SIDES = (64, 128, 256)
+"""Sides of the short axis of that image; the next is tried if a map would shrink to nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Field:
 
     Attributes:
         tap: module path.
-        shape: sides of the rectangle that one position sees, padding or not.
+        shape: sides of the rectangle that one position sees, including padding.
         jumps: distances between neighboring positions.
         start: first row and column seen by position (0, 0); negative where that is padding.
     """
@@ -42,11 +44,6 @@ class Field:
     def size(self) -> int:
         """Side of the receptive field in pixels; the longer one of a rectangle."""
         return max(self.shape)
-
-    @property
-    def extent(self) -> int:
-        """Side in pixels of the padding-free input that one position sees: equal to `size`."""
-        return self.size
 
     @property
     def jump(self) -> int:
@@ -72,24 +69,24 @@ class Field:
 
 @dataclass(frozen=True)
 class ReceptiveField(Field):
-    """A field that was followed through a network, and what follows for inputs of other sizes.
+    """A field that was computed from a network, and what it implies for inputs of other sizes.
 
-    `start` is that for the input size asked for: networks with TensorFlow's `SAME` padding pad
-    differently at every size. `shape` and `jumps` are the same at every size.
+    `start` holds for the requested input size, because networks with TensorFlow's `SAME` padding
+    pad differently at every size. `shape` and `jumps` are the same at every size.
     """
 
     network: nn.Module = field(repr=False, compare=False)
     channels: int = field(repr=False)
 
     def clean(self, input_size: int) -> slice:
-        """Return the positions, along rows as along columns, that no padding touches.
+        """Return the positions, along rows and along columns, that no padding touches.
 
         Args:
             input_size: side of the square input in pixels.
 
         Returns:
-            slice: empty where padding touches all. Borders that mirror or repeat the image, and
-            pooling windows that stick out of it, count as padding.
+            slice: empty if padding touches all positions. Borders that mirror or repeat the image,
+            and pooling windows that reach beyond it, count as padding.
 
         Raises:
             InputError: the input is so small that a map on the way shrinks to nothing.
@@ -107,14 +104,14 @@ class ReceptiveField(Field):
         """
         if positions < 1:
             raise InputError(f"positions must be at least 1, found {positions}.")
-        least = max(n + (positions - 1) * j for n, j in zip(self.shape, self.jumps, strict=True))
-        # The first clean position may start up to one jump inside the patch; where rows and columns
-        # are padded differently, those clean along one side may not be so along the other.
+        smallest = max(n + (positions - 1) * j for n, j in zip(self.shape, self.jumps, strict=True))
+        # The first clean position may start up to one jump inside the patch. If rows and columns
+        # are padded differently, positions that are clean along one may not be along the other.
         rows, columns = (
             max(0, -(first // jump)) for first, jump in zip(self.start, self.jumps, strict=True)
         )
-        most = least + (3 + abs(rows - columns)) * self.jump
-        for side in range(least, most):
+        largest = smallest + (3 + abs(rows - columns)) * self.jump
+        for side in range(smallest, largest):
             try:
                 clean = self.clean(side)
             except InputError:  # too small for the network as a whole
@@ -122,7 +119,7 @@ class ReceptiveField(Field):
             if clean.stop - clean.start >= positions:
                 return side
         raise InputError(
-            f"tap {self.tap!r}: no square input of {least} to {most - 1} pixels "
+            f"tap {self.tap!r}: no square input of {smallest} to {largest - 1} pixels "
             f"has {positions} x {positions} positions that no padding touches."
         )
 
@@ -130,21 +127,21 @@ class ReceptiveField(Field):
 def receptive_field(
     model: nn.Module, tap: str, input_size: int | None = None, channels: int = 3
 ) -> ReceptiveField:
-    """Compute the receptive field of a tap from what the network executes.
+    """Compute the receptive field of a tap from the operations that the network executes.
 
-    Kernels, strides, paddings and dilations are read where they act, so any mix of modules and
+    Kernels, strides, paddings and dilations are read where they act, so any mix of modules,
     functions, residual paths and concatenations is followed; the widest path counts.
 
     Args:
         model: a `Model`, or any module that takes images (B, channels, H, W).
-        tap: module path; of a plain module also `""`, its own output.
+        tap: module path; for a plain module also `""`, its own output.
         input_size: side of the square input in pixels; a `Model` has its own.
-        channels: of the input of a plain module.
+        channels: number of input channels of a plain module.
 
     Raises:
         InputError: unknown tap; a tap at or behind a module that mixes all positions (global or
-            adaptive pooling, linear layers, attention) or that Striate cannot follow, which is
-            named; an input size that is missing or too small.
+            adaptive pooling, linear layers, attention) or that Striate cannot follow (the module
+            is named); an input size that is missing or too small.
 
     Examples:
         >>> from striate.models import load
@@ -157,12 +154,13 @@ def receptive_field(
         Traceback (most recent call last):
         striate.core.errors.InputError: tap 'classifier.2' has no receptive field of fixed size...
     """
-    network, size, channels = _open(model, input_size, channels)
+    network, size, channels = _read_model(model, input_size, channels)
     rows, columns = trace(network, tap, size, channels=channels)
-    return ReceptiveField(tap, *_pairs(rows, columns), network=network, channels=channels)
+    return ReceptiveField(tap, *_pair_sides(rows, columns), network=network, channels=channels)
 
 
-def _open(model: nn.Module, size: int | None, channels: int) -> tuple[nn.Module, int, int]:
+def _read_model(model: nn.Module, size: int | None, channels: int) -> tuple[nn.Module, int, int]:
+    """Return the network, the side of its input and its number of input channels, checked."""
     if not isinstance(model, nn.Module):
         raise InputError(
             f"model: expected a Model or a torch.nn.Module, found {type(model).__name__}. Load one "
@@ -178,7 +176,9 @@ def _open(model: nn.Module, size: int | None, channels: int) -> tuple[nn.Module,
     return model, size, channels
 
 
-def _pairs(rows: Side, columns: Side) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+def _pair_sides(
+    rows: Side, columns: Side
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     return (rows.size, columns.size), (rows.jump, columns.jump), (rows.start, columns.start)
 
 
@@ -187,23 +187,23 @@ def probe_receptive_field(
 ) -> Field:
     """Measure the receptive field of a tap by the gradient of a position with respect to the image.
 
-    An independent check of `receptive_field`, and a way for networks that it cannot follow. The
-    network is run with positive random weights, identity batch norm and average for max pooling,
-    on a faint positive image, so that no gradient vanishes or cancels. Rows are probed on a tall,
-    narrow image and columns on a wide, low one, which costs far less than a large square. It is
-    slow where fields are large: the image must be more than twice as long as the field.
+    This is an independent check of `receptive_field`, and works for networks that it cannot follow.
+    The network runs with positive random weights, identity batch norm, and average instead of max
+    pooling, on a faint positive image, so that no gradient vanishes or cancels. Rows are probed on
+    a tall, narrow image and columns on a wide, low one, which costs far less than a large square.
+    Large fields are slow: the image must be more than twice as long as the field.
 
     Args:
         model, tap, channels: see `receptive_field`.
-        input_size: length of the image, where `start` depends on it; otherwise as long as needed.
-        seed: of the random weights.
+        input_size: length of the image, if `start` depends on it; None: as long as needed.
+        seed: seed of the random weights.
 
     Raises:
-        InputError: unknown tap, an output that is no map, or a field that does not fit into the
-            image (4096 pixels, or `input_size`), as where a unit sees the whole image.
+        InputError: unknown tap; an output that is no map; a field that does not fit into the image
+            (4096 pixels, or `input_size`), for example because a unit sees the whole image.
     """
-    network, _, channels = _open(model, input_size or 1, channels)
-    state = _positive(network, seed)
+    network, _, channels = _read_model(model, input_size or 1, channels)
+    state = _make_positive_state(network, seed)
     shapes, jumps, starts = [], [], []
     for axis in (0, 1):
         shape, jump, start = _probe_axis(network, state, tap, axis, input_size, channels, seed)
@@ -218,26 +218,26 @@ def _probe_axis(
     state: dict[str, Tensor],
     tap: str,
     axis: int,
-    length: int | None,
+    fixed_length: int | None,
     channels: int,
     seed: int,
 ) -> tuple[int, int, int]:
-    lengths = [length] if length else [2**k for k in range(7, PROBE_MAX.bit_length())]
-    for long in lengths:
-        for narrow in _NARROW:
-            shape = (long, narrow) if axis == 0 else (narrow, long)
+    lengths = [fixed_length] if fixed_length else [2**k for k in range(7, PROBE_MAX.bit_length())]
+    for length in lengths:
+        for narrow in _NARROW_SIDES:
+            shape = (length, narrow) if axis == 0 else (narrow, length)
             generator = torch.Generator().manual_seed(seed)
             image = 1e-3 * (1 + torch.rand(1, channels, *shape, generator=generator).double())
             try:
-                spans = _spans(network, state, tap, image, axis)
+                spans = _measure_spans(network, state, tap, image, axis)
             except RuntimeError:  # a map shrank to nothing on its way
                 continue
             if spans is None:
                 break
-            middle, (low, high), (low_next, _) = spans
-            if low > 0 and high < long - 1:
-                jump = low_next - low
-                return high - low + 1, jump, low - middle * jump
+            middle, (first, last), (next_first, _) = spans
+            if first > 0 and last < length - 1:
+                jump = next_first - first
+                return last - first + 1, jump, first - middle * jump
             break
     raise InputError(
         f"tap {tap!r}: the field of a position in the middle does not end within an image of "
@@ -245,34 +245,36 @@ def _probe_axis(
     )
 
 
-def _spans(
+def _measure_spans(
     network: nn.Module, state: dict[str, Tensor], tap: str, image: Tensor, axis: int
 ) -> tuple[int, tuple[int, int], tuple[int, int]] | None:
-    """Return the middle position and the first and last pixel that it and the next one see."""
+    """Return the middle position, and the first and last pixel that it and the next one see."""
     image.requires_grad_()
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     tapped = f"network.{tap}".rstrip(".")
-    with evaluating(network), torch.enable_grad(), _MeanForMax():
-        visit_taps(_With(network, state), image, [tapped], lambda _, out: found.append(out))
-    out = found[0]
-    if out.ndim != 4:
-        raise InputError(f"tap {tap!r} gives {tuple(out.shape)}, not a map (B, C, H, W).")
-    lines = out.sum(dim=(0, 1, 3 - axis))
-    middle = len(lines) // 2
-    if middle + 1 >= len(lines):
+    with evaluating(network), torch.enable_grad(), _MeanInsteadOfMax():
+        visit_taps(
+            _WithState(network, state), image, [tapped], lambda _, output: outputs.append(output)
+        )
+    output = outputs[0]
+    if output.ndim != 4:
+        raise InputError(f"tap {tap!r} gives {tuple(output.shape)}, not a map (B, C, H, W).")
+    position_sums = output.sum(dim=(0, 1, 3 - axis))
+    middle = len(position_sums) // 2
+    if middle + 1 >= len(position_sums):
         return None
     spans = []
     for position in (middle, middle + 1):
-        (gradient,) = torch.autograd.grad(lines[position], image, retain_graph=True)
-        seen = gradient.abs().amax(dim=(0, 1, 3 - axis)).nonzero().flatten()
-        if not len(seen):
+        (gradient,) = torch.autograd.grad(position_sums[position], image, retain_graph=True)
+        seen_pixels = gradient.abs().amax(dim=(0, 1, 3 - axis)).nonzero().flatten()
+        if not len(seen_pixels):
             return None
-        spans.append((int(seen[0]), int(seen[-1])))
+        spans.append((int(seen_pixels[0]), int(seen_pixels[-1])))
     return middle, spans[0], spans[1]
 
 
-class _With(nn.Module):
-    """The network with other weights, its own left as they are."""
+class _WithState(nn.Module):
+    """The network with other weights; its own stay unchanged."""
 
     def __init__(self, network: nn.Module, state: dict[str, Tensor]) -> None:
         super().__init__()
@@ -282,16 +284,16 @@ class _With(nn.Module):
         return torch.func.functional_call(self.network, self.state, (x,))
 
 
-class _MeanForMax(TorchFunctionMode):
-    """Averages where the network takes a maximum: a gradient then reaches the whole window."""
+class _MeanInsteadOfMax(TorchFunctionMode):
+    """Averages instead of maxima, so that a gradient reaches the whole window."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") == "max_pool2d":
-            return _mean_pool(*args, **(kwargs or {}))
+            return _average_pool(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
-def _mean_pool(
+def _average_pool(
     x: Tensor,
     kernel_size: Any,
     stride: Any = None,
@@ -300,34 +302,72 @@ def _mean_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor:
-    def pair(value: Any) -> tuple[int, int]:
+    def as_pair(value: Any) -> tuple[int, int]:
         return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
-    kernel, pads, steps = pair(kernel_size), pair(padding), pair(dilation)
-    strides = pair(stride) if stride else kernel  # max_pool2d's own default
+    kernel, pads, steps = as_pair(kernel_size), as_pair(padding), as_pair(dilation)
+    strides = as_pair(stride) if stride else kernel  # max_pool2d's own default
     sizes = F.max_pool2d(x.detach(), kernel, strides, pads, steps, ceil_mode).shape[-2:]
     edges: list[int] = []
     for i in (1, 0):  # torch counts padding from the last dimension
-        needed = (sizes[i] - 1) * strides[i] + (kernel[i] - 1) * steps[i] + 1
-        edges += [pads[i], needed - x.shape[-2 + i] - pads[i]]
+        padded_length = (sizes[i] - 1) * strides[i] + (kernel[i] - 1) * steps[i] + 1
+        edges += [pads[i], padded_length - x.shape[-2 + i] - pads[i]]
     weight = x.new_full((x.shape[1], 1, *kernel), 1 / (kernel[0] * kernel[1]))
     return F.conv2d(F.pad(x, edges), weight, None, strides, 0, steps, groups=x.shape[1])
 
 
-def _positive(network: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Weights in double precision under which the network averages positive numbers."""
+def _make_positive_state(network: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Return weights in double precision with which the network averages positive numbers."""
     generator = torch.Generator().manual_seed(seed)
     state: dict[str, Tensor] = {}
     for name, value in [*network.named_parameters(), *network.named_buffers()]:
         if not value.is_floating_point():
             continue
-        shape, last = value.shape, name.rpartition(".")[2]
+        shape, parameter_name = value.shape, name.rpartition(".")[2]
         if len(shape) > 2:
             noise = 0.5 + torch.rand(shape, generator=generator, dtype=torch.float64)
             state[name] = noise / shape[1:].numel()
-        elif len(shape) == 2:  # linear layers can be huge: one number, seen as a matrix
+        elif len(shape) == 2:  # linear layers can be huge, so one number is expanded to a matrix
             state[name] = torch.full((1, 1), 1 / shape[1], dtype=torch.float64).expand(shape)
         else:
-            zero = last in ("bias", "running_mean")
-            state[name] = torch.full(shape, 0.0 if zero else 1.0, dtype=torch.float64)
+            is_zero = parameter_name in ("bias", "running_mean")
+            state[name] = torch.full(shape, 0.0 if is_zero else 1.0, dtype=torch.float64)
     return state
+
+
+DEPTH = 2
+"""Parts of a module path up to which modules are offered to `matched_taps`: blocks and layers."""
+
+
+def matched_taps(
+    model: Model, sizes: Sequence[float], taps: Sequence[str] | None = None
+) -> list[str]:
+    """Taps whose receptive fields are nearest to some sizes in pixels, one a size.
+
+    Args:
+        model: at the input size that it will have.
+        sizes: receptive fields to match, such as 19 and 67 pixels.
+        taps: to choose from; default all modules at most `DEPTH` deep that Striate can follow.
+
+    Returns:
+        One tap a size; of equally near ones that with the larger field, then the deeper one, so
+        that what it is matched to has no advantage.
+
+    Raises:
+        InputError: no tap can be followed.
+    """
+    names = taps or [n for n, _ in model.network.named_modules() if n and n.count(".") < DEPTH]
+    fields = {}
+    for name in names:
+        try:
+            fields[name] = receptive_field(model, name).size
+        except InputError:  # a container, or behind global pooling
+            continue
+    if not fields:
+        raise InputError(f"{model.id}: no tap has a receptive field that can be computed.")
+    deep_first = list(fields)[::-1]
+    ordered = sorted(deep_first, key=lambda name: -fields[name])
+    return [
+        min(ordered, key=lambda name, size=size: abs(fields[name] - size))  # type: ignore[misc]
+        for size in sizes
+    ]

@@ -1,4 +1,4 @@
-"""Recognition models: a front taken from any model, with its weights, and a back-end to train."""
+"""Recognition models: the front of any model, with its weights, and a back-end to train."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def recognition_model(
     """Put an untrained AlexNet-shaped back-end behind the first taps of a model.
 
     Args:
-        front: any model whose network can be built by its id; not changed. Of a recognition model
-            the front is taken (taps with or without `front.`).
-        classes: names of what is to be told apart.
+        front: any model whose network can be built by its id; not changed. A recognition model
+            gives its own front (taps with or without `front.`).
+        classes: names of the classes.
         tap: the front's last module; None: the last of its default taps.
-        frozen: whether the front stays as it is.
+        frozen: whether the front stays unchanged in training.
         image_size: side of the images in pixels; None: the front's own.
-        seed: of the back-end's random weights.
+        seed: seed of the back-end's random weights.
         back: further fields of `RecognitionConfig`.
 
     Returns:
-        A model in eval mode; its default taps are the front's up to `tap`, as `front.…`, and all
-        stages of the back-end. `provenance["seen"]` is the front's.
+        A model in eval mode. Its default taps are the front's up to `tap`, as `front.…`, and all
+        stages of the back-end. `provenance["seen"]` is that of the front.
 
     Raises:
         InputError: unknown tap (nearest offered), one that gives no map, a network that has no id,
             or images smaller than the receptive field of the front.
     """
-    id, options, network, taps = _inner(front)
+    id, options, network, taps = _describe_front(front)
     tap = tap.removeprefix("front.") if tap and network is not front.network else tap
     tap = tap or taps[-1]
     resolve_tap(network, tap)
@@ -63,16 +63,16 @@ def recognition_model(
         },
         source="the back-end",
     )
-    built = build_network(ID, seed, config.to_dict())
-    assert isinstance(built, RecognitionNet)
+    recognition_net = build_network(ID, seed, config.to_dict())
+    assert isinstance(recognition_net, RecognitionNet)
     state = network.state_dict()
-    built.front.load_state_dict({k: state[k] for k in built.front.state_dict()})
-    shown = taps[: taps.index(tap) + 1] if tap in taps else (tap,)
+    recognition_net.front.load_state_dict({k: state[k] for k in recognition_net.front.state_dict()})
+    front_taps = taps[: taps.index(tap) + 1] if tap in taps else (tap,)
     return Model(
         ID,
-        built,
+        recognition_net,
         replace(front.preprocessing, size=size),
-        [*(f"front.{t}" for t in shown), *BACK_TAPS],
+        [*(f"front.{t}" for t in front_taps), *BACK_TAPS],
         {
             **copy.deepcopy(front.provenance),
             "base": front.id,
@@ -85,22 +85,22 @@ def recognition_model(
     ).eval()
 
 
-def _inner(front: Model) -> tuple[str, dict[str, Any], Any, tuple[str, ...]]:
-    """Id, options, network and taps of what is to be the front."""
+def _describe_front(front: Model) -> tuple[str, dict[str, Any], Any, tuple[str, ...]]:
+    """Return id, options, network and taps of the front."""
     network = front.network
     if isinstance(network, RecognitionNet):
-        own = network.config.front
+        front_config = network.config.front
         taps = tuple(t.removeprefix("front.") for t in front.taps if t.startswith("front."))
-        return own.id, own.options, network.front, taps or (own.tap,)
+        return front_config.id, front_config.options, network.front, taps or (front_config.tap,)
     return front.id.partition("@")[0], front.options, network, front.taps
 
 
 def _check_size(front: Model, network: Any, tap: str, size: int) -> None:
-    """Refuse images that one unit of the front would see more than the whole of."""
+    """Refuse images that are smaller than the receptive field of the front's units."""
     try:
         field = receptive_field(network, tap, input_size=max(size, front.preprocessing.size)).size
     except InputError:
-        return  # no field of fixed size: the map's shape is checked when it is built
+        return  # without a field of fixed size, the map's shape is checked when it is built
     if size < field:
         raise InputError(
             f"images of {size} px are smaller than the receptive field of {front.id}'s {tap} "

@@ -292,22 +292,24 @@ def _load_registered(
     id: str, weights: str | Path | None, seed: int, options: dict[str, Any]
 ) -> Model:
     name, _, variant = id.partition("@")
-    fixed = name in _ENTRIES and _ENTRIES[name].find is None
-    if fixed and (variant or weights is not None):
+    is_fixed = name in _ENTRIES and _ENTRIES[name].find is None
+    if is_fixed and (variant or weights is not None):
         raise InputError(
             f"{name} has fixed filters and no weights: there is no {name}@{variant or 'random'}, "
             f"and weights cannot be given. Its id is {name}."
         )
     if name not in _ENTRIES and Path(id).is_dir():
-        raise _no_model(Path(id))
+        raise _explain_no_model(Path(id))
     if name not in _ENTRIES or variant not in ("", "random"):
-        known = [row["id"] for row in list_models()] + ["timm:…", "torchvision:…"]
+        known_ids = [row["id"] for row in list_models()] + ["timm:…", "torchvision:…"]
         if name in _ENTRIES:
             name = id
-        raise unknown_name("model", name, known, f"A model folder needs a config.json in it: {id}.")
+        raise unknown_name(
+            "model", name, known_ids, f"A model folder needs a config.json in it: {id}."
+        )
     entry = _ENTRIES[name]
-    network, given = build_network(name, seed, options), options
-    if entry.options is not None:  # in full, so that a folder outlives a change of the defaults
+    network, given_options = build_network(name, seed, options), options
+    if entry.options is not None:  # in full, so that a folder survives a change of the defaults
         options = entry.options.from_dict(options).to_dict()
     preprocessing = entry.preprocessing
     facts: dict[str, Any] = {"base": id, "source": entry.source}
@@ -318,9 +320,10 @@ def _load_registered(
     elif entry.find is not None:
         path = Path(weights) if weights is not None else entry.find()
         if is_model_folder(path):
-            if given:
+            if given_options:
                 raise InputError(
-                    f"the weights of {id} are for its own options: leave {', '.join(given)} out."
+                    f"the weights of {id} are for its own options: leave "
+                    f"{', '.join(given_options)} out."
                 )
             return load_folder(path, build_network)
         fill(network, load_state(path), f"weights file {path}")
@@ -328,44 +331,46 @@ def _load_registered(
         preprocessing = stated or preprocessing
         if weights is not None:
             facts["source"] = f"local file {path.name}"
-    # how many stages there are, and which front, is for the options to say
-    there = dict(network.named_modules())
-    taps = getattr(network, "default_taps", [tap for tap in entry.taps if tap in there])
+    # The options decide how many stages there are, and which front.
+    modules = dict(network.named_modules())
+    taps = getattr(network, "default_taps", [tap for tap in entry.taps if tap in modules])
     return Model(id, network, preprocessing, taps, facts, options)
 
 
-def _no_model(folder: Path) -> InputError:
-    """Say why a folder is no model folder, and which one may be meant."""
-    inner = [p.parent for n in (1, 2, 3) for p in sorted(folder.glob("*/" * n + "config.json"))]
-    begun = [f for f in ("tune.yaml", "grow.yaml", "train.yaml") if (folder / f).exists()]
-    if inner:
-        what = f"Is {inner[0]} meant?"
-    elif begun or (folder / "model").is_dir():
-        what = "Learning was stopped before its end: call the same command again; it goes on."
+def _explain_no_model(folder: Path) -> InputError:
+    """Build the error for a folder that is no model folder; it names one that may be meant."""
+    model_folders = [
+        p.parent for n in (1, 2, 3) for p in sorted(folder.glob("*/" * n + "config.json"))
+    ]
+    record_files = [f for f in ("tune.yaml", "grow.yaml", "train.yaml") if (folder / f).exists()]
+    if model_folders:
+        advice = f"Is {model_folders[0]} meant?"
+    elif record_files or (folder / "model").is_dir():
+        advice = "Learning was stopped before its end: call the same command again; it goes on."
     else:
-        what = "Give a folder that striate tune, grow or train wrote a model into."
-    return InputError(f"{folder} is no model folder: it has no config.json. {what}")
+        advice = "Give a folder that striate tune, grow or train wrote a model into."
+    return InputError(f"{folder} is no model folder: it has no config.json. {advice}")
 
 
 def random_twin(model: Model, seed: int = 0) -> Model:
     """Return the same network with random weights, fed with images in the same way.
 
-    Its weights are others than the model's, also where the model is `…@random` itself.
+    Its weights differ from the model's, even if the model is `…@random` itself.
 
     Raises:
-        InputError: the model's network is not one that can be built by its id, or is a fixed one.
+        InputError: the model's network cannot be built by its id, or is fixed.
     """
     name = model.id.partition("@")[0]
-    # one further than the seed, as a model may itself be `…@random` of that seed
+    # Another seed than `seed`, as the model may itself be `…@random` of that seed.
     twin = load(f"{name}@random", seed=seed + 1, options=model.options)
-    if _same_parameters(twin, model):
+    if _have_same_parameters(twin, model):
         twin = load(f"{name}@random", seed=seed + 2, options=model.options)
     twin.preprocessing, twin.taps = model.preprocessing, model.taps
     return twin
 
 
-def _same_parameters(one: Model, other: Model) -> bool:
-    pairs = zip(one.parameters(), other.parameters(), strict=False)
+def _have_same_parameters(model: Model, other_model: Model) -> bool:
+    pairs = zip(model.parameters(), other_model.parameters(), strict=False)
     return all(a.shape == b.shape and torch.equal(a, b.to(a.device)) for a, b in pairs)
 
 
@@ -373,7 +378,7 @@ def build_network(id: str, seed: int = 0, options: Mapping[str, Any] | None = No
     """Build the randomly initialized network of an id; the caller's random state is kept.
 
     Raises:
-        InputError: unknown id, or options that it does not have.
+        InputError: an unknown id, or options that the network does not have.
     """
     name = id.partition("@")[0]
     if name.startswith(("timm:", "torchvision:")):
@@ -400,7 +405,7 @@ def _refuse_options(id: str, options: Mapping[str, Any] | None) -> None:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Return one row a registered model: id, parameters, input size, taps, source, here or not."""
+    """Return a row per registered model: id, parameters, input size, taps, source, here or not."""
     rows = []
     for id, entry in _ENTRIES.items():
         rows.append(

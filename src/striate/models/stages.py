@@ -1,4 +1,4 @@
-"""Networks given as an ordered list of stages, each of which takes the map of the one before."""
+"""Networks that are lists of stages, each of which takes the map of the stage before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from striate.models.taps import evaluating
 
 
 def check_stages(stages: Sequence[nn.Module], example: Tensor) -> list[tuple[int, ...]]:
-    """Run an example through a list of stages and refuse what is not a chain of maps.
+    """Run an example through a list of stages, and refuse stages that are no chain of maps.
 
     Args:
         stages: modules in order, from the image on.
@@ -23,9 +23,9 @@ def check_stages(stages: Sequence[nn.Module], example: Tensor) -> list[tuple[int
         The shape (C, H, W) of one image's map after each stage.
 
     Raises:
-        InputError: no stage, or something that is no module; a stage that expects other channels
-            or a larger map than it gets, or that gives anything but a map (B, C, H, W) with the
-            batch size that it got. The stage, what it expects and what was found are named.
+        InputError: there is no stage, or one is no module; a stage expects other channels or a
+            larger map than it gets, or gives anything but a map (B, C, H, W) with the batch size
+            of its input. The message names the stage, what it expects and what was found.
 
     Examples:
         >>> first, second = nn.Conv2d(3, 8, 5, stride=2), nn.Conv2d(16, 4, 3)
@@ -41,8 +41,8 @@ def check_stages(stages: Sequence[nn.Module], example: Tensor) -> list[tuple[int
     for number, stage in enumerate(stages, 1):
         if not isinstance(stage, nn.Module):
             raise InputError(
-                f"stage {number} is {_kind(stage)}, expected a torch.nn.Module. Wrap functions in "
-                "a module of their own."
+                f"stage {number} is {_name_type(stage)}, expected a torch.nn.Module. Wrap "
+                "functions in a module of their own."
             )
     if example.ndim != 4:
         raise InputError(f"the example must be (B, C, H, W), found {tuple(example.shape)}.")
@@ -50,40 +50,40 @@ def check_stages(stages: Sequence[nn.Module], example: Tensor) -> list[tuple[int
     x: Any = example
     for number, stage in enumerate(stages, 1):
         name = f"stage {number} ({type(stage).__name__})"
-        before = f"stage {number - 1}" if number > 1 else "the example"
-        x = _run(stage, x, name, before)
+        previous = f"stage {number - 1}" if number > 1 else "the example"
+        x = _run_stage(stage, x, name, previous)
         shapes.append(tuple(x.shape[1:]))
     return shapes
 
 
-def _run(stage: nn.Module, x: Tensor, name: str, before: str) -> Tensor:
+def _run_stage(stage: nn.Module, x: Tensor, name: str, previous: str) -> Tensor:
     with evaluating(stage), torch.no_grad():
         try:
             # stages may work in place, and the example is the caller's
-            out = stage(x.clone())
+            output = stage(x.clone())
         except (RuntimeError, TypeError, ValueError) as error:
-            expected = _input_channels(stage)
+            expected = _find_input_channels(stage)
             if expected not in (None, x.shape[1]):
                 raise InputError(
-                    f"{name} expects {expected} channels, found {x.shape[1]} from {before}. Stages "
-                    "must be a chain, each taking the map of the one before."
+                    f"{name} expects {expected} channels, found {x.shape[1]} from {previous}. "
+                    "Stages must be a chain, each taking the map of the one before."
                 ) from error
             raise InputError(
                 f"{name} cannot take the map {tuple(x.shape[1:])} (channels, rows, columns) of "
-                f"{before}: {error}"
+                f"{previous}: {error}"
             ) from error
-    if not isinstance(out, Tensor):
-        raise InputError(f"{name} gives {_kind(out)}, expected one tensor (B, C, H, W).")
-    if out.ndim != 4 or len(out) != len(x) or 0 in out.shape:
+    if not isinstance(output, Tensor):
+        raise InputError(f"{name} gives {_name_type(output)}, expected one tensor (B, C, H, W).")
+    if output.ndim != 4 or len(output) != len(x) or 0 in output.shape:
         raise InputError(
-            f"{name} gives the shape {tuple(out.shape)}, expected a map (B, C, H, W) with "
+            f"{name} gives the shape {tuple(output.shape)}, expected a map (B, C, H, W) with "
             f"B = {len(x)} and at least one position. Flatten behind the last stage, not in it."
         )
-    return out
+    return output
 
 
-def _input_channels(stage: nn.Module) -> int | None:
-    """Number of channels that the first layer with weights is made for."""
+def _find_input_channels(stage: nn.Module) -> int | None:
+    """Return the number of channels that the first layer with weights expects."""
     for module in stage.modules():
         if isinstance(module, nn.Conv2d):
             return module.in_channels
@@ -92,5 +92,5 @@ def _input_channels(stage: nn.Module) -> int | None:
     return None
 
 
-def _kind(value: Any) -> str:
+def _name_type(value: Any) -> str:
     return f"a {type(value).__name__}"

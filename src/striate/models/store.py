@@ -19,11 +19,11 @@ from striate.models.weights import fill, load_state
 
 WEIGHTS, CONFIG, CARD = "network.safetensors", "config.json", "card.md"
 FORMAT = 2
-"""Of `config.json`: from 2 on, `fingerprint` is `Model.stored_fingerprint`."""
+"""Version of the format of `config.json`; since 2, `fingerprint` is `Model.stored_fingerprint`."""
 
 
 def is_model_folder(path: str | Path) -> bool:
-    """Whether a folder holds a saved model, or at least a `config.json` like that of one."""
+    """Whether a folder holds a saved model, or at least a `config.json` as a saved model has."""
     return (Path(path) / CONFIG).is_file()
 
 
@@ -32,27 +32,29 @@ def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = Non
 
     Args:
         model: what to save.
-        folder: where to; made if absent. A model saved there before is replaced.
+        folder: made if absent. A model that was saved there before is replaced.
         facts: further lines of the card (what it was tuned to, for how long …).
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the folder holds weights or a config that are somebody else's.
+        InputError: the folder holds weights or a config that Striate did not write.
         StriateError: the disk is full.
     """
     folder = Path(folder)
-    foreign = _foreign(folder)
-    if foreign:
-        raise InputError(f"{folder} holds a {foreign} that Striate did not write. Choose another.")
+    foreign_file = _find_foreign_file(folder)
+    if foreign_file:
+        raise InputError(
+            f"{folder} holds a {foreign_file} that Striate did not write. Choose another."
+        )
     state: dict[str, Tensor] = {}
-    places: set[int] = set()
+    addresses: set[int] = set()
     for name, value in model.network.state_dict().items():
         tensor = value.detach().cpu().contiguous()
-        if tensor.data_ptr() in places:  # tied weights: safetensors wants memory of their own
+        if tensor.data_ptr() in addresses:  # safetensors wants tied weights in memory of their own
             tensor = tensor.clone()
-        places.add(tensor.data_ptr())
+        addresses.add(tensor.data_ptr())
         state[name] = tensor
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
@@ -74,16 +76,16 @@ def save(model: Model, folder: str | Path, facts: Mapping[str, Any] | None = Non
 
 
 def load_folder(folder: Path, build: Callable[..., nn.Module]) -> Model:
-    """Load a saved model, in eval mode; `build(id, options=…)` makes its network.
+    """Load a saved model in eval mode; `build(id, options=…)` makes its network.
 
     Raises:
-        InputError: damaged weights, or weights that are not those the config was written for.
+        InputError: the weights are damaged, or not those that the config was written for.
     """
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict):
         raise InputError(f"{folder / CONFIG} is no model config: it holds no named values.")
     try:
-        options = config.get("options") or {}  # folders of version 0.1 say none
+        options = config.get("options") or {}  # folders of version 0.1 have none
         network = build(config["id"], options=options)
         preprocessing = Preprocessing.from_dict(config["preprocessing"])
         taps, provenance = config["taps"], config["provenance"]
@@ -104,42 +106,40 @@ def load_folder(folder: Path, build: Callable[..., nn.Module]) -> Model:
 def is_as_stored(model: Model, config: Mapping[str, Any]) -> bool:
     """Whether a model is the one that a folder's config was written for.
 
-    Folders of version 0.1, which say no format, hold `Model.structure_fingerprint`.
+    Folders of version 0.1, which have no format, hold `Model.structure_fingerprint`.
     """
-    old = "format" not in config
-    found = model.structure_fingerprint() if old else model.stored_fingerprint()
-    return bool(found == config.get("fingerprint"))
+    is_version_0_1 = "format" not in config
+    fingerprint = model.structure_fingerprint() if is_version_0_1 else model.stored_fingerprint()
+    return bool(fingerprint == config.get("fingerprint"))
 
 
-def _foreign(folder: Path) -> str:
-    """Name the file of the folder that we would replace though somebody else wrote it, or ''."""
+def _find_foreign_file(folder: Path) -> str:
+    """Return the name of a file that Striate would replace but did not write, or ''."""
     if is_model_folder(folder):
         try:
-            ours = "fingerprint" in read_json(folder / CONFIG)
+            is_ours = "fingerprint" in read_json(folder / CONFIG)
         except (InputError, TypeError):
-            ours = False
-        return "" if ours else CONFIG
+            is_ours = False
+        return "" if is_ours else CONFIG
     if (folder / WEIGHTS).exists():  # a tuning that was stopped between its two last files?
-        tuned = {p.name for p in folder.iterdir()} & {"tune.yaml", "checkpoints"}
-        return "" if tuned else WEIGHTS
+        run_files = {p.name for p in folder.iterdir()} & {"tune.yaml", "checkpoints"}
+        return "" if run_files else WEIGHTS
     return ""
 
 
 def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
-    """Return the model card: what it is, how to feed it, what it has seen."""
+    """Return the model card: what the model is, what input it takes, and what it has seen."""
     provenance = model.provenance
-    shape = model.preprocessing
     rows = {
         "Network": model.id,
         "Weights": describe_weights(model),
-        "Input": f"{shape.size} x {shape.size} pixels ({shape.resize}), {shape.channels.upper()}, "
-        f"(x / {shape.scale:g} - {list(shape.mean)}) / {list(shape.std)}",
+        "Input": _describe_input(model.preprocessing),
         "Default taps": ", ".join(model.taps),
         "Stimuli seen in training": f"{len(model.seen)} (content hashes in {CONFIG})",
         "Responses": "**simulated**" if provenance["simulated"] else "measured, or none used",
         **{str(k): v for k, v in (facts or {}).items()},
     }
-    stages = [_stage(stage) for stage in provenance["stages"]]
+    stages = [_describe_stage_in_card(stage) for stage in provenance["stages"]]
     stages = stages or [f"- none: {describe_weights(model)}"]
     lines = [f"# {model.id}", ""]
     lines += [f"- {name}: {value}" for name, value in rows.items()]
@@ -158,15 +158,24 @@ def card(model: Model, facts: Mapping[str, Any] | None = None) -> str:
     return "\n".join(lines)
 
 
-_IN_CONFIG = ("kind", "config", "start", "tuned_to")
-"""Of a stage: what is too long for the card, or told in words."""
+def _describe_input(preprocessing: Preprocessing) -> str:
+    size, scale = preprocessing.size, preprocessing.scale
+    mean, std = list(preprocessing.mean), list(preprocessing.std)
+    return (
+        f"{size} x {size} pixels ({preprocessing.resize}), {preprocessing.channels.upper()}, "
+        f"(x / {scale:g} - {mean}) / {std}"
+    )
 
 
-def _stage(stage: Any) -> str:
-    """One line of the card; all settings of the stage are in the config."""
+_NOT_IN_CARD = ("kind", "config", "start", "tuned_to")
+"""Facts of a stage that are too long for the card, or that it tells in words."""
+
+
+def _describe_stage_in_card(stage: Any) -> str:
+    """Return one line of the card; the config holds all settings of the stage."""
     if not isinstance(stage, Mapping):
         return f"- {stage}"
-    facts = [f"{k.replace('_', ' ')} {v}" for k, v in stage.items() if k not in _IN_CONFIG]
+    facts = [f"{k.replace('_', ' ')} {v}" for k, v in stage.items() if k not in _NOT_IN_CARD]
     if isinstance(stage.get("start"), Mapping):
         facts.insert(0, f"started from {say_start(stage['start'])}")
     return f"- {stage.get('kind', 'stage')}: {'; '.join(facts)}"

@@ -1,4 +1,4 @@
-"""Taps: the outputs of inner modules, by module path; the forward pass ends after the last one."""
+"""Taps are outputs of inner modules, by module path; the forward pass ends after the last one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from striate.core.errors import InputError, unknown_name
 
 
-class _Enough(Exception):  # noqa: N818 - a signal, not an error
-    """All taps are there; the rest of the forward pass is not needed."""
+class _AllTapsSeen(Exception):  # noqa: N818 - a signal, not an error
+    """All taps were seen, so the rest of the forward pass is not needed."""
 
 
 def resolve_tap(network: nn.Module, name: str) -> nn.Module:
-    """Return the module at path `name`; a typo is answered with the nearest paths."""
+    """Return the module at path `name`; the error for an unknown path offers the nearest ones."""
     modules = dict(network.named_modules())
     modules.pop("", None)
     if name not in modules:
@@ -25,24 +25,24 @@ def resolve_tap(network: nn.Module, name: str) -> nn.Module:
 
 
 def tapped_forward(network: nn.Module, x: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
-    """Run the network on `x` and return the output of each tap, in the order asked.
+    """Run the network on `x` and return the output of each tap, in the order of `taps`.
 
     Gradients flow. The pass ends as soon as every tap has been seen, which saves the rest of the
-    network. An in-place operation behind a tap (ReLU) does not change what is returned: taps are
-    copied when the network goes on. Of a module that runs several times, the first output counts,
-    whichever other taps are asked for.
+    network. An in-place operation behind a tap (ReLU) does not change what is returned, because
+    taps are copied if the network goes on. If a module runs several times, its first output
+    counts, whichever other taps are asked for.
 
     Raises:
         InputError: unknown tap, or one that the forward pass never reaches or that is no tensor.
     """
-    found: dict[str, Tensor] = {}
-    last = len(set(taps)) - 1
+    outputs: dict[str, Tensor] = {}
+    n_copied = len(set(taps)) - 1
 
-    def keep(name: str, output: Tensor) -> None:
-        found[name] = output.clone() if len(found) < last else output
+    def keep_output(name: str, output: Tensor) -> None:
+        outputs[name] = output.clone() if len(outputs) < n_copied else output
 
-    visit_taps(network, x, taps, keep)
-    return {name: found[name] for name in taps}
+    visit_taps(network, x, taps, keep_output)
+    return {name: outputs[name] for name in taps}
 
 
 def visit_taps(
@@ -50,48 +50,48 @@ def visit_taps(
 ) -> None:
     """Run the network on `x` and call `visit(tap, output)` at each tap, in the network's order.
 
-    The output is only good during the call: what runs next may write over it. The pass ends
-    after the last tap. Nothing is copied or kept, so memory is that of the bare pass.
+    The output is only valid during the call, as the next operation may write over it. The pass
+    ends after the last tap. Nothing is copied or kept, so a pass needs no additional memory.
 
     Raises:
         InputError: unknown tap, or one that the forward pass never reaches or that is no tensor.
     """
-    found: set[str] = set()
-    wanted = list(dict.fromkeys(taps))
-    enough = _Enough()  # of this call: a network may take taps of a network inside it
+    visited: set[str] = set()
+    names = list(dict.fromkeys(taps))
+    all_seen = _AllTapsSeen()  # of this call, as a network may take taps of one inside it
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def make_hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if name in found:
+            if name in visited:
                 return
             if not isinstance(output, Tensor):
                 raise InputError(f"tap {name!r} gives {type(output).__name__}, not a tensor.")
             visit(name, output)
-            found.add(name)
-            if len(found) == len(wanted):
-                raise enough
+            visited.add(name)
+            if len(visited) == len(names):
+                raise all_seen
 
         return hook
 
     handles = []
     try:
-        for name in wanted:
-            handles.append(resolve_tap(network, name).register_forward_hook(keep(name)))
+        for name in names:
+            handles.append(resolve_tap(network, name).register_forward_hook(make_hook(name)))
         network(x)
-    except _Enough as signal:
-        if signal is not enough:
+    except _AllTapsSeen as stop:
+        if stop is not all_seen:
             raise
     finally:
         for handle in handles:
             handle.remove()
-    missing = [n for n in wanted if n not in found]
+    missing = [n for n in names if n not in visited]
     if missing:
         raise InputError(f"the forward pass never reaches tap {missing[0]!r}.")
 
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put every submodule in eval mode (no dropout, no batch-norm update); restore after."""
+    """Put every submodule in eval mode (no dropout, no batch-norm update); restore it after."""
     modes = [(m, m.training) for m in module.modules()]
     module.eval()
     try:

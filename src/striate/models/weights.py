@@ -1,4 +1,4 @@
-"""Weight files, read without running anything that is in them."""
+"""Reading weight files without running code that they may contain."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from striate.models.preprocessing import Preprocessing
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict from a safetensors file or from a torch file with plain tensors only.
+    """Read a state dict from a safetensors file, or from a torch file that holds only tensors.
 
     Raises:
-        InputError: missing or damaged file; a pickle that holds anything but tensors and plain
+        InputError: a missing or damaged file; a pickle that holds anything but tensors and plain
             containers (it is refused before any code in it runs).
     """
     path = Path(path)
@@ -33,26 +33,26 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"weights file {path} does not exist.")
     if path.suffix == ".safetensors":
         try:
-            return _plain_names(load_file(path))
+            return _strip_wrapper_prefix(load_file(path))
         except (SafetensorError, OSError, ValueError) as error:
             raise InputError(
                 f"weights file {path} is damaged or half-written ({error}; "
                 f"{path.stat().st_size:,} bytes). Copy or download it again."
             ) from error
     try:
-        with warnings.catch_warnings():  # about pickle protocols: it loads or it does not
+        with warnings.catch_warnings():  # about pickle protocols, which do not matter here
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         lines = [line for line in str(error).splitlines() if line]
-        told = [line for line in lines if not line.startswith(("Check the doc", "Weights only"))]
+        reasons = [line for line in lines if not line.startswith(("Check the doc", "Weights only"))]
         raise InputError(
             f"weights file {path} is refused: it is no torch file, or a pickle with more than "
             "tensors in it, and loading that could run code. Save it as safetensors "
             "(safetensors.torch.save_file) where you trust it. "
-            f"({told[-1] if told else lines[0]})"
+            f"({reasons[-1] if reasons else lines[0]})"
         ) from error
-    except Exception as error:  # whatever reading broken bytes can lead to
+    except Exception as error:  # reading broken bytes can raise anything
         raise InputError(
             f"weights file {path} is damaged or no torch file ({error}). Copy or download it again."
         ) from error
@@ -62,11 +62,11 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"weights file {path} is of a quantized network. {DEQUANTIZE}")
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"weights file {path} holds no state dict (names to tensors).")
-    return _plain_names(state)
+    return _strip_wrapper_prefix(state)
 
 
-def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop the `module.` that data-parallel wrappers put before every name."""
+def _strip_wrapper_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the `module.` that data-parallel wrappers put before every name."""
     wrapped = all(str(k).startswith("module.") for k in state)
     return {str(k).removeprefix("module.") if wrapped else str(k): v for k, v in state.items()}
 
@@ -74,84 +74,95 @@ def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load a state dict into a network, strictly.
 
-    Floating-point entries may have another precision than the network's (16, 32 or 64 bits).
+    Floating-point entries may have another precision (16, 32 or 64 bits) than the network's.
 
     Raises:
-        InputError: missing, extra or wrongly shaped entries, quantized ones and others whose
-            numbers would mean something else in the network, each named.
+        InputError: entries that are missing, unexpected, wrongly shaped or quantized, or whose
+            numbers would mean something else in the network; each is named.
     """
-    own = network.state_dict()
-    missing = sorted(k for k in own.keys() - state.keys() if not k.endswith("num_batches_tracked"))
-    extra = sorted(state.keys() - own.keys())
-    shared = sorted(own.keys() & state.keys())
-    _refuse_quantized(own, state, source)
-    wrong = [
-        f"{k} is {tuple(state[k].shape)}, expected {tuple(own[k].shape)}"
-        for k in shared
-        if own[k].shape != state[k].shape
+    expected = network.state_dict()
+    missing = sorted(
+        k for k in expected.keys() - state.keys() if not k.endswith("num_batches_tracked")
+    )
+    unexpected = sorted(state.keys() - expected.keys())
+    common = sorted(expected.keys() & state.keys())
+    _refuse_quantized(expected, state, source)
+    wrong_shapes = [
+        f"{k} is {tuple(state[k].shape)}, expected {tuple(expected[k].shape)}"
+        for k in common
+        if expected[k].shape != state[k].shape
     ]
-    if missing or extra or wrong:
+    if missing or unexpected or wrong_shapes:
         problems = []
         if missing:
-            problems.append(f"{len(missing)} entries are missing ({_some(missing)})")
-        if extra:
-            close = nearest(extra[0], missing)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            problems.append(f"{len(extra)} are not known ({_some(extra)}{hint})")
-        if wrong:
-            problems.append(f"{len(wrong)} have another shape ({'; '.join(wrong[:3])})")
+            problems.append(f"{len(missing)} entries are missing ({_list_names(missing)})")
+        if unexpected:
+            suggestions = nearest(unexpected[0], missing)
+            suggestion = f"; did you mean {suggestions[0]}?" if suggestions else ""
+            problems.append(
+                f"{len(unexpected)} are not known ({_list_names(unexpected)}{suggestion})"
+            )
+        if wrong_shapes:
+            problems.append(
+                f"{len(wrong_shapes)} have another shape ({'; '.join(wrong_shapes[:3])})"
+            )
         raise InputError(
             f"{source} does not fit {type(network).__name__}: {'; '.join(problems)}. "
             "Is it the right network?"
         )
-    unlike = [
-        f"{k} is {_dtype(state[k])}, expected {_dtype(own[k])}"
-        for k in shared
-        if not _keeps_its_meaning(state[k], own[k].dtype)
+    wrong_dtypes = [
+        f"{k} is {_name_dtype(state[k])}, expected {_name_dtype(expected[k])}"
+        for k in common
+        if not _keeps_meaning(state[k], expected[k].dtype)
     ]
-    if unlike:
+    if wrong_dtypes:
         raise InputError(
-            f"{source} does not fit {type(network).__name__}: {len(unlike)} entries hold numbers "
-            f"of another kind ({'; '.join(unlike[:3])}). Convert them to the kind expected, where "
-            "they mean the same there."
+            f"{source} does not fit {type(network).__name__}: {len(wrong_dtypes)} entries hold "
+            f"numbers of another kind ({'; '.join(wrong_dtypes[:3])}). Convert them to the kind "
+            "expected, where they mean the same there."
         )
-    broken = [k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()]
-    if broken:
+    not_finite = [
+        k for k, v in state.items() if v.is_floating_point() and not torch.isfinite(v).all()
+    ]
+    if not_finite:
         raise InputError(
-            f"{source} holds NaN or infinity in {_some(sorted(broken))}. The training that made it "
-            "diverged, or the file is damaged; use another."
+            f"{source} holds NaN or infinity in {_list_names(sorted(not_finite))}. The training "
+            "that made it diverged, or the file is damaged; use another."
         )
-    large = [k for k in shared if not torch.isfinite(state[k].to(own[k].dtype)).all()]
-    if large:
+    too_large = [k for k in common if not torch.isfinite(state[k].to(expected[k].dtype)).all()]
+    if too_large:
         raise InputError(
-            f"{source}: {_some(large)} hold numbers too large for {_dtype(own[large[0]])}."
+            f"{source}: {_list_names(too_large)} hold numbers too large for "
+            f"{_name_dtype(expected[too_large[0]])}."
         )
     network.load_state_dict(dict(state), strict=False)
 
 
 _PLAIN_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _QUANTIZERS = ("zero_point", "_packed_params", ".SCB", ".qweight", ".qzeros")
-"""How entries end that only quantized networks have: those of torch.ao, bitsandbytes and GPTQ."""
+"""Endings of entries that only quantized networks have (torch.ao, bitsandbytes and GPTQ)."""
 
 
-def _refuse_quantized(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
-    """Refuse codes where weights are expected: -128..127 would become weights of -128..127.
+def _refuse_quantized(
+    expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
+) -> None:
+    """Refuse codes instead of weights: codes of -128..127 would become weights of -128..127.
 
     Raises:
-        InputError: naming the entries, and how to make weights of them.
+        InputError: the message names the entries, and how to make weights of them.
     """
-    found = []
+    quantized = []
     for name, value in sorted(state.items()):
-        byte = value.element_size() == 1 and value.dtype != torch.bool  # int8, uint8, float8
-        weight = name not in own or own[name].is_floating_point()
-        if value.is_quantized or (byte and weight):
-            found.append(f"{name} is {_dtype(value)}")
-        elif name not in own and name.endswith(_QUANTIZERS):
-            found.append(name)
-    if found:
+        is_byte = value.element_size() == 1 and value.dtype != torch.bool  # int8, uint8, float8
+        is_weight = name not in expected or expected[name].is_floating_point()
+        if value.is_quantized or (is_byte and is_weight):
+            quantized.append(f"{name} is {_name_dtype(value)}")
+        elif name not in expected and name.endswith(_QUANTIZERS):
+            quantized.append(name)
+    if quantized:
         raise InputError(
-            f"{source} holds quantized weights ({_some(found)}): codes that mean nothing without "
-            f"their scale and zero point. {DEQUANTIZE}"
+            f"{source} holds quantized weights ({_list_names(quantized)}): codes that mean nothing "
+            f"without their scale and zero point. {DEQUANTIZE}"
         )
 
 
@@ -161,8 +172,8 @@ DEQUANTIZE = (
 )
 
 
-def _keeps_its_meaning(value: Tensor, dtype: torch.dtype) -> bool:
-    """Whether values are the same numbers in another dtype, up to rounding of floats."""
+def _keeps_meaning(value: Tensor, dtype: torch.dtype) -> bool:
+    """Whether values are the same numbers in another dtype, up to the rounding of floats."""
     if value.dtype == dtype:
         return True
     if dtype in _PLAIN_FLOATS:
@@ -170,11 +181,11 @@ def _keeps_its_meaning(value: Tensor, dtype: torch.dtype) -> bool:
     return torch.equal(value.to(dtype).to(value.dtype), value)
 
 
-def _dtype(value: Tensor) -> str:
+def _name_dtype(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def _some(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
 
 
@@ -187,7 +198,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         with path.open("rb") as f:
             (size,) = struct.unpack("<Q", f.read(8))
             if size > path.stat().st_size:
-                return {}  # half-written: load_state says so
+                return {}  # half-written, which load_state reports
             header: dict[str, Any] = json.loads(f.read(size))
     except (OSError, struct.error, json.JSONDecodeError, UnicodeDecodeError):
         return {}
@@ -195,13 +206,13 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def stated_preprocessing(metadata: Mapping[str, str], size: int) -> Preprocessing | None:
-    """Return the preprocessing that a weights file states for itself, or None.
+    """Return the preprocessing that the metadata of a weights file states, or None.
 
     Two spellings are understood: `striate_preprocessing`, the JSON of `Preprocessing.to_dict`,
     and the Caffe convention in words, `BGR, 0..255 minus (b, g, r), no division`.
 
     Raises:
-        InputError: a statement that cannot be understood; a wrong guess would be silent.
+        InputError: the statement is not understood; nobody would notice a wrong guess.
     """
     if "striate_preprocessing" in metadata:
         stated = metadata["striate_preprocessing"]
@@ -213,22 +224,22 @@ def stated_preprocessing(metadata: Mapping[str, str], size: int) -> Preprocessin
     if text is None:
         return None
     words = text.replace(" ", "").lower()
-    order, _, rest = words.partition(",0..255minus(")
+    channels, _, rest = words.partition(",0..255minus(")
     numbers, _, tail = rest.partition(")")
     try:
         mean = tuple(float(n) for n in numbers.split(","))
     except ValueError:
         mean = ()
-    if order not in ("bgr", "rgb") or len(mean) != 3 or tail != ",nodivision":
+    if channels not in ("bgr", "rgb") or len(mean) != 3 or tail != ",nodivision":
         raise InputError(f"weights state an input convention that is not understood: {text!r}.")
-    return Preprocessing(size, channels=order, scale=1.0, mean=mean, std=(1.0, 1.0, 1.0))
+    return Preprocessing(size, channels=channels, scale=1.0, mean=mean, std=(1.0, 1.0, 1.0))
 
 
 def download(url: str, sha256: str) -> Path:
     """Download a weights file once into the cache, checked by its hash.
 
     Raises:
-        InputError: no network, or the file is not what was expected.
+        InputError: there is no network, or the file is not the expected one.
     """
     try:
         return Path(
@@ -239,7 +250,7 @@ def download(url: str, sha256: str) -> Path:
                 fname=url.rsplit("/", 1)[-1],
             )
         )
-    except Exception as error:  # requests, urllib3 and pooch each have their own
+    except Exception as error:  # requests, urllib3 and pooch each have errors of their own
         raise InputError(
             f"could not download {url} ({type(error).__name__}: {error}). Download it where there "
             "is a network and pass the file: weights=PATH (or model.weights=PATH in a config)."

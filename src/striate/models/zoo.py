@@ -1,4 +1,4 @@
-"""Any network of timm or torchvision, through the optional extra `zoo`."""
+"""Networks of timm and torchvision, through the optional extra `zoo`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from striate.models.weights import fill, load_state, read_metadata, stated_prepr
 MANY_TAPS = 8
 
 
-def _library(name: str) -> ModuleType:
+def _import_library(name: str) -> ModuleType:
+    """Import timm, torchvision or a module of theirs; InputError says what is not installed."""
     package = name.partition(".")[0]
     try:
         return importlib.import_module(name)
@@ -41,7 +42,7 @@ def _library(name: str) -> ModuleType:
 def build_zoo_network(id: str, seed: int = 0, *, pretrained: bool = False) -> nn.Module:
     """Build `timm:NAME` or `torchvision:NAME`, randomly initialized unless `pretrained`."""
     kind, _, name = id.partition(":")
-    library = _library("torchvision.models" if kind == "torchvision" else "timm")
+    library = _import_library("torchvision.models" if kind == "torchvision" else "timm")
     if kind == "torchvision" and name.startswith("quantized_"):
         raise InputError(
             f"{id} is a network of whole numbers, which has no floating-point weights to tune or "
@@ -70,7 +71,7 @@ def load_zoo(id: str, *, weights: str | Path | None, seed: int) -> Model:
     if variant and weights is not None:
         raise InputError(f"{id}: random weights and weights={weights} exclude each other.")
     network = build_zoo_network(name, seed, pretrained=not variant and weights is None)
-    preprocessing = _preprocessing(network, name)
+    preprocessing = _find_preprocessing(network, name)
     facts: dict[str, Any] = {"base": id, "source": f"{name}, published"}
     if weights is not None:
         fill(network, load_state(weights), f"weights file {weights}")
@@ -82,56 +83,59 @@ def load_zoo(id: str, *, weights: str | Path | None, seed: int) -> Model:
     return Model(id, network, preprocessing, _spread_taps(network), facts)
 
 
-def _preprocessing(network: nn.Module, id: str) -> Preprocessing:
-    """The preparation of images that a network's evaluation was published with.
+def _find_preprocessing(network: nn.Module, id: str) -> Preprocessing:
+    """Return the preparation of images with which a network's evaluation was published.
 
-    timm: `timm.data.create_transform` of the network's own config, for evaluation. torchvision:
-    the `transforms` of its default weights (`ImageClassification`).
+    For timm it is `timm.data.create_transform` of the network's own config, for evaluation. For
+    torchvision it is the `transforms` of the default weights (`ImageClassification`).
     """
     if id.startswith("timm:"):
-        return _of_timm(_library("timm.data").resolve_model_data_config(network), id)
-    stated = _library("torchvision.models").get_model_weights(id.partition(":")[2]).DEFAULT
-    transforms = stated.transforms()
-    given = {"crop_size", "resize_size", "mean", "std", "interpolation"}
-    absent = sorted(n for n in given if not hasattr(transforms, n))
-    if absent:
+        config = _import_library("timm.data").resolve_model_data_config(network)
+        return _read_timm_config(config, id)
+    weights = _import_library("torchvision.models").get_model_weights(id.partition(":")[2]).DEFAULT
+    transforms = weights.transforms()
+    needed = {"crop_size", "resize_size", "mean", "std", "interpolation"}
+    missing = sorted(n for n in needed if not hasattr(transforms, n))
+    if missing:
         raise InputError(
-            f"{id} is prepared by {type(transforms).__name__}, which says no {', '.join(absent)}: "
+            f"{id} is prepared by {type(transforms).__name__}, which says no {', '.join(missing)}: "
             "it is no network for classifying single images, and Striate has no others."
         )
-    size, short = _one_side(transforms.crop_size, id), _one_side(transforms.resize_size, id)
+    size, short = _read_side(transforms.crop_size, id), _read_side(transforms.resize_size, id)
     filter = getattr(transforms.interpolation, "value", transforms.interpolation)
-    return _prepared(id, "center", short, size, str(filter), transforms.mean, transforms.std)
+    return _make_preprocessing(
+        id, "center", short, size, str(filter), transforms.mean, transforms.std
+    )
 
 
-def _of_timm(data: Mapping[str, Any], id: str) -> Preprocessing:
+def _read_timm_config(data: Mapping[str, Any], id: str) -> Preprocessing:
     """Read timm's data config, as `timm.data.transforms_imagenet_eval` does."""
     channels, *sides = data["input_size"]
     if channels != 3:
         raise InputError(
             f"{id} takes images of {channels} channels; Striate shows RGB, which is 3."
         )
-    size = _one_side(sides, id)
+    size = _read_side(sides, id)
     mode = {"center": "center", "squash": "squash", "border": "border"}.get(
         str(data.get("crop_mode") or "center")
     )
     if mode is None or data.get("crop_border_pixels"):
-        what = "crop_border_pixels" if mode else f"crop_mode {data['crop_mode']!r}"
-        raise InputError(f"{id} is prepared with {what}, which Striate does not know.")
+        setting = "crop_border_pixels" if mode else f"crop_mode {data['crop_mode']!r}"
+        raise InputError(f"{id} is prepared with {setting}, which Striate does not know.")
     short = math.floor(size / (data.get("crop_pct") or 0.875))  # timm's default
     filter = str(data.get("interpolation") or "bilinear")
-    return _prepared(id, mode, short, size, filter, data["mean"], data["std"])
+    return _make_preprocessing(id, mode, short, size, filter, data["mean"], data["std"])
 
 
-def _one_side(sides: int | Sequence[int], id: str) -> int:
-    """The side of a square input."""
-    found = {int(s) for s in ([sides] if isinstance(sides, int) else sides)}
-    if len(found) > 1:
+def _read_side(sides: int | Sequence[int], id: str) -> int:
+    """Return the side of a square input."""
+    distinct_sides = {int(s) for s in ([sides] if isinstance(sides, int) else sides)}
+    if len(distinct_sides) > 1:
         raise InputError(f"{id} takes images of {sides} pixels; Striate shows square ones.")
-    return found.pop()
+    return distinct_sides.pop()
 
 
-def _prepared(
+def _make_preprocessing(
     id: str,
     mode: str,
     short: int,
@@ -141,12 +145,13 @@ def _prepared(
     std: Sequence[float],
 ) -> Preprocessing:
     (m0, m1, m2), (s0, s1, s2) = (x if len(x) == 3 else [x[0]] * 3 for x in (mean, std))
-    center, spread = (float(m0), float(m1), float(m2)), (float(s0), float(s1), float(s2))
+    channel_means = (float(m0), float(m1), float(m2))
+    channel_stds = (float(s0), float(s1), float(s2))
     rule = f"{mode} {short}:{size} {filter}"
     if mode == "border":
-        rule += " " + ",".join(str(round(255 * v)) for v in center)
+        rule += " " + ",".join(str(round(255 * v)) for v in channel_means)
     try:
-        return Preprocessing(size, rule, mean=center, std=spread)
+        return Preprocessing(size, rule, mean=channel_means, std=channel_stds)
     except InputError as error:
         raise InputError(
             f"{id} is prepared in a way that Striate cannot follow: {error}"

@@ -11,7 +11,7 @@ from striate.report.pages.behavior import build_behavior, is_behavior
 from striate.report.pages.growth import build_growth, is_growth
 from striate.report.pages.neurons import build_neurons, is_prediction
 from striate.report.pages.recognition import build_training, is_training
-from striate.report.pages.tuned import build_tuned
+from striate.report.pages.tuned.page import build_tuned
 from striate.report.pages.units import build_probe, is_probe
 
 

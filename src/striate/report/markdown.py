@@ -25,28 +25,28 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
     """
     gaps = set(re.findall(r"{{(\w+)}}", text))
     if gaps != set(parts):
-        odd = sorted(gaps ^ set(parts))
+        unmatched = sorted(gaps ^ set(parts))
         raise InputError(
-            f"gaps {sorted(gaps)} of the text and parts {sorted(parts)} do not agree: {odd}. Name "
-            "each gap as the part that fills it."
+            f"gaps {sorted(gaps)} of the text and parts {sorted(parts)} do not agree: {unmatched}. "
+            "Name each gap as the part that fills it."
         )
-    return re.sub(r"{{(\w+)}}", lambda found: parts[found[1]], text).rstrip() + "\n"
+    return re.sub(r"{{(\w+)}}", lambda gap: parts[gap[1]], text).rstrip() + "\n"
 
 
 def portable(command: str) -> str:
     """A command with the absolute paths of one machine as they are from the repository's root.
 
-    What lies elsewhere is told by its name alone.
+    Of what lies elsewhere only the name is given.
 
     >>> portable("striate grow -c /home/me/studies/lcl_v2/matched.yaml photographs=[/data/bsds]")
     'striate grow -c studies/lcl_v2/matched.yaml photographs=[bsds]'
     """
 
-    def short(found: re.Match[str]) -> str:
-        for folder, there in (("shared", "../shared"), ("studies", "studies"), ("runs", "runs")):
-            _, inside, rest = found[0].partition(f"/{folder}/")
+    def shorten(path: re.Match[str]) -> str:
+        for folder, seen in (("shared", "../shared"), ("studies", "studies"), ("runs", "runs")):
+            _, inside, rest = path[0].partition(f"/{folder}/")
             if inside:
-                return f"{there}/{rest}"
-        return found[0].rpartition("/")[2]
+                return f"{seen}/{rest}"
+        return path[0].rpartition("/")[2]
 
-    return re.sub(r"(?<![^\s,\[=])/[^\s,\]=]+", short, command)
+    return re.sub(r"(?<![^\s,\[=])/[^\s,\]=]+", shorten, command)

@@ -80,7 +80,7 @@ def test_the_page_is_whole_and_needs_no_network(run: Path) -> None:
         assert f"<h2>{heading}</h2>" in page
     assert page.count("data:image/png;base64,") >= 6
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]+"', page)
-    assert "all settings are Striate&#x27;s own" in page and "striate grow …" in page
+    assert "all settings are Striate's own" in page and "striate grow …" in page
 
 
 def test_a_finished_run_is_not_grown_again(run: Path, world: Path, monkeypatch: Any) -> None:

@@ -19,7 +19,7 @@ from striate.encoding import (
     rdm_euclidean,
     rdm_squared_euclidean,
 )
-from striate.encoding.rdm_compare import METHODS
+from striate.encoding.rdm_similarity import METHODS
 from striate.evaluate.similarity.measure import rsa
 from striate.evaluate.similarity.models import rsa_table, shuffled_similarity
 

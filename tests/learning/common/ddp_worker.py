@@ -33,8 +33,8 @@ def gradients(name: str, batch: int) -> dict[str, torch.Tensor]:
     tuner.train()
     sizes = shard_sizes(batch, fabric.world_size)
     first = sum(sizes[: fabric.global_rank])
-    mine = slice(first, first + sizes[fabric.global_rank])
-    images = torch.from_numpy(data.images[:batch])[mine]
+    share = slice(first, first + sizes[fabric.global_rank])
+    images = torch.from_numpy(data.images[:batch])[share]
     if not len(images):
         images = torch.from_numpy(data.images[:1])
     responses = torch.from_numpy(data.responses[:batch]).double()
@@ -48,9 +48,9 @@ def main(out: Path) -> None:
         for batch in BATCHES:
             if batch == 1 and name != "regression":
                 continue
-            found = gradients(name, batch)
+            batch_gradients = gradients(name, batch)
             if torch.distributed.get_rank() == 0:
-                torch.save(found, out / f"{name}-{batch}.pt")
+                torch.save(batch_gradients, out / f"{name}-{batch}.pt")
     for name in ("contrastive", "regression"):
         data = [tiny_data("A", n=40), tiny_data("B", n=35, units=7, seed=1)]
         folder = out / name

@@ -14,8 +14,8 @@ SIZES = [10, 5, 9]
 
 
 def batches(order: str, seed: int = 0, epoch: int = 0) -> list[tuple[int, list[int]]]:
-    found = epoch_batches(SIZES, 4, order=order, seed=seed, epoch=epoch)
-    return [(b.target, b.rows.tolist()) for b in found]
+    epoch = epoch_batches(SIZES, 4, order=order, seed=seed, epoch=epoch)
+    return [(b.target, b.rows.tolist()) for b in epoch]
 
 
 @pytest.mark.parametrize("order", ["sequential", "mixed"])

@@ -13,14 +13,9 @@ from striate.learning import tune
 from striate.learning.common.distributed import gather
 from tests.learning.common.ddp_worker import BATCHES, CONFIGS, gradients
 from tests.learning.tiny import tiny_data, tiny_model
-from tests.learning.torchrun import in_two_processes
+from tests.learning.torchrun import two_process_results
 
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ddp")
-    in_two_processes("common.ddp_worker", str(out))
-    return out
+two_processes = two_process_results("common.ddp_worker")
 
 
 @pytest.mark.parametrize("name", CONFIGS)

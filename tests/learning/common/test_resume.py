@@ -93,13 +93,13 @@ def test_asked_to_stop_it_writes_a_checkpoint_and_exits(
 ) -> None:
     folder = tmp_path / "run"
     job = {"folder": str(folder), "config": CONFIG, "term_signal": int(number)}
-    codes, said = run([{**job, "term_step": 13}])
+    codes, messages = run([{**job, "term_step": 13}])
     assert codes == [code]
-    assert f"Stopped by {number.name}" in said
-    assert f"after step 14. Checkpoint: {folder / 'checkpoints' / 'last.pt'}" in said
-    codes, said = run([{**job, "term_step": 13}])  # step 13 is done: it must not come again
+    assert f"Stopped by {number.name}" in messages
+    assert f"after step 14. Checkpoint: {folder / 'checkpoints' / 'last.pt'}" in messages
+    codes, messages = run([{**job, "term_step": 13}])  # step 13 is done: it must not come again
     assert codes == [0]
-    assert "Stopped" not in said
+    assert "Stopped" not in messages
     assert outcome(folder) == uninterrupted
 
 
@@ -135,11 +135,11 @@ def test_growth_that_is_killed_ends_where_it_would_have(tmp_path: Path, order: s
     whole = {"verb": "grow", "folder": str(tmp_path / "whole"), "config": config}
     killed = {**whole, "folder": str(tmp_path / "killed")}
     places = [{"kill_step": 3}, {"kill_write": 1}, {"kill_step": 7}, {"term_step": 8}]
-    codes, said = run([whole, *({**killed, **place} for place in places), killed])
-    assert codes == [0, *3 * [-signal.SIGKILL], 143, 0], said
-    found = outcome(tmp_path / "whole")
-    assert len(found["metrics"]) == (24 if order == "sequential" else 12)
-    assert outcome(tmp_path / "killed") == found
+    codes, messages = run([whole, *({**killed, **place} for place in places), killed])
+    assert codes == [0, *3 * [-signal.SIGKILL], 143, 0], messages
+    expected = outcome(tmp_path / "whole")
+    assert len(expected["metrics"]) == (24 if order == "sequential" else 12)
+    assert outcome(tmp_path / "killed") == expected
 
 
 TRAIN = {"epochs": 4, "batch_size": 8, "learning_rate": 0.05, "checkpoint_every": 2}
@@ -159,8 +159,8 @@ def test_training_that_is_killed_ends_where_it_would_have(
     whole = {"verb": "train", "folder": str(tmp_path / "whole"), "config": {**TRAIN, **changes}}
     killed = {**whole, "folder": str(tmp_path / "killed")}
     places = [{"kill_step": 1}, {"kill_write": 1}, {"kill_step": 7}, {"term_step": 8}]
-    codes, said = run([whole, *({**killed, **place} for place in places), killed])
-    assert codes == [0, *3 * [-signal.SIGKILL], 143, 0], said
-    found = outcome(tmp_path / "whole")
-    assert [line["step"] for line in found["metrics"]] == list(range(1, 13))
-    assert outcome(tmp_path / "killed") == found
+    codes, messages = run([whole, *({**killed, **place} for place in places), killed])
+    assert codes == [0, *3 * [-signal.SIGKILL], 143, 0], messages
+    expected = outcome(tmp_path / "whole")
+    assert [line["step"] for line in expected["metrics"]] == list(range(1, 13))
+    assert outcome(tmp_path / "killed") == expected

@@ -48,15 +48,15 @@ def gradients(**options: object) -> dict[str, torch.Tensor]:
         share_statistics(learner)
     module, _ = fabric.setup(learner, torch.optim.SGD(learner.parameters(), 0.1))
     learner.train()
-    mine = share_of(BATCH, fabric.global_rank, fabric.world_size)
-    views = {k: pair[:, mine].double() for k, pair in tiny_views().items()}
+    share = share_of(BATCH, fabric.global_rank, fabric.world_size)
+    views = {k: pair[:, share].double() for k, pair in tiny_views().items()}
     if options.get("credit") == "end_to_end":
         views.pop(0)
     outcomes = module(views)
     fabric.backward(sum(o.correlation.loss for o in outcomes.values()))
-    found = {n: p.grad.clone() for n, p in learner.named_parameters() if p.grad is not None}
-    found |= {n: b.clone() for n, b in learner.named_buffers() if "running" in n}
-    return found | {f"loss{k}": o.correlation.loss.detach() for k, o in outcomes.items()}
+    results = {n: p.grad.clone() for n, p in learner.named_parameters() if p.grad is not None}
+    results |= {n: b.clone() for n, b in learner.named_buffers() if "running" in n}
+    return results | {f"loss{k}": o.correlation.loss.detach() for k, o in outcomes.items()}
 
 
 CASES: dict[str, dict[str, object]] = {
@@ -69,9 +69,9 @@ CASES: dict[str, dict[str, object]] = {
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     for name, options in CASES.items():
-        found = gradients(**options)
+        results = gradients(**options)
         if torch.distributed.get_rank() == 0:
-            torch.save(found, out / f"{name}.pt")
+            torch.save(results, out / f"{name}.pt")
 
 
 if __name__ == "__main__":

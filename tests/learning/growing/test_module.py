@@ -12,14 +12,9 @@ from striate.core.errors import InputError
 from striate.learning.common.batchnorm import GlobalBatchNorm, share_statistics
 from striate.learning.growing.module import Layerwise
 from tests.learning.growing.layerwise_worker import CASES, gradients, tiny_learner, tiny_views
-from tests.learning.torchrun import in_two_processes
+from tests.learning.torchrun import two_process_results
 
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ddp")
-    in_two_processes("growing.layerwise_worker", str(out))
-    return out
+two_processes = two_process_results("growing.layerwise_worker")
 
 
 @pytest.mark.parametrize("case", CASES)

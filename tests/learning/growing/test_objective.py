@@ -26,11 +26,11 @@ def test_equals_numpy() -> None:
 def test_parts_of_the_loss() -> None:
     first, second = pair()
     c = cross_correlation(first, second)
-    found = decorrelated_similarity(first, second, weight=0.25)
+    parts = decorrelated_similarity(first, second, weight=0.25)
     off = c[~torch.eye(6, dtype=torch.bool)]
-    torch.testing.assert_close(found.similarity, (1 - c.diagonal()).square().sum())
-    torch.testing.assert_close(found.redundancy, off.square().sum())
-    torch.testing.assert_close(found.loss, found.similarity + 0.25 * found.redundancy)
+    torch.testing.assert_close(parts.similarity, (1 - c.diagonal()).square().sum())
+    torch.testing.assert_close(parts.redundancy, off.square().sum())
+    torch.testing.assert_close(parts.loss, parts.similarity + 0.25 * parts.redundancy)
 
 
 def test_gradient() -> None:
@@ -59,9 +59,9 @@ def test_one_row_is_finite_and_says_nothing() -> None:
 def test_half_precision_is_computed_in_single() -> None:
     first, second = (x.bfloat16() for x in pair())
     with torch.autocast("cpu", torch.bfloat16):
-        found = cross_correlation(first, second)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, cross_correlation(first.float(), second.float()))
+        correlations = cross_correlation(first, second)
+    assert correlations.dtype == torch.float32
+    torch.testing.assert_close(correlations, cross_correlation(first.float(), second.float()))
 
 
 def test_shapes_must_agree() -> None:

@@ -68,16 +68,16 @@ def test_what_it_writes(grown: Path) -> None:
 
 
 def test_what_it_logs(grown: Path) -> None:
-    found = lines(grown)
-    assert [line["step"] for line in found] == list(range(1, 13))
+    log = lines(grown)
+    assert [line["step"] for line in log] == list(range(1, 13))
     for stage in ("stage1", "stage2"):
-        for line in found:
-            own = {k.removeprefix(f"{stage}_"): v for k, v in line.items()}
-            assert own["loss"] == pytest.approx(own["similarity"] + 5e-3 * own["redundancy"])
-            assert own["off_diagonal"] == pytest.approx(own["redundancy"] / 20)
-        measured = [line["step"] for line in found if f"{stage}_rank" in line]
+        for line in log:
+            terms = {k.removeprefix(f"{stage}_"): v for k, v in line.items()}
+            assert terms["loss"] == pytest.approx(terms["similarity"] + 5e-3 * terms["redundancy"])
+            assert terms["off_diagonal"] == pytest.approx(terms["redundancy"] / 20)
+        measured = [line["step"] for line in log if f"{stage}_rank" in line]
         assert measured == [4, 8, 12]
-        assert all(f"{stage}_held_out" in found[s - 1] for s in measured)
+        assert all(f"{stage}_held_out" in log[s - 1] for s in measured)
 
 
 def test_it_learns(tmp_path: Path) -> None:
@@ -116,9 +116,9 @@ def test_fixed_statistics_are_of_whole_photographs(grown: Path, tmp_path: Path) 
 
 def test_a_finished_folder_is_not_grown_again(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GrowLoop, "run", lambda self: pytest.fail("grown again"))
-    again = grow(tiny_photographs(), settings(), grown, device="cpu", progress=False)
-    assert again.fingerprint() == load(grown).fingerprint()
-    assert again.id == load(grown).id == "lcl_v2"  # as at the first time
+    model = grow(tiny_photographs(), settings(), grown, device="cpu", progress=False)
+    assert model.fingerprint() == load(grown).fingerprint()
+    assert model.id == load(grown).id == "lcl_v2"  # as at the first time
 
 
 def test_another_config_is_refused_with_the_differences(grown: Path) -> None:
@@ -152,14 +152,14 @@ def test_each_ablation_is_one_key_and_changes_the_result(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # batches smaller than what they decorrelate
         grow(tiny_photographs(), settings(steps=2, **changes), folder, device="cpu", progress=False)
-    found = lines(folder)
-    assert all(np.isfinite(line["loss"]) for line in found)
+    log = lines(folder)
+    assert all(np.isfinite(line["loss"]) for line in log)
     if changes.get("credit") == "end_to_end":
-        assert "stage1_loss" not in found[0]
-    same = found[0].get("stage1_loss") == lines(grown)[0]["stage1_loss"]
+        assert "stage1_loss" not in log[0]
+    same = log[0].get("stage1_loss") == lines(grown)[0]["stage1_loss"]
     # matched and small deformations are the same for the first stage
     assert same == (changes.get("deformation") == "small_everywhere")
-    assert found[0]["stage2_loss"] != lines(grown)[0]["stage2_loss"]
+    assert log[0]["stage2_loss"] != lines(grown)[0]["stage2_loss"]
 
 
 def test_another_seed_is_another_model(grown: Path, tmp_path: Path) -> None:
@@ -179,15 +179,15 @@ def test_two_processes_grow_what_one_does(grown: Path, tmp_path: Path) -> None:
 def test_nan_stops_and_names_the_stage_and_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    views = GrowLoop._views
+    load_views = GrowLoop._load_views
 
     def poisoned(self: GrowLoop, step: int) -> Any:
-        found = views(self, step)
+        views = load_views(self, step)
         if step == 7:
-            found[1][0][0, 0, 0, 0] = float("nan")
-        return found
+            views[1][0][0, 0, 0, 0] = float("nan")
+        return views
 
-    monkeypatch.setattr(GrowLoop, "_views", poisoned)
+    monkeypatch.setattr(GrowLoop, "_load_views", poisoned)
     folder = tmp_path / "m"
     with pytest.raises(DivergedError, match=r"nan at step 8 \(stage2\)\. The last good checkpoint"):
         grow(tiny_photographs(), settings(), folder, device="cpu", progress=False)
@@ -198,11 +198,11 @@ def test_a_collapse_is_said_once_and_written(tmp_path: Path) -> None:
     even = [np.full((100, 100, 3), 10 * i, dtype=np.uint8) for i in range(12)]
     dull = {"photometry": {"noise": 0.0}}
     plain = {"stages": [{**s, "norm": "none"} for s in GROW["network"]["stages"]]}
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         config = settings(patches=dull, network=plain)
         grow(Photographs.from_images(even), config, tmp_path / "m", device="cpu", progress=False)
-    texts = [str(w.message) for w in said]
+    texts = [str(w.message) for w in caught]
     for stage in ("stage1", "stage2"):
         (text,) = [t for t in texts if t.startswith(f"{stage} has collapsed")]
         assert "by step 4: effective rank 0.0 of" in text and "100% of the channels dead" in text
@@ -245,8 +245,8 @@ def test_held_out_photographs_that_are_too_small_are_left_out(tmp_path: Path) ->
     photographs = Photographs.from_images([*large, *small])
     config = settings(steps=1, measure_every=1)
     grow(photographs, config, tmp_path / "m", device="cpu", progress=False)
-    found = lines(tmp_path / "m")[0]
-    assert "stage1_loss" in found and "stage1_held_out" not in found
+    line = lines(tmp_path / "m")[0]
+    assert "stage1_loss" in line and "stage1_held_out" not in line
 
 
 def test_sequential_end_to_end_is_refused() -> None:

@@ -21,7 +21,7 @@ from striate.learning.recognition.module import Recognizer, cacheable
 from striate.models import Model, load
 from tests.learning.recognition.train_worker import CASES, RUN, gradients
 from tests.learning.tiny import tiny_labeled, tiny_model, tiny_recognizer
-from tests.learning.torchrun import in_two_processes
+from tests.learning.torchrun import two_process_results
 from tests.learning.worker import work_train
 
 
@@ -67,10 +67,10 @@ def test_what_a_run_leaves(trained: Path) -> None:
         "frozen",
     ):
         assert fact in card
-    found = lines(trained)
-    assert [x["step"] for x in found] == list(range(1, 91))
-    assert [x["step"] for x in found if "epoch_loss" in x] == list(range(3, 91, 3))
-    means = [np.mean([x["loss"] for x in found if x["epoch"] == e]) for e in (1, 30)]
+    log = lines(trained)
+    assert [x["step"] for x in log] == list(range(1, 91))
+    assert [x["step"] for x in log if "epoch_loss" in x] == list(range(3, 91, 3))
+    means = [np.mean([x["loss"] for x in log if x["epoch"] == e]) for e in (1, 30)]
     assert means[1] < 0.5 * means[0]
     images, labels, _ = tiny_labeled()
     with torch.no_grad():
@@ -145,11 +145,7 @@ def test_attack_on_a_linear_loss_goes_straight() -> None:
     torch.testing.assert_close(x - gray, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ddp")
-    in_two_processes("recognition.train_worker", str(out))
-    return out
+two_processes = two_process_results("recognition.train_worker")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -180,13 +176,13 @@ def test_a_run_of_two_processes(two_processes: Path, tmp_path: Path) -> None:
 def test_nan_stops_and_names_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = TrainLoop._load
+    made = TrainLoop._load_batch
 
     def poisoned(self: TrainLoop, step: int) -> Any:
         x, labels, kind = made(self, step)
         return (x * float("nan") if step == 4 else x), labels, kind
 
-    monkeypatch.setattr(TrainLoop, "_load", poisoned)
+    monkeypatch.setattr(TrainLoop, "_load_batch", poisoned)
     with pytest.raises(DivergedError, match=r"nan at step 5 \(epoch 2\)\. The last good checkp"):
         run(tiny_recognizer(), tmp_path / "m")
     assert (tmp_path / "m" / "checkpoints" / "last.pt").exists()

@@ -30,7 +30,7 @@ def gradients(name: str, batch: int, folder: Path) -> dict[str, Tensor]:
     loop = TrainLoop(
         make_fabric("cpu", "32"), recognizer, images, labels, config, folder, progress=False
     )
-    loop._step(*loop._load(0), 1.0)
+    loop._do_step(*loop._load_batch(0), 1.0)
     return {n: p.grad.clone() for n, p in recognizer.named_parameters() if p.grad is not None}
 
 
@@ -38,9 +38,9 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     for name in CASES:
         for batch in (8, 5):
-            found = gradients(name, batch, out / f"{name}-{batch}")
+            batch_gradients = gradients(name, batch, out / f"{name}-{batch}")
             if torch.distributed.get_rank() == 0:
-                torch.save(found, out / f"{name}-{batch}.pt")
+                torch.save(batch_gradients, out / f"{name}-{batch}.pt")
     work_train({**RUN, "cache_gb": 0}, out / "run")
 
 

@@ -139,14 +139,14 @@ def test_folder_and_returned_model(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_metrics_lines(tmp_path: Path) -> None:
     run(tmp_path / "run", schedule="cosine")
-    found = lines(tmp_path / "run")
-    assert [(x["step"], x["epoch"]) for x in found] == [(i + 1, i // 3 + 1) for i in range(6)]
-    assert [("select_loss" in x) for x in found] == [False, False, True] * 2
-    first = found[:3]
+    log = lines(tmp_path / "run")
+    assert [(x["step"], x["epoch"]) for x in log] == [(i + 1, i // 3 + 1) for i in range(6)]
+    assert [("select_loss" in x) for x in log] == [False, False, True] * 2
+    first = log[:3]
     expected = np.average([x["loss"] for x in first], weights=[16, 16, 8])
     assert first[-1]["epoch_loss"] == pytest.approx(expected)
-    assert found[0]["learning_rate"] == 1e-3
-    assert found[-1]["learning_rate"] < 1e-3
+    assert log[0]["learning_rate"] == 1e-3
+    assert log[-1]["learning_rate"] < 1e-3
 
 
 def test_card_and_log_say_the_temperature_that_was_learned(tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_finished_folder_is_returned_without_tuning(
 ) -> None:
     first = run(tmp_path / "run")
     monkeypatch.setattr(TuneLoop, "run", lambda self: pytest.fail("tuned again"))
-    again = run(tmp_path / "run")
-    assert again.fingerprint() == first.fingerprint()
-    assert again.provenance == first.provenance
-    assert not again.training
+    second = run(tmp_path / "run")
+    assert second.fingerprint() == first.fingerprint()
+    assert second.provenance == first.provenance
+    assert not second.training
 
 
 def test_same_seed_same_weights(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_early_stopping_goes_back_to_the_best_epoch(
         states.append(weights(self.tuner.model))
         return {"loss": next(scores)}
 
-    monkeypatch.setattr(TuneLoop, "_select_scores", scripted)
+    monkeypatch.setattr(TuneLoop, "_score_select", scripted)
     data = tiny_data()
     tuned = run(tmp_path / "run", data, epochs=6, early_stopping=2)
     assert len(states) == 5  # the sixth would have been better, but patience was over
@@ -386,13 +386,13 @@ def test_images_of_another_size(tmp_path: Path) -> None:
 def test_divergence_names_the_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = TuneLoop._load
+    original = TuneLoop._load_batch
 
     def poisoned(self: TuneLoop, batch: Any) -> Any:
         images, responses = original(self, batch)
         return images, responses * (float("nan") if self.standing.epoch == 1 else 1)
 
-    monkeypatch.setattr(TuneLoop, "_load", poisoned)
+    monkeypatch.setattr(TuneLoop, "_load_batch", poisoned)
     with pytest.raises(DivergedError, match=r"nan at step 4 \(epoch 2, target A\)") as error:
         run(tmp_path / "run")
     checkpoint = tmp_path / "run" / "checkpoints" / "last.pt"

@@ -52,13 +52,13 @@ def test_bad_units_are_left_out_with_one_warning() -> None:
     b.responses[59, 0] = np.inf  # a select row
     with pytest.warns(
         UserWarning, match=r"A: 2 of 5 \(units 1, 4\); B: 1 of 4 \(units 0\)"
-    ) as said:
-        found = ready(a, b, good)
-    assert len(said) == 1
-    assert found[0].units.tolist() == [0, 2, 3]
-    assert found[0].tune_responses.shape == (40, 3)
-    assert found[1].select_responses.shape == (20, 3)
-    assert len(found[2].units) == 12
+    ) as caught:
+        targets = ready(a, b, good)
+    assert len(caught) == 1
+    assert targets[0].units.tolist() == [0, 2, 3]
+    assert targets[0].tune_responses.shape == (40, 3)
+    assert targets[1].select_responses.shape == (20, 3)
+    assert len(targets[2].units) == 12
 
 
 def test_units_that_are_left_out_are_named_by_their_ids() -> None:

@@ -16,6 +16,8 @@ from striate.core.names import check_names, clean_hemisphere, clean_name
 from striate.data.responses.labels import NAME_LABELS, label_name, plain, read_labels
 from striate.data.responses.numbers import as_counted, converted, counted_dtype
 
+SHOWN_ROIS = 5
+"""ROIs that the representation of responses names."""
 BLOCK_BYTES = 2**26
 """Bytes of the trials that are averaged at once."""
 
@@ -193,6 +195,27 @@ class Responses:
         facts = {"simulated": int(simulated), **(attrs or {})}
         numbers = as_counted(values, owner)
         return cls(xr.DataArray(numbers, dims=dims, coords=coords, attrs=facts, name="response"))
+
+    def __repr__(self) -> str:
+        """Say in one line what is here, without reading a response.
+
+        >>> Responses.build(np.zeros((4, 2)), list("abcd"), subject="ann", simulated=True)
+        Responses(ann, SIMULATED: 4 stimuli x 2 units, float64; no ROIs; ceilings of 0 units)
+        """
+        sizes = " x ".join(f"{n} {self._plural(str(dim), n)}" for dim, n in self.data.sizes.items())
+        rois = [f"{r} ({int(self.data.coords[f'roi_{r}'].sum())})" for r in self.rois[:SHOWN_ROIS]]
+        if len(self.rois) > SHOWN_ROIS:
+            rois.append(f"{len(self.rois) - SHOWN_ROIS} more")
+        simulated = ", SIMULATED" if self.simulated else ""
+        n_ceilings = int(np.isfinite(self.noise_ceiling).sum())
+        return (
+            f"Responses({self.subject}{simulated}: {sizes}, {self.data.dtype}; "
+            f"{'ROIs ' + ', '.join(rois) if rois else 'no ROIs'}; ceilings of {n_ceilings} units)"
+        )
+
+    @staticmethod
+    def _plural(dim: str, n: int) -> str:
+        return dim if n == 1 else {"stimulus": "stimuli"}.get(dim, f"{dim}s")
 
     @property
     def stimulus_ids(self) -> list[str]:

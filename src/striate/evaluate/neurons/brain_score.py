@@ -20,9 +20,9 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from striate.core.errors import InputError
 from striate.data.splits.bundles import group_numbers
 from striate.encoding import Interval, PLSRegression, pearson_r, percentile_interval
+from striate.encoding.base import unusable_units
 from striate.encoding.inference import bootstrap_counts, resampled_r
 from striate.encoding.projection import row_blocks
-from striate.encoding.ridge import unusable_units
 
 Split = tuple[np.ndarray, np.ndarray]
 """Positions of the stimuli that are fitted, and of those that are tested."""
@@ -221,10 +221,10 @@ def stimulus_draws(
     counts = bootstrap_counts(int(member.max()) + 1, samples, seed)[:, member]
     by_split = []
     for (_, test), y, x in zip(scores.splits, scores.observed, scores.predicted, strict=True):
-        own = counts[:, test]
-        enough = (own > 0).sum(axis=1) > 2
+        drawn = counts[:, test]
+        enough = (drawn > 0).sum(axis=1) > 2
         values = np.full(samples, np.nan)
-        values[enough] = median(resampled_r(y, x, own[enough]))
+        values[enough] = median(resampled_r(y, x, drawn[enough]))
         by_split.append(values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # resamples that no split can score: NaN
@@ -284,12 +284,12 @@ def group_orders(
     member = group_numbers(groups, n)
     kind = np.zeros(n, np.int64) if kinds is None else np.unique(kinds, return_inverse=True)[1]
     cells: list[dict[int, np.ndarray]] = [{} for _ in range(member.max() + 1)]
-    for own, k in sorted(set(zip(member.tolist(), kind.tolist(), strict=True))):
-        cells[own][k] = np.flatnonzero((member == own) & (kind == k))
+    for group, k in sorted(set(zip(member.tolist(), kind.tolist(), strict=True))):
+        cells[group][k] = np.flatnonzero((member == group) & (kind == k))
     out = np.empty((permutations, n), dtype=np.int64)
     for row in out:
         for here, other in zip(cells, generator.permutation(len(cells)), strict=True):
-            there = generator.permutation(np.array(list(cells[other])))
-            for own, k in zip(here.values(), np.resize(there, len(here)), strict=True):
-                row[own] = np.resize(generator.permutation(cells[other][k]), len(own))
+            other_kinds = generator.permutation(np.array(list(cells[other])))
+            for cell, k in zip(here.values(), np.resize(other_kinds, len(here)), strict=True):
+                row[cell] = np.resize(generator.permutation(cells[other][k]), len(cell))
     return out

@@ -52,8 +52,10 @@ class TextureNeuronsConfig(FreemanZiembaConfig):
 
     def protocol(self) -> FreemanZiembaConfig:
         """The protocol alone."""
-        own = {k: v for k, v in self.to_dict().items() if k in FreemanZiembaConfig.model_fields}
-        return FreemanZiembaConfig.from_dict(own)
+        settings = {
+            k: v for k, v in self.to_dict().items() if k in FreemanZiembaConfig.model_fields
+        }
+        return FreemanZiembaConfig.from_dict(settings)
 
 
 class Rdms92Config(Config):

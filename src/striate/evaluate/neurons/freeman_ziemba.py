@@ -135,11 +135,11 @@ def parts_of(dataset: Dataset) -> tuple[Recording, Recording | None]:
         return recording, None
     public = {texture.name for texture in public_textures()}
     inside = np.array([name in public for name in recording.stimuli.ids])
-    return _rows(recording, ~inside), _rows(recording, inside)
+    return _select_stimuli(recording, ~inside), _select_stimuli(recording, inside)
 
 
-def _rows(recording: Recording, kept: np.ndarray) -> Recording:
-    rows = np.flatnonzero(kept)
+def _select_stimuli(recording: Recording, chosen: np.ndarray) -> Recording:
+    rows = np.flatnonzero(chosen)
     data = recording.responses.data.isel(stimulus=rows)
     return Recording(recording.subject, recording.stimuli.subset(rows), Responses(data))
 
@@ -189,12 +189,12 @@ def freeman_ziemba(
         population = Population.of(recording, region)
         splits = stratified_splits(population.types, config.splits, config.train, config.seed)
         scored = {}
-        for label, net in _with_twin(model, config, twin_seed).items():
+        for label, net in _add_twin(model, config, twin_seed).items():
             features, aperture = presented(net, population, [taps[region]], config, cache=cache)
             scored[label] = score_splits(
                 features[taps[region]], population.responses, splits, config.components
             )
-        for label, one in scored.items():
+        for label, scores in scored.items():
             facts = {
                 "model": name or model.id,
                 "weights": label,
@@ -203,11 +203,11 @@ def freeman_ziemba(
                 "aperture": aperture,
                 "canvas_degrees": config.canvas_degrees,
             }
-            rows.append(facts | score_row(one, population, config, scored.get("random")))
+            rows.append(facts | score_row(scores, population, config, scored.get("random")))
     return pd.DataFrame(rows)
 
 
-def _with_twin(model: Model, config: FreemanZiembaConfig, seed: int) -> dict[str, Model]:
+def _add_twin(model: Model, config: FreemanZiembaConfig, seed: int) -> dict[str, Model]:
     nets = {"own": model}
     if config.random_twin and any(True for _ in model.network.parameters()):
         nets["random"] = random_twin(model, seed)
@@ -314,10 +314,10 @@ def choose_taps(
         }
         best[region] = max(scored, key=lambda tap: np.nan_to_num(scored[tap].value, nan=-np.inf))
         rows += [
-            {"region": region, "tap": tap, "r": one.value, "r_sem": one.sem,
+            {"region": region, "tap": tap, "r": scores.value, "r_sem": scores.sem,
              "pca_components": pca_components if pca is not None else 0,
              "chosen": tap == best[region]}
-            for tap, one in scored.items()
+            for tap, scores in scored.items()
         ]  # fmt: skip
     return best, pd.DataFrame(rows)
 
@@ -354,7 +354,7 @@ def presented(
         fit, hashes = np.arange(len(pca)), [*pca.hashes, *hashes]
         projection = ProjectionConfig(kind="pca", components=components)
     shown_as = {k: config.to_dict()[k] for k in ("degrees", "canvas_degrees")}
-    found = extract(
+    features = extract(
         model,
         images,
         [hash_json([digest, aperture, shown_as]) for digest in hashes],
@@ -364,4 +364,4 @@ def presented(
         compute=Compute(config.device, config.batch_size, cache=cache or Cache(), progress=False),
     )
     start = 0 if pca is None else len(pca)
-    return {tap: np.asarray(values[start:]) for tap, values in found.items()}, aperture
+    return {tap: np.asarray(values[start:]) for tap, values in features.items()}, aperture

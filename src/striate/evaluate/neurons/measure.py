@@ -1,6 +1,6 @@
-"""Score one model on one data set and keep it: `predictivity` on features, data and files.
+"""Score one model on one data set and keep it: the readout on features, data and files.
 
-A folder is written for each model and data set: `units.parquet` (`predictivity.unit_table`),
+A folder is written for each model and data set: `units.parquet` (`tables.unit_table`),
 `predictions.npz` (what was tested, for bootstraps), `taps.parquet`, `null.parquet`, `rdms.npz`
 (where single trials allow RDMs of the responses) and, last, `done.json`. A folder whose `done.json`
 has the same key, all that decides the scores, is not scored again.
@@ -36,29 +36,25 @@ from striate.data import (
     tidy,
 )
 from striate.encoding import (
-    ProjectionConfig,
-    extract,
-    mean_r,
-    permutation_p,
-    rdm_crossnobis,
-    rdm_squared_euclidean,
-)
-from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements
-from striate.evaluate.common.choices import DataConfig
-from striate.evaluate.common.lookalikes import describe_lookalikes
-from striate.evaluate.neurons.null import null_means
-from striate.evaluate.neurons.predictivity import (
     Predicted,
+    ProjectionConfig,
     ReadoutConfig,
     Round,
-    ceilings,
-    check_components,
     check_rounds,
+    extract,
     grouped_rounds,
+    mean_r,
+    null_means,
     predict,
+    rdm_crossnobis,
+    rdm_squared_euclidean,
     split_rounds,
-    unit_table,
 )
+from striate.encoding.null import null_row
+from striate.encoding.readout import check_components
+from striate.evaluate.common.choices import DataConfig
+from striate.evaluate.common.lookalikes import describe_lookalikes
+from striate.evaluate.neurons.tables import ceilings, unit_table
 from striate.models import Model
 
 VERSION = 3
@@ -156,8 +152,8 @@ class Material:
             LeakError: an image or a group of images would be both.
         """
         config, stimuli = self.config, self.dataset[subject].stimuli
-        readout, own = config.readout, self.groups(subject)
-        groups = own if any(own) else None
+        readout, together = config.readout, self.groups(subject)
+        groups = together if any(together) else None
         if config.divide == "split":
             parts = {p: self.split.part(subject, p) for p in ("fit", "select", "test")}
             out = split_rounds(parts, readout.folds, readout.seed, groups)
@@ -219,7 +215,7 @@ def score_model(
     Args:
         model: its input size is set to the data set's for the time of scoring.
         material: the data set.
-        readouts: taps to choose from, by name (`predictivity.predict`).
+        readouts: taps to choose from, by name (`encoding.predict`).
         folder: for the files; what is there with the same key is kept.
         name, seed: of the model, in tables.
         cache: for images and features.
@@ -236,14 +232,14 @@ def score_model(
     model.preprocessing = replace(given, size=config.image_size)
     try:
         rounds = {s: material.rounds(s) for s in material.dataset}
-        leaks = [_unseen(model, material, s, rounds[s], name) for s in material.dataset]
-        key = _key(model, material, readouts, name, seed)
+        leaks = [_check_unseen(model, material, s, rounds[s], name) for s in material.dataset]
+        key = _make_key(model, material, readouts, name, seed)
         done = folder / "done.json"
         if done.exists() and read_json(done).get("key") == key:
             return False
         done.unlink(missing_ok=True)
         started = time.monotonic()
-        facts = _score(model, material, rounds, readouts, folder, name, seed, cache)
+        facts = _score_subjects(model, material, rounds, readouts, folder, name, seed, cache)
         facts |= {"model": name, "seed": seed, "id": model.id, "leaks": leaks}
         facts |= {"seconds": round(time.monotonic() - started, 1), "notes": list(material.notes)}
         write_json(done, {**facts, "key": key})
@@ -252,17 +248,17 @@ def score_model(
     return True
 
 
-def _unseen(
+def _check_unseen(
     model: Model, material: Material, subject: str, rounds: Sequence[Round], name: str
 ) -> dict[str, Any]:
     """Refuse test stimuli that the model has seen; return what was compared."""
-    tested = np.concatenate([one.test for one in rounds])
+    tested = np.concatenate([fitted.test for fitted in rounds])
     what = f"{name} on {material.name}, subject {subject}"
     assert_unseen_in(model, material.dataset, material.split, subject, what, tested)
     return {"subject": subject, "seen": len(model.seen), "tested": len(tested)}
 
 
-def _key(
+def _make_key(
     model: Model, material: Material, readouts: Mapping[str, Sequence[str]], name: str, seed: int
 ) -> dict[str, Any]:
     config = material.config.to_dict()
@@ -280,7 +276,7 @@ def _key(
     }
 
 
-def _score(
+def _score_subjects(
     model: Model,
     material: Material,
     rounds: Mapping[str, Sequence[Round]],
@@ -291,9 +287,9 @@ def _score(
     cache: Cache,
 ) -> dict[str, Any]:
     config = material.config
-    taps = list(dict.fromkeys(tap for own in readouts.values() for tap in own))
+    wanted = list(dict.fromkeys(tap for taps in readouts.values() for tap in taps))
     units, nulls, chosen = [], [], []
-    kept: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     rdms: dict[str, np.ndarray] = {}
     sizes: dict[str, int] = {}
     for subject, recording in material.dataset.items():
@@ -301,23 +297,22 @@ def _score(
             model,
             recording.stimuli.decoded(config.image_size, model.preprocessing.resize, cache),
             recording.stimuli.hashes,
-            taps=taps,
+            taps=wanted,
             projection=ProjectionConfig(kind="none", grid=config.grid),
             compute=Compute(config.device, config.batch_size, cache=cache, progress=False),
         )
         sizes = {tap: values.shape[1] for tap, values in features.items()}
-        found = predict(
+        predicted = predict(
             features, recording.responses.mean(), rounds[subject], readouts, config.readout
         )
         place = {"data": material.name, "model": name, "seed": seed, "subject": subject}
-        limits = ceilings(recording.responses, found)
-        simulated = recording.responses.simulated
-        ids = recording.responses.unit_ids
-        groups = material.split.groups(subject, found.rows)
-        units.append(unit_table(found, ids, limits, groups, **place, simulated=simulated))
-        for readout, kind in found.predictions:
+        limits = ceilings(recording.responses, predicted)
+        groups = material.split.groups(subject, predicted.rows)
+        facts = {**place, "simulated": recording.responses.simulated}
+        units.append(unit_table(predicted, recording.responses.unit_ids, limits, groups, **facts))
+        for readout, kind in predicted.predictions:
             null = null_means(
-                found,
+                predicted,
                 readout,
                 kind,
                 config.readout,
@@ -325,49 +320,36 @@ def _score(
                 features=features,
                 rounds=rounds[subject],
             )
-            own = units[-1][(units[-1]["readout"] == readout) & (units[-1]["kind"] == kind)]
-            row = _null_row(mean_r(own["r"].to_numpy()), null, found, groups)
-            nulls.append({**place, "readout": readout, "kind": kind, **row})
-        for tap, scores in found.tap_scores.items():
+            r = mean_r(predicted.score(readout, kind)[0])
+            row = null_row(r, null, len(predicted.rows), groups)
+            row["null"] = row["null_mean"]
+            columns = ("r", "null", "null_95", "p", "arrangements")
+            shown = {column: row[column] for column in columns}
+            nulls.append({**place, "readout": readout, "kind": kind, **shown})
+        by_tap = {tap: s for scores in predicted.tap_scores.values() for tap, s in scores.items()}
+        for tap, scores in by_tap.items():
             chosen += [{**place, "tap": tap, "round": i, "score": s} for i, s in enumerate(scores)]
-        kept |= _arrays(subject, found, material.labels(subject))
+        arrays |= _arrays_to_keep(subject, predicted, material.labels(subject))
         if config.rsa and not rdms:
             rdms = {tap: rdm_squared_euclidean(np.asarray(x)) for tap, x in features.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in (("units", pd.concat(units)), ("null", nulls), ("taps", chosen)):
         write_table(folder / f"{file}.parquet", pd.DataFrame(table))
-    write_arrays(folder / "predictions.npz", kept, compressed=False)
+    write_arrays(folder / "predictions.npz", arrays, compressed=False)
     if rdms:
         write_arrays(folder / "rdms.npz", rdms, compressed=False)
-    return {"features": sizes, "readouts": {r: list(own) for r, own in readouts.items()}}
+    return {"features": sizes, "readouts": {r: list(taps) for r, taps in readouts.items()}}
 
 
-def _null_row(
-    r: float, null: np.ndarray, found: Predicted, groups: Sequence[str]
-) -> dict[str, float]:
-    """Null, its 95th percentile and the p of the real score; NaN where nothing can be shuffled.
-
-    With fewer than `FEWEST_ARRANGEMENTS` ways to shuffle the groups there is no p.
-    """
-    known = null[np.isfinite(null)]
-    arrangements = count_arrangements(len(found.rows), groups)
-    resolved = arrangements >= FEWEST_ARRANGEMENTS
-    return {
-        "r": r,
-        "null": float(known.mean()) if known.size else float("nan"),
-        "null_95": float(np.percentile(known, 95)) if known.size else float("nan"),
-        "p": permutation_p(r, known) if resolved else float("nan"),
-        "arrangements": float(min(arrangements, 10**15)),
-    }
-
-
-def _arrays(subject: str, found: Predicted, labels: np.ndarray) -> dict[str, np.ndarray]:
+def _arrays_to_keep(
+    subject: str, predicted: Predicted, labels: np.ndarray
+) -> dict[str, np.ndarray]:
     """What a bootstrap needs, less means within rounds, by `SUBJECT/what`."""
-    out = {
-        f"{subject}/label": labels[found.rows],
-        f"{subject}/round": found.round,
-        f"{subject}/observed": found.centered(found.observed).astype(np.float32),
+    arrays = {
+        f"{subject}/label": labels[predicted.rows],
+        f"{subject}/round": predicted.round,
+        f"{subject}/observed": predicted.centered(predicted.observed).astype(np.float32),
     }
-    for (readout, kind), values in found.predictions.items():
-        out[f"{subject}/{readout}/{kind}"] = found.centered(values).astype(np.float32)
-    return out
+    for (readout, kind), values in predicted.predictions.items():
+        arrays[f"{subject}/{readout}/{kind}"] = predicted.centered(values).astype(np.float32)
+    return arrays

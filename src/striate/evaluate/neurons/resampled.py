@@ -61,10 +61,10 @@ Key = tuple[str, int, str, str]
 
 def folders(root: str | Path) -> list[Path]:
     """Folders of finished scores below `root`, sorted; InputError if there are none."""
-    found = sorted(path.parent for path in files_below(root, lambda p: p.name == "done.json"))
-    if not found:
+    finished = sorted(path.parent for path in files_below(root, lambda p: p.name == "done.json"))
+    if not finished:
         raise InputError(f"{root} has no finished scores (no done.json).")
-    return found
+    return finished
 
 
 def load_scored(
@@ -126,8 +126,8 @@ def _shared_resampling(
 ) -> tuple[Resampling, dict[str, np.ndarray]]:
     """Resamples of the images or groups of all subjects, and (samples, n) counts of each one's."""
     every = np.unique(np.concatenate(list(labels.values())))
-    alone = all(len(np.unique(own)) == len(own) for own in labels.values())
-    n_rounds = max(len(np.unique(own)) for own in rounds.values())
+    alone = all(len(np.unique(label)) == len(label) for label in labels.values())
+    n_rounds = max(len(np.unique(numbers)) for numbers in rounds.values())
     drawn = resample_groups(len(every), not alone, samples, seed, n_rounds)
-    counts = {s: drawn.counts[:, np.searchsorted(every, own)] for s, own in labels.items()}
+    counts = {s: drawn.counts[:, np.searchsorted(every, label)] for s, label in labels.items()}
     return drawn, counts

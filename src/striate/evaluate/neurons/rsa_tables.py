@@ -17,7 +17,7 @@ from striate.encoding.resampling import resample_left_out
 from striate.evaluate.neurons.resampled import BEST
 
 
-def _part(rdms: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _select_stimuli(rdms: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """RDMs of some of the stimuli, (k, n, n)."""
     return rdms[:, rows][:, :, rows]
 
@@ -49,7 +49,7 @@ def rsa_tables(
         data: (S, N, N) RDMs of the sessions.
         groups: one label a stimulus (`StimulusSet.groups`).
         reference: name of the model that others are compared with.
-        methods: `striate.encoding.rdm_compare`.
+        methods: `striate.encoding.rdm_similarity`.
 
     Raises:
         InputError: what is no RDM of these stimuli (file and tap named), one group of stimuli.
@@ -81,13 +81,15 @@ def rsa_tables(
         whole = compare_rdms(models, data, method).mean(axis=1)
         left = []
         for counts in resampling.counts:
-            kept = np.flatnonzero(counts)
-            some = compare_rdms(_part(models, kept), _part(data, kept), method)
-            left.append(some.mean(axis=1))
+            drawn = np.flatnonzero(counts)
+            similarity = compare_rdms(
+                _select_stimuli(models, drawn), _select_stimuli(data, drawn), method
+            )
+            left.append(similarity.mean(axis=1))
         draws = np.array(left)  # (groups, models)
         ceiling = noise_ceiling_rdms(data, method)
-        for place, own in places.items():
-            value = resampling.interval(float(whole[own].mean()), draws[:, own].mean(1))
+        for place, members in places.items():
+            value = resampling.interval(float(whole[members].mean()), draws[:, members].mean(1))
             row = {"method": method, **dict(zip(("readout", "model", "tap"), place, strict=True))}
             rows.append(
                 {
@@ -95,9 +97,9 @@ def rsa_tables(
                     "similarity": value.value,
                     "low": value.low,
                     "high": value.high,
-                    "seeds": len(own),
-                    "seed_low": whole[own].min(),
-                    "seed_high": whole[own].max(),
+                    "seeds": len(members),
+                    "seed_low": whole[members].min(),
+                    "seed_high": whole[members].max(),
                     "ceiling_low": ceiling[0],
                     "ceiling_high": ceiling[1],
                 }
@@ -105,10 +107,10 @@ def rsa_tables(
             first = next((p for p in places if p[:2] == (place[0], reference)), None)
             if first is None or place[1] == reference:
                 continue
-            gap = draws[:, places[first]].mean(1) - draws[:, own].mean(1)
-            delta = float(whole[places[first]].mean() - whole[own].mean())
-            found, p = resampling.interval(delta, gap), resampling.p(delta, gap)
-            values = {"delta": delta, "low": found.low, "high": found.high, "p": p}
+            gap = draws[:, places[first]].mean(1) - draws[:, members].mean(1)
+            delta = float(whole[places[first]].mean() - whole[members].mean())
+            interval, p = resampling.interval(delta, gap), resampling.p(delta, gap)
+            values = {"delta": delta, "low": interval.low, "high": interval.high, "p": p}
             apart.append({**row, "reference": reference, **values})
     table = pd.DataFrame(apart)
     if len(table):

@@ -18,7 +18,7 @@ from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, StimulusSet, assert_unseen_by, read_rdms_92images
 from striate.data.responses.rdms_92images import Rdms
 from striate.data.splits.split import SPLIT_FILE
-from striate.encoding.groups import FEWEST_ARRANGEMENTS
+from striate.encoding.null import describe_unresolved
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.evaluate.common.unrelated import find_unrelated
@@ -57,21 +57,19 @@ def predict_neurons(
     """
     options, out = options or Options(), Path(out)
     check_run_folder(out, config, overwrite=options.overwrite)
-    for device in _devices(config):
+    for device in _list_devices(config):
         device_name(device)
-    models = {name: _load(name, one) for name, one in config.models.items()}
-    same = holds_same_run(out, config)
+    models = {name: _load_model(name, settings) for name, settings in config.models.items()}
+    saved = holds_same_run(out, config) and not options.overwrite
     materials = {
-        name: Material.read(
-            name, own, out / name / SPLIT_FILE if same and not options.overwrite else None
-        )
-        for name, own in config.sets.items()
+        name: Material.read(name, settings, out / name / SPLIT_FILE if saved else None)
+        for name, settings in config.sets.items()
     }
     for material in materials.values():
         material.check()
-    own, it = config.freeman_ziemba, config.rdms_92images
-    textures = None if own is None else own.read()
-    rdms = None if it is None else read_rdms_92images(it.path)
+    texture_settings, rdm_settings = config.freeman_ziemba, config.rdms_92images
+    textures = None if texture_settings is None else texture_settings.read()
+    rdms = None if rdm_settings is None else read_rdms_92images(rdm_settings.path)
     run = RunFolder(out, config, command=options.command, overwrite=options.overwrite)
     with locked(run.path / ".lock", wait=False):
         (run / "notes.json").unlink(missing_ok=True)  # the last file of a run that has ended
@@ -90,13 +88,14 @@ def predict_neurons(
             for table, rows in set_tables(run.path, material, config).items():
                 tables.setdefault(table, []).append(rows)
         if textures is not None:
-            found = _texture_tables(config, textures, models, cache, options, notes)
-            tables |= {table: [rows] for table, rows in found.items()}
+            made = _score_textures(config, textures, models, cache, options, notes)
+            tables |= {table: [rows] for table, rows in made.items()}
         if rdms is not None:
             options.say("RSA with IT of 92 images")
             tables["rdms_92images"] = [_it_table(config, rdms, models, cache)]
-        unrelated = _unrelated(tables.get("null", []), config)
-        notes += _unresolved(tables.get("null", []))
+        unrelated = _list_unrelated(tables.get("null", []), config)
+        for null in tables.get("null", []):
+            notes += [f"{null['data'].iloc[0]}: {line}" for line in describe_unresolved(null)]
         (run / "tables").mkdir(exist_ok=True)
         for old in (run / "tables").glob("*.parquet"):  # of a run with other settings
             old.unlink()
@@ -110,51 +109,39 @@ def predict_neurons(
     return run.path
 
 
-def _unrelated(nulls: list[pd.DataFrame], config: PredictRunConfig) -> list[str]:
+def _list_unrelated(nulls: list[pd.DataFrame], config: PredictRunConfig) -> list[str]:
     """Name the data sets, and subjects in them, that no model predicts."""
-    found = []
+    lines = []
     for null in nulls:
         data = str(null["data"].iloc[0])
         draws = config.sets[data].readout.permutations
         table = null.rename(columns={"null": "null_mean"})
         most = np.minimum(draws, table["arrangements"] - 1)
-        found += [f"{data}: {line}" for line in find_unrelated(table.assign(permutations=most))]
-    return found
+        lines += [f"{data}: {line}" for line in find_unrelated(table.assign(permutations=most))]
+    return lines
 
 
-def _unresolved(nulls: list[pd.DataFrame]) -> list[str]:
-    """Say where groups are too few to be shuffled into a null."""
-    found = []
-    for null in nulls:
-        few = null[null["arrangements"] < FEWEST_ARRANGEMENTS]
-        if len(few):
-            names = ", ".join(sorted(set(few["subject"].astype(str))))
-            found.append(
-                f"{null['data'].iloc[0]}: no p of the shuffled null for {names}: the tested groups "
-                f"can be arranged in {int(few['arrangements'].min())} ways only, and "
-                f"{FEWEST_ARRANGEMENTS} are needed for a p of 0.05."
-            )
-    return found
-
-
-def _load(name: str, one: PredictModel) -> Model:
+def _load_model(name: str, settings: PredictModel) -> Model:
     try:
-        model = one.build()
-        for tap in [*one.taps.values(), *(t for own in one.readouts.values() for t in own)]:
+        model = settings.build()
+        for tap in [
+            *settings.taps.values(),
+            *(t for readout in settings.readouts.values() for t in readout),
+        ]:
             resolve_tap(model.network, tap)
         return model
     except InputError as error:
         raise InputError(f"model {name}: {error}") from error
 
 
-def _devices(config: PredictRunConfig) -> list[str]:
+def _list_devices(config: PredictRunConfig) -> list[str]:
     """Devices that are asked for, so that one that is not there is told before anything is made."""
-    found = [one.device for one in config.sets.values()]
+    devices = [settings.device for settings in config.sets.values()]
     if config.freeman_ziemba is not None:
-        found.append(config.freeman_ziemba.device)
+        devices.append(config.freeman_ziemba.device)
     if config.rdms_92images is not None:
-        found.append(config.rdms_92images.device)
-    return found
+        devices.append(config.rdms_92images.device)
+    return devices
 
 
 def _has_weights(model: Model) -> bool:
@@ -170,18 +157,18 @@ def _score_set(
     options: Options,
 ) -> None:
     for name, model in models.items():
-        one = config.models[name]
-        readouts = {k: list(taps) for k, taps in one.readouts.items()}
+        settings = config.models[name]
+        readouts = {k: list(taps) for k, taps in settings.readouts.items()}
         every = [tap for taps in readouts.values() for tap in taps]
         readouts[BEST] = list(dict.fromkeys([*every, *model.taps]))
         nets = {name: model}
         if config.random and _has_weights(model):
-            nets[name + TWIN] = random_twin(model, one.seed)
+            nets[name + TWIN] = random_twin(model, settings.seed)
         for label, net in nets.items():
             started = time.monotonic()
-            folder = out / material.name / f"{label}-{one.seed}"
+            folder = out / material.name / f"{label}-{settings.seed}"
             new = score_model(
-                net, material, readouts, folder, name=label, seed=one.seed, cache=cache
+                net, material, readouts, folder, name=label, seed=settings.seed, cache=cache
             )
             units = pd.read_parquet(folder / "units.parquet")
             best = units[units["readout"] == BEST].groupby("kind")["r"].mean().round(3).to_dict()
@@ -193,31 +180,32 @@ def _score_set(
 def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[str, pd.DataFrame]:
     """Tables of one data set over the models of a config."""
     labels = [n + t for n in config.models for t in ("", TWIN)]
-    seeds = {n: one.seed for n, one in config.models.items()}
+    seeds = {n: settings.seed for n, settings in config.models.items()}
     wanted = [f"{label}-{seeds[label.removesuffix(TWIN)]}" for label in labels]
-    there = {folder.name: folder for folder in folders(out / material.name)}
-    own = [there[name] for name in wanted if name in there]
-    scored = load_scored(own, config.bootstrap, config.seed)
+    finished = {folder.name: folder for folder in folders(out / material.name)}
+    scored_folders = [finished[name] for name in wanted if name in finished]
+    scored = load_scored(scored_folders, config.bootstrap, config.seed)
     units, nulls = (
-        pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in own]) for t in ("units", "null")
+        pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in scored_folders])
+        for t in ("units", "null")
     )
-    found = {"scores": score_table(scored, units, nulls), "seeds": seed_table(scored)}
-    found["null"] = nulls
+    tables = {"scores": score_table(scored, units, nulls), "seeds": seed_table(scored)}
+    tables["null"] = nulls
     differences = []
     for name in config.models:
         pair = {k: v for k, v in scored.items() if k[0] in (name, name + TWIN)}
         differences.append(difference_table(pair, name, config.seed))
     differences = [table for table in differences if len(table)] or [pd.DataFrame()]
-    found["differences"] = pd.concat(differences, ignore_index=True)
+    tables["differences"] = pd.concat(differences, ignore_index=True)
     if material.config.rsa:
         groups = material.groups(next(iter(material.dataset)))
-        similar, _ = rsa_tables(own, material.rdms(), groups, next(iter(config.models)))
-        found["rsa"] = similar
+        similar, _ = rsa_tables(scored_folders, material.rdms(), groups, next(iter(config.models)))
+        tables["rsa"] = similar
     simulated = material.dataset.simulated
-    return {k: v.assign(data=material.name, simulated=simulated) for k, v in found.items()}
+    return {k: v.assign(data=material.name, simulated=simulated) for k, v in tables.items()}
 
 
-def _texture_tables(
+def _score_textures(
     config: PredictRunConfig,
     dataset: Dataset,
     models: dict[str, Model],
@@ -225,21 +213,21 @@ def _texture_tables(
     options: Options,
     notes: list[str],
 ) -> dict[str, pd.DataFrame]:
-    own = config.freeman_ziemba
-    assert own is not None
-    protocol = own.protocol()
-    protocol = protocol.model_copy(update={"random_twin": own.random_twin and config.random})
+    settings = config.freeman_ziemba
+    assert settings is not None
+    protocol = settings.protocol()
+    protocol = protocol.model_copy(update={"random_twin": settings.random_twin and config.random})
     scored, choosing = parts_of(dataset)
     facts = dataset.facts
     notes.append(f"FreemanZiemba2013: {facts['file']} is {facts['known_as']}.")
     if choosing is not None:
         notes.append("FreemanZiemba2013: the private stimuli are scored; the public ones only "
                      "choose taps.")  # fmt: skip
-    pca = None if own.pca_images is None else StimulusSet.from_folder(own.pca_images)
+    pca = None if settings.pca_images is None else StimulusSet.from_folder(settings.pca_images)
     rows, chosen = [], []
     for name, model in models.items():
         taps = {str(region): tap for region, tap in config.models[name].taps.items()}
-        chose = set(own.regions) - set(taps)
+        chose = set(settings.regions) - set(taps)
         if chose:
             if choosing is None:
                 raise InputError(
@@ -247,17 +235,17 @@ def _texture_tables(
                     f"({facts['subset']}) leave no stimuli to choose on. Give "
                     f"models.{name}.taps.V1=…"
                 )
-            some = protocol.model_copy(update={"regions": tuple(sorted(chose))})
-            best, table = choose_taps(model, choosing, config=some, pca=pca, cache=cache)
+            part = protocol.model_copy(update={"regions": tuple(sorted(chose))})
+            best, table = choose_taps(model, choosing, config=part, pca=pca, cache=cache)
             taps = {**best, **taps}
             chosen.append(table.assign(model=name))
-        found = freeman_ziemba(
+        scores = freeman_ziemba(
             model, scored, taps, protocol, name=name,
             chosen_on=choosing if chose else None, twin_seed=config.models[name].seed, cache=cache,
         )  # fmt: skip
-        found.loc[~found["region"].isin(list(chose)), "tap_chosen"] = "given"
-        rows.append(found.assign(subset="private" if choosing is not None else facts["subset"]))
-        for row in found[found["weights"] == "own"].itertuples():
+        scores.loc[~scores["region"].isin(list(chose)), "tap_chosen"] = "given"
+        rows.append(scores.assign(subset="private" if choosing is not None else facts["subset"]))
+        for row in scores[scores["weights"] == "own"].itertuples():
             options.say(
                 f"FreemanZiemba2013 {row.region} {name} ({row.tap}): r {row.r:.3f}, "
                 f"(r/c)^2 {row.r_over_c_squared:.3f}, r^2/c {row.r_squared_over_c:.3f}"
@@ -272,8 +260,8 @@ def _it_table(
     config: PredictRunConfig, data: Rdms, models: dict[str, Model], cache: Cache
 ) -> pd.DataFrame:
     """Similarity of every tap to human IT (with a noise ceiling over people) and to monkey IT."""
-    own = config.rdms_92images
-    assert own is not None
+    settings = config.rdms_92images
+    assert settings is not None
     for name, model in models.items():
         assert_unseen_by(model, data.stimuli, f"{name} on the 92 images")
     people = list(dict.fromkeys(n.split("_")[1] for n in data.names if n.count("_") == 2))
@@ -283,17 +271,17 @@ def _it_table(
         rdms |= with_twins(
             {name: model},
             data.stimuli,
-            measure=own.measure,
+            measure=settings.measure,
             seed=config.models[name].seed,
             twins=config.random,
-            compute=Compute(own.device, batch_size=RDM_BATCH, cache=cache, progress=False),
+            compute=Compute(settings.device, batch_size=RDM_BATCH, cache=cache, progress=False),
         )
     parts = []
     for brain, target in (("human IT", human), ("monkey IT", data["monkey_IT"])):
         beside = rdms | ({"monkey IT": data["monkey_IT"]} if brain == "human IT" else {})
         table, _ = rsa_table(
-            beside, target, methods=own.methods, samples=config.bootstrap,
-            permutations=own.permutations, seed=config.seed,
+            beside, target, methods=settings.methods, samples=config.bootstrap,
+            permutations=settings.permutations, seed=config.seed,
         )  # fmt: skip
-        parts.append(table.assign(data=brain, measure=own.measure))
+        parts.append(table.assign(data=brain, measure=settings.measure))
     return pd.concat(parts, ignore_index=True)

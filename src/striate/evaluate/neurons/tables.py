@@ -1,4 +1,4 @@
-"""Tables of many scored models side by side, from the files of `measure`.
+"""Tables of one scored model, and of many side by side from the files of `measure`.
 
 Three kinds of uncertainty are kept apart. `low` and `high` are 95 % intervals over images, or over
 groups of images such as movies, with the same resamples for every model, subject and seed, so that
@@ -24,8 +24,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from striate.data.responses.noise_ceilings import sources
-from striate.encoding import explained_variance, fdr, mean_interval, pooled_share, sign_flip_p
+from striate.data import Responses
+from striate.data.responses.noise_ceilings import NONE, Ceilings, scored_ceilings, sources
+from striate.encoding import (
+    Predicted,
+    explained_variance,
+    fdr,
+    mean_interval,
+    pooled_share,
+    score_columns,
+    sign_flip_p,
+)
+from striate.encoding.groups import count_groups
 from striate.evaluate.neurons.resampled import (
     BEST,
     Key,
@@ -39,6 +49,7 @@ __all__ = [
     "BEST",
     "Key",
     "ResampledScore",
+    "ceilings",
     "difference_table",
     "folders",
     "load_scored",
@@ -46,18 +57,71 @@ __all__ = [
     "rsa_tables",
     "score_table",
     "seed_table",
+    "unit_table",
 ]
+
+
+def ceilings(responses: Responses, predicted: Predicted) -> Ceilings:
+    """Noise ceilings of what is scored (`data.responses.noise_ceilings.scored_ceilings`).
+
+    Where scores are of responses less their means within rounds, so is the ceiling: differences
+    between rounds are signal that no prediction is asked for.
+
+    Args:
+        responses: what the predictions are of.
+        predicted: what is scored.
+    """
+    return scored_ceilings(responses, predicted.rows, rounds=predicted.round)
+
+
+def unit_table(
+    predicted: Predicted,
+    unit_ids: Sequence[str],
+    limits: Ceilings | None = None,
+    groups: Sequence[str] | None = None,
+    **facts: Any,
+) -> pd.DataFrame:
+    """One row a unit x readout x kind.
+
+    Columns: `facts`; unit_id, readout, tap (those chosen, `+` between), kind, r, r2
+    (`Predicted.score`), ceiling, ceiling_source, reliability, r_normalized, n (test stimuli),
+    freedom (n less the number of rounds), n_groups (each of `groups` counted once).
+
+    Args:
+        predicted: responses and predictions.
+        unit_ids: names of the units.
+        limits: their noise ceilings (`ceilings`); default none.
+        groups: one label a tested stimulus, `` for one that stands alone.
+        facts: further columns.
+    """
+    tables = []
+    unknown = np.full(len(unit_ids), np.nan)
+    limits = limits or Ceilings(unknown, unknown, np.full(len(unit_ids), NONE, dtype=object))
+    for readout, kind in predicted.predictions:
+        columns: dict[str, Any] = {
+            **facts,
+            "unit_id": list(unit_ids),
+            "readout": readout,
+            "tap": "+".join(dict.fromkeys(predicted.taps[readout])),
+            "kind": kind,
+            **score_columns(*predicted.score(readout, kind), limits),
+            "n": len(predicted.rows),
+            "freedom": len(predicted.rows) - len(np.unique(predicted.round)),
+            "n_groups": count_groups(groups, len(predicted.rows)),
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
 def over_seeds(
     scored: Mapping[Key, ResampledScore], model: str, readout: str, kind: str
 ) -> list[ResampledScore]:
     """A model's scores, one a seed, ascending."""
-    found = sorted((k[1], k) for k in scored if (k[0], k[2], k[3]) == (model, readout, kind))
-    return [scored[key] for _, key in found]
+    keys = sorted((k[1], k) for k in scored if (k[0], k[2], k[3]) == (model, readout, kind))
+    return [scored[key] for _, key in keys]
 
 
-def _mean(scores: Sequence[ResampledScore]) -> ResampledScore:
+def _average(scores: Sequence[ResampledScore]) -> ResampledScore:
     return ResampledScore(
         np.mean([s.by_session for s in scores], axis=0),
         np.mean([s.draws for s in scores], axis=0),
@@ -65,7 +129,7 @@ def _mean(scores: Sequence[ResampledScore]) -> ResampledScore:
     )
 
 
-def _places(scored: Mapping[Key, ResampledScore]) -> list[tuple[str, str, str]]:
+def _list_places(scored: Mapping[Key, ResampledScore]) -> list[tuple[str, str, str]]:
     """Readout, kind and model, models in the order given."""
     return sorted(dict.fromkeys((r, k, m) for m, _, r, k in scored), key=lambda place: place[:2])
 
@@ -90,18 +154,18 @@ def score_table(
     share = units.groupby([*by, "seed", "subject"])["r_normalized"].mean()
     with_ceiling = share.unstack("subject").notna().any().sum()
     share = share.groupby(by).mean()  # NaN, a session without ceilings, is left out
-    variance = _explained(units, by)
+    variance = _pool_units(units, by)
     ceiling = units.groupby(by)["ceiling"].mean()
-    source = units.groupby(by)["ceiling_source"].agg(lambda own: sources(own.to_numpy()))
+    source = units.groupby(by)["ceiling_source"].agg(lambda names: sources(names.to_numpy()))
     taps = units.groupby(by)["tap"].agg(
         lambda tap: ", ".join(sorted(set("+".join(tap).split("+"))))
     )
-    known = units[units["r"].notna()].drop_duplicates(["model", "subject", "unit_id"])
-    counts = known.groupby("model").size()
-    for place in _places(scored):
+    scored_units = units[units["r"].notna()].drop_duplicates(["model", "subject", "unit_id"])
+    counts = scored_units.groupby("model").size()
+    for place in _list_places(scored):
         readout, kind, model = place
-        own = over_seeds(scored, model, readout, kind)
-        both = _mean(own)
+        by_seed = over_seeds(scored, model, readout, kind)
+        both = _average(by_seed)
         images, sessions = both.interval, mean_interval(both.by_session)
         here = variance.loc[[place]]
         explained = pooled_share(here["explained"].to_numpy(), here["explainable"].to_numpy())
@@ -109,7 +173,7 @@ def score_table(
             dict(zip(by, place, strict=True))
             | {
                 "tap": taps[place],
-                "seeds": len(own),
+                "seeds": len(by_seed),
                 "sessions": len(both.by_session),
                 "units": int(counts[model]),
                 "r": both.r,
@@ -119,8 +183,8 @@ def score_table(
                 "n_groups": both.resampling.n_groups,
                 "session_low": sessions.low,
                 "session_high": sessions.high,
-                "seed_low": min(s.r for s in own),
-                "seed_high": max(s.r for s in own),
+                "seed_low": min(s.r for s in by_seed),
+                "seed_high": max(s.r for s in by_seed),
                 "ceiling": float(ceiling[place]),
                 "ceiling_source": source[place],
                 "r_normalized": float(share[place]),
@@ -136,14 +200,14 @@ def score_table(
     return pd.DataFrame(rows)
 
 
-def _explained(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def _pool_units(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """What is explained and explainable of each session, means over seeds; index `by`."""
     rows = []
-    for place, own in units.groupby([*by, "seed", "subject"]):
-        found = explained_variance(
-            own["r"].to_numpy(), own["reliability"].to_numpy(), float(own["freedom"].iloc[0])
+    for place, group in units.groupby([*by, "seed", "subject"]):
+        variance = explained_variance(
+            group["r"].to_numpy(), group["reliability"].to_numpy(), float(group["freedom"].iloc[0])
         )
-        rows.append((*place, found.explained, found.explainable, found.units))
+        rows.append((*place, variance.explained, variance.explainable, variance.units))
     columns = [*by, "seed", "subject", "explained", "explainable", "units"]
     table = pd.DataFrame(rows, columns=columns).drop(columns="seed")
     return table.groupby([*by, "subject"]).mean().reset_index("subject", drop=True)
@@ -152,10 +216,10 @@ def _explained(units: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def seed_table(scored: Mapping[Key, ResampledScore]) -> pd.DataFrame:
     """One row a model x seed x readout x kind: r with its interval over images."""
     rows: list[dict[str, Any]] = []
-    for (model, seed, readout, kind), one in scored.items():
-        found = one.interval
+    for (model, seed, readout, kind), score in scored.items():
+        interval = score.interval
         place = {"readout": readout, "kind": kind, "model": model, "seed": seed}
-        rows.append({**place, "r": found.value, "low": found.low, "high": found.high})
+        rows.append({**place, "r": interval.value, "low": interval.low, "high": interval.high})
     return pd.DataFrame(rows)
 
 
@@ -168,12 +232,12 @@ def difference_table(
     `seed_high` are over all pairs of a seed of the one with a seed of the other.
     """
     rows = []
-    for readout, kind, model in _places(scored):
+    for readout, kind, model in _list_places(scored):
         first = over_seeds(scored, reference, readout, kind)
         second = over_seeds(scored, model, readout, kind)
         if model == reference or not first:
             continue
-        apart = _mean(first).less(_mean(second))
+        apart = _average(first).less(_average(second))
         gains = apart.by_session
         pairs = [x.r - y.r for x in first for y in second]
         images = apart.interval

@@ -12,7 +12,7 @@ import numpy as np
 from striate.core.errors import InputError
 from striate.data.splits.bundles import group_numbers
 from striate.encoding.inference import Interval, fdr
-from striate.encoding.rdm_compare import (
+from striate.encoding.rdm_similarity import (
     checked_pairs,
     compare_pairs,
     noise_ceiling_pairs,
@@ -90,7 +90,7 @@ def rsa(
         models: (n, n) RDM by model, with sign and scale of distances: what is no RDM is refused.
         data: (n, n), or (n_subjects, n, n); a session counts as a subject where units differ.
             Pairs of stimuli that are NaN in any RDM, of model or subject, are left out of all.
-        method: `rho_a`, `spearman` or `cosine` (`striate.encoding.rdm_compare`).
+        method: `rho_a`, `spearman` or `cosine` (`striate.encoding.rdm_similarity`).
         groups: one label a stimulus (`StimulusSet.groups`), `` for a stimulus that stands alone.
             A group, such as the frames of a movie, is resampled whole, as its stimuli do not vary
             independently.

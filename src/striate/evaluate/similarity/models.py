@@ -122,7 +122,7 @@ def shuffled_similarity(
 
     Args:
         rdm: (N, N) of a model; data: (N, N) or (S, N, N).
-        method: `striate.encoding.rdm_compare`.
+        method: `striate.encoding.rdm_similarity`.
         permutations, seed: how many, and of the draws.
         groups: one label a stimulus, as for `striate.evaluate.rsa`.
 
@@ -162,7 +162,7 @@ def rsa_table(
     Args:
         models: (N, N) by name, such as `with_twins` returns.
         data: (N, N) or (S, N, N) of subjects.
-        methods: `striate.encoding.rdm_compare`.
+        methods: `striate.encoding.rdm_similarity`.
         groups, samples, seed: as `striate.evaluate.rsa`.
         permutations: of the null.
 

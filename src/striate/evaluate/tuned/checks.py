@@ -9,7 +9,7 @@ import numpy as np
 from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
 from striate.data.splits.bundles import group_numbers
-from striate.encoding.ridge import unusable_units
+from striate.encoding.base import unusable_units
 from striate.evaluate.tuned.config import CONTROLS, RunConfig
 from striate.evaluate.tuned.models import Groups, ModelSpec
 from striate.models import Model, load

@@ -18,21 +18,21 @@ from striate.encoding import (
     Encoding,
     Interval,
     Resampling,
+    RoiEncoding,
     explained_variance,
     fdr,
     make_resampling,
     mean_interval,
     mean_r,
-    permutation_p,
     pooled_share,
     resample_models,
+    score_columns,
     share_improved,
     share_interval,
     sign_flip_p,
 )
-from striate.encoding.groups import FEWEST_ARRANGEMENTS, count_arrangements, count_groups
 from striate.encoding.inference import share_over_subjects
-from striate.encoding.job import RoiEncoding
+from striate.encoding.null import null_row
 from striate.evaluate.tuned.measure import roi_key
 
 BASELINE = "untuned"
@@ -55,6 +55,13 @@ class ScoredTarget:
     generalization: str
     target: Target
     folder: Path
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What names it in tables (`ROI_KEYS`)."""
+        target = self.target
+        values = (self.generalization, target.subject, target.hemisphere, target.roi, self.method)
+        return dict(zip(ROI_KEYS, values, strict=True))
 
     @property
     def roi(self) -> RoiEncoding:
@@ -123,12 +130,7 @@ def unit_table(
             "model": one.method,
             "tap": roi.tap,
             "alpha": roi.alpha,
-            "r": roi.r,
-            "r2": roi.r2,
-            "ceiling": limits.ceiling,
-            "ceiling_source": limits.source,
-            "reliability": limits.reliability,
-            "r_normalized": roi.normalized(limits.ceiling),
+            **score_columns(roi.r, roi.r2, limits),
             "simulated": responses.simulated,
         }
         tables.append(pd.DataFrame(columns))
@@ -316,17 +318,10 @@ def tap_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
     """
     tables = []
     for scored_target in scored:
-        target = scored_target.target
         scores = _load(scored_target.folder).tap_scores
-        roi_scores = scores[scores["roi"] == roi_key(target)].drop(columns="roi")
-        place: dict[str, Any] = {
-            "generalization": scored_target.generalization,
-            "subject": target.subject,
-            "hemisphere": target.hemisphere,
-            "roi": target.roi,
-            "model": scored_target.method,
-        }
-        tables.append(roi_scores.assign(**place)[[*place, "tap", "score", "chosen"]])
+        roi_scores = scores[scores["roi"] == roi_key(scored_target.target)].drop(columns="roi")
+        labeled = roi_scores.assign(**scored_target.place)
+        tables.append(labeled[[*ROI_KEYS, "tap", "score", "chosen"]])
     return pd.concat(tables, ignore_index=True)
 
 
@@ -336,28 +331,10 @@ def null_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
     Groups of stimuli are shuffled whole. `arrangements` is in how many ways they can be; with
     fewer than 20 no p of 0.05 exists, and `p` is NaN.
     """
-    rows = []
-    for one in scored:
-        roi, groups = one.roi, one.groups
-        null = roi.null_r[np.isfinite(roi.null_r)]
-        arrangements = count_arrangements(len(roi.observed), groups)
-        known = null.size and arrangements >= FEWEST_ARRANGEMENTS
-        rows.append(
-            {
-                "generalization": one.generalization,
-                "subject": one.target.subject,
-                "hemisphere": one.target.hemisphere,
-                "roi": one.target.roi,
-                "model": one.method,
-                "r": roi.mean_r,
-                "null_mean": float(null.mean()) if null.size else float("nan"),
-                "null_95": float(np.percentile(null, 95)) if null.size else float("nan"),
-                "p": permutation_p(roi.mean_r, null) if known else float("nan"),
-                "permutations": len(null),
-                "n_groups": count_groups(groups, len(roi.observed)),
-                "arrangements": float(min(arrangements, 10**15)),
-            }
-        )
+    rows = [
+        one.place | null_row(one.roi.mean_r, one.roi.null_r, len(one.roi.observed), one.groups)
+        for one in scored
+    ]
     return pd.DataFrame(rows)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from striate.core.files import read_json
-from striate.encoding.groups import FEWEST_ARRANGEMENTS
 from striate.encoding.inference import ENOUGH_SUBJECTS
+from striate.encoding.null import describe_unresolved
 from striate.evaluate.tuned.measure import Bench
 from striate.evaluate.tuned.tables import ScoredTarget
 
@@ -72,13 +72,7 @@ def few_stimuli(rois: pd.DataFrame) -> list[str]:
 
 def unresolved_nulls(null: pd.DataFrame) -> list[str]:
     """Say where groups are too few to be shuffled into a null."""
-    few = null[(null["arrangements"] < FEWEST_ARRANGEMENTS) & (null["permutations"] > 0)]
-    if few.empty:
-        return []
-    names = ", ".join(sorted(set(few["subject"])))
     return [
-        f"No null of shuffled stimuli for {names}: {int(few['n_groups'].min())} test groups can "
-        f"be arranged in {int(few['arrangements'].min())} ways only, so no p of 0.05 exists "
-        f"({FEWEST_ARRANGEMENTS} are needed, as 4 groups of several stimuli give). A larger share "
-        "of test gives more groups."
+        f"{line} A larger share of test gives more groups."
+        for line in describe_unresolved(null[null["permutations"] > 0])
     ]

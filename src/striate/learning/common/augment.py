@@ -15,31 +15,33 @@ def augment(
 
     Args:
         images: uint8 (B, H, W, 3), on any device.
-        config: what is done and how much.
-        seed: decides all draws; they are made on the CPU, so every device sees the same.
-        total: stimuli in the whole batch, where `images` is one process's share of it.
-        first: place of `images[0]` in the whole batch.
+        config: which changes are made, and how large they are.
+        seed: decides all draws; they are made on the CPU, so every device gets the same.
+        total: number of stimuli in the whole batch, if `images` is one process's share of it.
+        first: position of `images[0]` in the whole batch.
 
     Returns:
-        uint8 (B, H, W, 3); `images` itself where nothing is on.
+        uint8 (B, H, W, 3); `images` itself if no change is on.
     """
     if not config.on:
         return images
     total = len(images) if total is None else total
     shift, mirror, factor = drawn(config, seed, total)
-    mine = slice(first, first + len(images))
-    out = images
+    share = slice(first, first + len(images))
+    changed = images
     if config.shift or config.flip:
-        mirrored = mirror[mine] if config.flip else torch.zeros(len(images), dtype=torch.bool)
-        out = _move(out, shift[mine].to(out.device), mirrored.to(out.device))
+        mirrored = mirror[share] if config.flip else torch.zeros(len(images), dtype=torch.bool)
+        changed = _move_pixels(
+            changed, shift[share].to(changed.device), mirrored.to(changed.device)
+        )
     if config.brightness:
-        gain = factor[mine].to(out.device).view(-1, 1, 1, 1)
-        out = (out.float() * gain).round_().clamp_(0, 255).to(torch.uint8)
-    return out
+        gain = factor[share].to(changed.device).view(-1, 1, 1, 1)
+        changed = (changed.float() * gain).round_().clamp_(0, 255).to(torch.uint8)
+    return changed
 
 
 def drawn(config: AugmentConfig, seed: int, total: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw the shift (total, 2), whether to mirror (total,) and the factor (total,) of each."""
+    """Draw each image's shift (total, 2), whether to mirror it (total,) and its factor (total,)."""
     draws = torch.Generator().manual_seed(seed)
     shift = torch.randint(-config.shift, config.shift + 1, (total, 2), generator=draws)
     mirror = torch.rand(total, generator=draws) < 0.5
@@ -47,8 +49,8 @@ def drawn(config: AugmentConfig, seed: int, total: int) -> tuple[Tensor, Tensor,
     return shift, mirror, factor
 
 
-def _move(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
-    """Pick each output pixel from its source; beyond the edge, the edge pixel."""
+def _move_pixels(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
+    """Pick each output pixel from its source; the edge pixel stands for those beyond the edge."""
     n, height, width, _ = images.shape
     row = torch.arange(height, device=images.device)[None] - shift[:, :1]
     column = torch.arange(width, device=images.device).expand(n, width)

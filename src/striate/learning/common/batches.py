@@ -1,4 +1,4 @@
-"""Which stimuli each step sees: a pure function of seed, epoch and sizes."""
+"""The stimuli of each step, as a pure function of seed, epoch and sizes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.core.draws import share_of
+from striate.core.errors import InputError
 
-_ORDER_STREAM = 2**31  # apart from every target's own stream
+_ORDER_STREAM = 2**31  # differs from every target's own stream
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Batch:
     """The stimuli of one step, all of one target.
 
     Attributes:
-        target: position of the target among those tuned to.
+        target: position of the target among all targets.
         rows: positions within the target's tune part, int (B,), B > 1.
     """
 
@@ -28,8 +29,8 @@ class Batch:
 def split_rows(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Cut rows into batches; the last, partial one is kept (docs/papers/contrastive-tuning.md 2.1).
 
-    A last batch of one stimulus goes into the batch before it (ours): InfoNCE of one pair is 0
-    whatever the weights, and batch norm cannot normalize one sample.
+    A last batch of one stimulus is joined to the batch before it (ours): InfoNCE of one pair is 0
+    for any weights, and batch norm cannot normalize one sample.
 
     >>> [len(b) for b in split_rows(np.arange(9), 4)]
     [4, 5]
@@ -52,10 +53,10 @@ def epoch_batches(
 
     Args:
         sizes: stimuli in the tune part of each target.
-        batch_size: stimuli a step.
+        batch_size: stimuli per step.
         order: `sequential` or `mixed`.
-        seed: of the run.
-        epoch: from 0.
+        seed: seed of the run.
+        epoch: counted from 0.
     """
     batches = [
         Batch(target, rows)
@@ -71,6 +72,21 @@ def epoch_batches(
 
 
 def shard_sizes(batch: int, processes: int) -> list[int]:
-    """Return how many stimuli of a batch each process takes; they differ by one at most."""
+    """Return how many stimuli of a batch each process takes; the numbers differ by at most one."""
     shares = (share_of(batch, rank, processes) for rank in range(processes))
     return [share.stop - share.start for share in shares]
+
+
+def check_shares(batch: int, processes: int, what: str) -> None:
+    """Refuse a batch that leaves a process less than two samples, as batch norm needs two.
+
+    Args:
+        batch: samples in the whole batch.
+        processes: that share it.
+        what: the samples, in the plural, for the message.
+    """
+    if batch < 2 * processes:
+        raise InputError(
+            f"a batch of {batch} {what} cannot be shared by {processes} processes: each needs two "
+            "or more. Raise batch_size or use fewer processes."
+        )

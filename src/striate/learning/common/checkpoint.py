@@ -1,7 +1,7 @@
-"""Where a run stands: written whole or not at all, so that it can be killed at any moment.
+"""The state of a run, written whole or not at all, so that a run can be killed at any moment.
 
-Everything random in a step is drawn from (seed, step), so weights, optimizer and the step number
-are the complete state; there is no random-generator state to keep.
+Everything random in a step is drawn from (seed, step). Weights, optimizer and the step number are
+therefore the complete state: there is no random-generator state to keep.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Standing:
     Attributes:
         step: optimizer steps done.
         epoch: epochs done.
-        batch: steps done of the epoch under way.
-        loss_sum: sum over stimuli of the losses of the epoch under way.
-        loss_count: stimuli of the epoch under way.
+        batch: steps done in the current epoch.
+        loss_sum: sum of the losses of all stimuli of the current epoch so far.
+        loss_count: number of those stimuli.
         best_score: best `select` score so far (higher is better), None before the first.
-        best_epoch: the number of epochs done when it was reached.
-        metrics_bytes: length of metrics.jsonl at this moment.
+        best_epoch: number of epochs done when it was reached.
+        metrics_bytes: length of metrics.jsonl at that moment.
     """
 
     step: int = 0
@@ -47,11 +47,11 @@ class Standing:
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last state, and the best weights where they are wanted.
+    """The checkpoints of one run: the last state and, with early stopping, the best weights.
 
     Args:
-        folder: made if absent. Temporary files of a process that was killed are removed, so the
-            caller must hold the run's lock.
+        folder: made if absent. Temporary files of a killed process are removed, so the caller
+            must hold the run's lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,9 +69,9 @@ class Checkpoints:
         return self.folder / LAST
 
     def best(self, epoch: int) -> Path:
-        """Path of the weights after so many epochs.
+        """Path of the weights after that number of epochs.
 
-        Each has its own file, so the last state always finds the weights that it names.
+        Each epoch has its own file, so the last state always finds the weights that it names.
         """
         return self.folder / f"best-{epoch}.pt"
 
@@ -107,9 +107,9 @@ def write(path: Path, state: Any) -> None:
     """Write tensors and plain values atomically.
 
     Raises:
-        StriateError: full disk; what was there stays.
+        StriateError: the disk is full; an older file stays.
     """
-    # Through memory: torch's own writer turns a full disk into a RuntimeError without a reason.
+    # Written by way of memory, as torch's own writer raises a bare RuntimeError on a full disk.
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""Devices and processes; one batch over several, with the gradient that one would compute."""
+"""Devices and processes; several processes share a batch and get the gradient of one process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that writes files and speaks; known before `make_fabric`."""
+    """Whether this process writes files and messages; can be asked before `make_fabric`."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def n_processes() -> int:
-    """How many processes torchrun started; 1 without it."""
+    """Return how many processes torchrun started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -32,7 +32,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
     """Set up devices, precision and, under torchrun, data-parallel processes.
 
     Raises:
-        InputError: a device that is not known or not there.
+        InputError: an unknown device, or one that this machine does not have.
     """
     kind, _, index = device_name(device).partition(":")
     processes = n_processes()
@@ -42,10 +42,10 @@ def make_fabric(device: str, precision: str) -> Fabric:
         arguments = {
             "devices": local,
             "num_nodes": processes // local,
-            # heads of other targets and layers behind the tap have no gradient in a step
+            # In a step, heads of other targets and layers behind the tap have no gradient.
             "strategy": DDPStrategy(find_unused_parameters=True),
         }
-    # Fabric announces precision and devices on its own; our verbs say what they do.
+    # Fabric announces precision and devices; our verbs announce what they do themselves.
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(accelerator=kind, precision=PRECISIONS[precision], **arguments)
@@ -56,7 +56,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
 
 def _leave_group() -> None:
-    """End the connections between processes: gloo's threads abort one that exits with them open."""
+    """Close the connections between processes: gloo aborts a process that exits with open ones."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -75,26 +75,26 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (grad,) = grads
         start = sum(ctx.sizes[: ctx.rank])
-        own = grad.new_zeros((ctx.rows, *grad.shape[1:]))
-        own[: ctx.sizes[ctx.rank]] = grad[start : start + ctx.sizes[ctx.rank]]
-        return own * len(ctx.sizes), None, None
+        local_grad = grad.new_zeros((ctx.rows, *grad.shape[1:]))
+        local_grad[: ctx.sizes[ctx.rank]] = grad[start : start + ctx.sizes[ctx.rank]]
+        return local_grad * len(ctx.sizes), None, None
 
 
 def gather(local: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Join each process's rows into the whole batch, so that gradients flow back.
+    """Join the rows of all processes into the whole batch; gradients flow back.
 
     Every process then computes the same loss from the joined rows, so each holds the whole
-    gradient with respect to them and the backward pass needs no communication: it hands back the
-    process's own rows **times the number of processes**, because data-parallel training takes
-    the mean over processes of what are here parts of a sum. Gradients of whatever
-    follows the gathering are equal on all processes, and their mean is right as it is.
+    gradient with respect to them, and the backward pass needs no communication. It returns the
+    gradient of the process's own rows **times the number of processes**, because data-parallel
+    training takes the mean over processes, and here their gradients are parts of a sum. Gradients
+    of everything after the gathering are equal on all processes, so their mean is right as it is.
 
     Args:
         local: (b, ...) this process's rows, `b >= sizes[rank]`; rows beyond are ignored.
-        sizes: rows of every process, known to all beforehand.
+        sizes: number of rows of every process, which all processes know beforehand.
 
     Returns:
-        (sum(sizes), ...); `local` itself where there is one process.
+        (sum(sizes), ...); `local` itself if there is one process.
     """
     if len(sizes) == 1:
         return local
@@ -116,18 +116,18 @@ class _AllSum(torch.autograd.Function):
 
 
 def all_sum(local: Tensor) -> Tensor:
-    """Sum a tensor over the processes, so that gradients flow back.
+    """Sum a tensor over the processes; gradients flow back.
 
-    The backward pass sums the gradients of all processes in turn. Where every process goes on to
-    the same loss, each therefore gets the gradient **times the number of processes**, and the
-    mean that data-parallel training takes of its parameters' gradients is that of one process.
-    A sum without a backward of its own would drop what the others' losses owe to these values.
+    The backward pass sums the gradients of all processes. If every process goes on to the same
+    loss, each therefore gets the gradient **times the number of processes**, and the mean that
+    data-parallel training takes of the parameters' gradients is that of one process. A sum without
+    its own backward pass would drop what the losses of other processes owe to these values.
 
     Args:
         local: any shape, the same on every process.
 
     Returns:
-        The sum; `local` itself where there is one process.
+        The sum; `local` itself if there is one process.
     """
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return local

@@ -1,4 +1,4 @@
-"""The folder of one learning run: claimed for one thing, by one process at a time."""
+"""The folder of one learning run, which is claimed for that run and locked by one process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from striate.models.weights import fill
 
 
 def folder_lock(folder: Path, fabric: Fabric) -> AbstractContextManager[None]:
-    """Make the folder and hold it for this run; only the first of several processes does."""
+    """Make the folder and lock it for this run; of several processes only the first one does."""
     if not fabric.is_global_zero:
         return nullcontext()
     try:
@@ -30,7 +30,7 @@ def folder_lock(folder: Path, fabric: Fabric) -> AbstractContextManager[None]:
 
 
 def claim(folder: Path, name: str, record: Mapping[str, Any], fabric: Fabric) -> None:
-    """Write what this folder is for to the file `name`, or check that it is for the same.
+    """Write what this folder is for to the file `name`, or check that the file says the same.
 
     Raises:
         InputError: the folder holds something else, or a run with other settings (they are listed).
@@ -45,29 +45,29 @@ def claim(folder: Path, name: str, record: Mapping[str, Any], fabric: Fabric) ->
 
 
 def check_claim(folder: Path, name: str, record: Mapping[str, Any]) -> None:
-    """Refuse a folder that is for something else; writes nothing.
+    """Refuse a folder that was claimed for something else; writes nothing.
 
     Raises:
         InputError: the folder holds something else, or a run with other settings (they are listed).
     """
     path = folder / name
     if not path.exists():
-        there = folder.iterdir() if folder.is_dir() else ()
-        others = sorted(p.name for p in there if not p.name.startswith("."))
-        if others:
+        entries = folder.iterdir() if folder.is_dir() else ()
+        other_names = sorted(p.name for p in entries if not p.name.startswith("."))
+        if other_names:
             raise InputError(
-                f"{folder} is not empty and holds no such run (no {name}): {others[:5]}. "
+                f"{folder} is not empty and holds no such run (no {name}): {other_names[:5]}. "
                 "Choose an empty or new folder."
             )
         return
     try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read: {error}. Choose another folder.") from error
-    asked = yaml.safe_load(yaml.safe_dump(dict(record)))
-    if isinstance(known, dict) and "attributes" not in (known.get("model") or {}):
-        (asked.get("model") or {}).pop("attributes", None)  # runs of version 0.1 do not say
-    differences = differing(known, asked)
+    requested = yaml.safe_load(yaml.safe_dump(dict(record)))
+    if isinstance(stored, dict) and "attributes" not in (stored.get("model") or {}):
+        (requested.get("model") or {}).pop("attributes", None)  # runs of version 0.1 do not say
+    differences = differing(stored, requested)
     if differences:
         raise InputError(
             f"{folder} holds a run with other settings:\n  "
@@ -77,7 +77,7 @@ def check_claim(folder: Path, name: str, record: Mapping[str, Any]) -> None:
 
 
 def identify(model: Model) -> dict[str, str]:
-    """What a folder is claimed for as its start: the same on every machine."""
+    """Return what identifies the model that a run starts from, on every machine alike."""
     return {
         "id": model.id,
         "fingerprint": model.structure_fingerprint(),
@@ -86,7 +86,7 @@ def identify(model: Model) -> dict[str, str]:
 
 
 def finished_model(model: Model, folder: Path) -> Model:
-    """Return the model of a finished folder; works for networks that are not registered."""
+    """Return the model of a finished folder, on `model`'s network, which may be unregistered."""
     saved = read_json(folder / "config.json")
     if not isinstance(saved, dict) or not {"provenance", "fingerprint"} <= saved.keys():
         raise InputError(

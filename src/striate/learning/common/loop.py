@@ -1,4 +1,4 @@
-"""The one loop of all learning: steps, log, checkpoints, resume and a clean stop."""
+"""The loop that all learning shares: steps, log, checkpoints, resume and a clean stop."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from striate.core.errors import DivergedError
 from striate.core.hashing import hash_json
+from striate.core.progress import ProgressBar
 from striate.learning.common.checkpoint import Checkpoints, Standing
 from striate.learning.common.metrics import MetricsLog
 
-A = TypeVar("A")
-B = TypeVar("B")
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
 
 
 class Loop(ABC):
-    """Runs a learner's steps; what a step is, the subclass says in `steps`.
+    """Runs the steps of a learner; subclasses define a step in `steps`.
 
     Args:
         fabric: launched; decides device, precision and processes.
-        learner: what learns, in place.
-        optimizer: of the learner's parameters.
+        learner: the module that learns, in place.
+        optimizer: optimizer of the learner's parameters.
         folder: where metrics.jsonl and checkpoints/ go.
         progress: whether to draw a bar.
         tensorboard: whether to write TensorBoard events too.
@@ -60,13 +60,13 @@ class Loop(ABC):
     @property
     @abstractmethod
     def total_steps(self) -> int:
-        """Steps of a run that is not stopped early."""
+        """Number of steps of a run that is not stopped early."""
 
     @abstractmethod
     def steps(self) -> Iterator[tuple[dict[str, Any], bool]]:
-        """Do the steps that are left from `standing` on.
+        """Do the steps that remain after `standing`.
 
-        Yields after each one its line for the log, and whether a checkpoint is due.
+        Yields after each step its line for the log, and whether a checkpoint is due.
         """
 
     def run(self) -> Standing:
@@ -75,14 +75,14 @@ class Loop(ABC):
         Raises:
             DivergedError: a loss that is not finite; the last good checkpoint is named.
             SystemExit: SIGTERM or Ctrl-C came; a checkpoint was written first. The code is 143 or
-                130, as of a shell's.
+                130, as in a shell.
         """
         self._resume()
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         with (
             torch.random.fork_rng(devices=devices),
             TerminationRequest() as termination,
-            Bar(self.total_steps, self.progress) as bar,
+            ProgressBar("learning", self.total_steps, shown=self.progress) as bar,
         ):
             log = self._open_log()
             try:
@@ -97,19 +97,23 @@ class Loop(ABC):
         steps: Iterable[tuple[dict[str, Any], bool]],
         log: MetricsLog | None,
         termination: TerminationRequest,
-        bar: Bar,
+        bar: ProgressBar,
     ) -> None:
         """Log each step, write the checkpoints that are due, and stop when asked to."""
-        for line, due in steps:
+        for line, checkpoint_due in steps:
             if log:
                 log.write(line)
-            stop = self.anywhere(termination.asked is not None)
-            if stop or due:
-                self._checkpoint(log)
-            bar.update(self.standing, line["loss"])
-            if stop:
-                number = termination.asked or signal.SIGTERM  # another process may have been asked
-                raise _terminated(number, self.checkpoints.last, self.standing)
+            stopping = self.anywhere(termination.signal_number is not None)
+            if stopping or checkpoint_due:
+                self._write_checkpoint(log)
+            standing = self.standing
+            note = f"epoch {standing.epoch + 1}  step {standing.step}  loss {line['loss']:.4f}"
+            bar.update(standing.step, note)
+            if stopping:
+                number = (
+                    termination.signal_number or signal.SIGTERM
+                )  # the signal may have come to another
+                raise _announce_stop(number, self.checkpoints.last, standing)
 
     def anywhere(self, flag: bool) -> bool:
         """Whether the flag is set on any process."""
@@ -120,25 +124,26 @@ class Loop(ABC):
         return bool(count.item() > 0)
 
     def diverged(self, value: float, where: str, hint: str) -> DivergedError:
-        """The error for a loss that is not finite."""
+        """Build the error for a loss that is not finite."""
         return DivergedError(
-            f"the loss became {value} at step {self.standing.step + 1} ({where}). {self._kept()}. "
-            f"Try {hint}, in a new folder."
+            f"the loss became {value} at step {self.standing.step + 1} ({where}). "
+            f"{self._describe_last_checkpoint()}. Try {hint}, in a new folder."
         )
 
-    def _kept(self) -> str:
-        last = self.checkpoints.last
-        return (
-            f"The last good checkpoint is {last}" if last.exists() else "No checkpoint exists yet"
-        )
+    def _describe_last_checkpoint(self) -> str:
+        path = self.checkpoints.last
+        if not path.exists():
+            return "No checkpoint exists yet"
+        return f"The last good checkpoint is {path}"
 
-    def _assert_finite(self) -> None:
-        """Refuse to keep weights that the last step broke: its loss was computed before it."""
+    def _check_weights(self) -> None:
+        """Refuse to keep weights that the last step broke: the loss is of the weights before it."""
         for name, value in self.learner.named_parameters():
             if not torch.isfinite(value.detach()).all():
                 raise DivergedError(
                     f"the weights {name} are not finite after step {self.standing.step}. "
-                    f"{self._kept()}. Try a lower learning_rate, in a new folder."
+                    f"{self._describe_last_checkpoint()}. "
+                    "Try a lower learning_rate, in a new folder."
                 )
 
     def _resume(self) -> None:
@@ -153,11 +158,13 @@ class Loop(ABC):
         if not self.fabric.is_global_zero:
             return None
         board = self.folder / "tensorboard" if self.tensorboard else None
-        at = self.standing
-        return MetricsLog(self.folder / "metrics.jsonl", at.metrics_bytes, at.step, board)
+        standing = self.standing
+        return MetricsLog(
+            self.folder / "metrics.jsonl", standing.metrics_bytes, standing.step, board
+        )
 
-    def _checkpoint(self, log: MetricsLog | None) -> None:
-        self._assert_finite()
+    def _write_checkpoint(self, log: MetricsLog | None) -> None:
+        self._check_weights()
         if log:
             self.standing.metrics_bytes = log.sync()
             self.checkpoints.save(
@@ -167,9 +174,10 @@ class Loop(ABC):
 
 
 def rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
-    """Return what the learning rates are multiplied by at a step, counted from 0.
+    """Return the factor of the learning rates at a step, counted from 0.
 
-    A linear warm-up from zero, then 1, or for `cosine` the half wave that falls to zero at `total`.
+    It rises linearly from zero during the warm-up. Then it is 1, or for `cosine` it follows a half
+    wave that falls to zero at `total`.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -179,81 +187,58 @@ def rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
 
 
 def draw_seed(seed: int, step: int, stream: int) -> int:
-    """Return the seed of all that is drawn in one step by one stream (a process, or -1)."""
+    """Return the seed of all draws of one stream (a process, or -1) in one step."""
     return int(hash_json([seed, step, stream])[:15], 16)
 
 
-def prefetched(items: Iterable[A], load: Callable[[A], B]) -> Iterator[tuple[A, B]]:
-    """Yield each item with its load, reading one ahead in a thread."""
+def prefetched(
+    items: Iterable[Item], load: Callable[[Item], Loaded]
+) -> Iterator[tuple[Item, Loaded]]:
+    """Yield each item with what `load` gives for it; a thread loads one item ahead."""
     with ThreadPoolExecutor(1) as pool:
-        waiting: tuple[A, Future[B]] | None = None
+        pending: tuple[Item, Future[Loaded]] | None = None
         for item in items:
-            following = (item, pool.submit(load, item))
-            if waiting:
-                yield waiting[0], waiting[1].result()
-            waiting = following
-        if waiting:
-            yield waiting[0], waiting[1].result()
+            submitted = (item, pool.submit(load, item))
+            if pending:
+                yield pending[0], pending[1].result()
+            pending = submitted
+        if pending:
+            yield pending[0], pending[1].result()
 
 
 class TerminationRequest(AbstractContextManager["TerminationRequest"]):
     """Notes SIGTERM and Ctrl-C instead of dying of them, so that a checkpoint is written first.
 
-    Who asks a second time is not made to wait for the end of the step.
+    A second signal ends the process at once, without waiting for the end of the step.
     """
 
     def __init__(self) -> None:
-        self.asked: int | None = None
-        self._before: dict[int, Any] = {}
+        self.signal_number: int | None = None
+        self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> TerminationRequest:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._note)
+                self._previous_handlers[number] = signal.signal(number, self._note_signal)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        before = self._before[number]
-        if self.asked is not None and callable(before):
-            before(number, frame)
-        self.asked = number
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        previous_handler = self._previous_handlers[number]
+        if self.signal_number is not None and callable(previous_handler):
+            previous_handler(number, frame)
+        self.signal_number = number
 
 
-def _terminated(number: int, last: Path, at: Standing) -> SystemExit:
+def _announce_stop(number: int, checkpoint: Path, standing: Standing) -> SystemExit:
+    """Tell the user where the run stopped; return the exit that a shell expects of the signal."""
     print(
-        f"Stopped by {signal.Signals(number).name} after step {at.step}. Checkpoint: {last}. "
-        "Run the same command again to go on from there.",
+        f"Stopped by {signal.Signals(number).name} after step {standing.step}. "
+        f"Checkpoint: {checkpoint}. Run the same command again to go on from there.",
         file=sys.stderr,
         flush=True,
     )
     return SystemExit(128 + number)
-
-
-class Bar(AbstractContextManager["Bar"]):
-    """A progress bar over all steps, or nothing."""
-
-    def __init__(self, total: int, shown: bool) -> None:
-        columns = (
-            "learning",
-            BarColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, disable=not shown)
-        self._task = self._progress.add_task("learning", total=total, note="")
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def update(self, at: Standing, loss: float) -> None:
-        """Show where the run stands."""
-        note = f"epoch {at.epoch + 1}  step {at.step}  loss {loss:.4f}"
-        self._progress.update(self._task, completed=at.step, note=note)

@@ -1,4 +1,4 @@
-"""metrics.jsonl, cut back to the checkpoint on resume; TensorBoard beside it if wanted."""
+"""The log metrics.jsonl, which is cut back to the checkpoint on resume, and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from striate.core.files import explain_os_error
 
 
 class MetricsLog:
-    """One JSON object a step, appended.
+    """A log to which one JSON object is appended per step.
 
     Args:
-        path: of metrics.jsonl.
-        keep_bytes: what a resumed run keeps of it; what was written after is cut off.
+        path: path of metrics.jsonl.
+        keep_bytes: how much of the file a resumed run keeps; the rest is cut off.
         step: steps already done.
         tensorboard: folder for TensorBoard events, or None.
 
@@ -29,7 +29,7 @@ class MetricsLog:
         self, path: Path, keep_bytes: int = 0, step: int = 0, tensorboard: Path | None = None
     ) -> None:
         self.path = path
-        self._board = _board(tensorboard, step) if tensorboard else None
+        self._board = _open_tensorboard(tensorboard, step) if tensorboard else None
         try:
             self._file = path.open("ab")
             self._file.truncate(keep_bytes)
@@ -67,7 +67,8 @@ class MetricsLog:
                 self._board.close()
 
 
-def _board(folder: Path, step: int) -> Any:
+def _open_tensorboard(folder: Path, step: int) -> Any:
+    """Return a TensorBoard writer that drops events from `step` on."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Growing's own steps: views for the stages that learn, their losses, and signs of collapse."""
+"""The steps of growing: views for the stages that learn, their losses, and signs of collapse."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class GrowLoop(Loop):
 
     Args:
         fabric: launched; decides device, precision and processes.
-        learner: what learns, in place.
+        learner: the module that learns, in place.
         sources: the patches of each stage.
-        config: how.
+        config: the settings.
         folder: where metrics.jsonl and checkpoints/ go.
-        held_out: patches of photographs that are not learned from, of each stage; empty for none.
+        held_out: patches of held-out photographs for each stage; empty for none.
         progress: whether to draw a bar.
     """
 
@@ -56,16 +56,16 @@ class GrowLoop(Loop):
         )
         self.layerwise, self.sources, self.config = learner, sources, config
         self.held_out = held_out
-        self._said: set[int] = set()
+        self._warned_stages: set[int] = set()
 
     @property
     def total_steps(self) -> int:
-        """Steps of all stages."""
+        """Number of steps of all stages."""
         sequential = self.config.order == "sequential"
         return self.config.steps * (len(self.sources) if sequential else 1)
 
     def learning_stages(self, step: int) -> tuple[int, ...]:
-        """Which stages have a loss at a step."""
+        """Return the stages that have a loss at a step."""
         stages = tuple(range(len(self.sources)))
         if self.config.credit == "end_to_end":
             return stages[-1:]
@@ -73,49 +73,51 @@ class GrowLoop(Loop):
 
     def steps(self) -> Iterator[tuple[dict[str, Any], bool]]:
         """See `Loop.steps`."""
-        at, config = self.standing, self.config
+        standing, config = self.standing, self.config
         self.learner.train()
         started = time.perf_counter()
-        for step, views in self._prepared(range(at.step, self.total_steps)):
+        for step, views in self._prepare_views(range(standing.step, self.total_steps)):
             factor = rate_factor(
                 step % config.steps, config.steps, config.warmup_steps, config.schedule
             )
-            outcomes = self._step(views, factor)
-            at.step += 1
+            outcomes = self._do_step(views, factor)
+            standing.step += 1
             terms = {
-                f"stage{k + 1}_{name}": v for k, o in outcomes.items() for name, v in _terms(o)
+                f"stage{k + 1}_{name}": v
+                for k, o in outcomes.items()
+                for name, v in _list_loss_terms(o)
             }
             line: dict[str, Any] = {
-                "step": at.step,
+                "step": standing.step,
                 "loss": sum(v for name, v in terms.items() if name.endswith("_loss")),
                 "learning_rate": factor * config.learning_rate,
                 **terms,
             }
-            last = at.step == self.total_steps
-            if at.step % config.measure_every == 0 or last:
+            is_last_step = standing.step == self.total_steps
+            if standing.step % config.measure_every == 0 or is_last_step:
                 for k, outcome in outcomes.items():
-                    line |= self._measures(k, outcome.features)
-                line |= self._held_out_losses(tuple(outcomes))
+                    line |= self._measure_collapse(k, outcome.features)
+                line |= self._compute_held_out_losses(tuple(outcomes))
             now = time.perf_counter()
             line["seconds"], started = round(now - started, 4), now
-            yield line, at.step % config.checkpoint_every == 0 or last
+            yield line, standing.step % config.checkpoint_every == 0 or is_last_step
 
-    def _prepared(self, steps: range) -> Iterator[tuple[int, Views]]:
+    def _prepare_views(self, steps: range) -> Iterator[tuple[int, Views]]:
         if self.fabric.device.type == "cuda":
-            return prefetched(steps, self._views)
-        # On a CPU both sides use all cores: a thread ahead would only get in the way.
-        return ((step, self._views(step)) for step in steps)
+            return prefetched(steps, self._load_views)
+        # On a CPU, loading and learning both use all cores: loading ahead would only be in the way.
+        return ((step, self._load_views(step)) for step in steps)
 
-    def _views(self, step: int) -> Views:
+    def _load_views(self, step: int) -> Views:
         stages = self.learning_stages(step)
-        return {k: self._share_of(self.sources[k], step) for k in stages}
+        return {k: self._load_share(self.sources[k], step) for k in stages}
 
-    def _share_of(self, source: PatchSource, step: int) -> Tensor:
-        """Return what this process runs of the views of a step."""
+    def _load_share(self, source: PatchSource, step: int) -> Tensor:
+        """Return this process's share of the views of a step."""
         return source.views(step, rank=self.fabric.global_rank, world=self.fabric.world_size)
 
-    def _step(self, views: Views, factor: float) -> dict[int, StageOutcome]:
-        """One optimizer step; returns the outcomes before it."""
+    def _do_step(self, views: Views, factor: float) -> dict[int, StageOutcome]:
+        """Do one optimizer step; return the outcomes before it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
         self.optimizer.zero_grad(set_to_none=True)
@@ -123,25 +125,25 @@ class GrowLoop(Loop):
         loss = torch.stack([o.correlation.loss for o in outcomes.values()]).sum()
         value = float(loss.detach())
         if not math.isfinite(value):
-            of = ", ".join(
+            diverged_stages = ", ".join(
                 f"stage{k + 1}"
                 for k, o in outcomes.items()
                 if not math.isfinite(float(o.correlation.loss.detach()))
             )
             hint = "a lower learning_rate, warmup_steps or precision: '32'"
-            raise self.diverged(value, of or "all stages together", hint)
+            raise self.diverged(value, diverged_stages or "all stages together", hint)
         self.fabric.backward(loss)
         self.optimizer.step()
         return outcomes
 
-    def _measures(self, k: int, features: Tensor) -> dict[str, Any]:
-        """Rank and dead channels of a stage; a collapse is said once."""
+    def _measure_collapse(self, k: int, features: Tensor) -> dict[str, Any]:
+        """Return the rank and the share of dead channels of a stage; warn of a collapse once."""
         world = self.fabric.world_size
         joined = gather(features, shard_sizes(self.config.batch_size, world))
         rank, dead = effective_rank(joined), dead_share(joined)
-        gone = collapsed(rank, dead, joined.shape[1])
-        if gone and k not in self._said and self.fabric.is_global_zero:
-            self._said.add(k)
+        has_collapsed = collapsed(rank, dead, joined.shape[1])
+        if has_collapsed and k not in self._warned_stages and self.fabric.is_global_zero:
+            self._warned_stages.add(k)
             warnings.warn(
                 f"stage{k + 1} has collapsed by step {self.standing.step}: effective rank "
                 f"{rank:.1f} of {joined.shape[1]}, {dead:.0%} of the channels dead. Try a lower "
@@ -149,21 +151,21 @@ class GrowLoop(Loop):
                 stacklevel=2,
             )
         name = f"stage{k + 1}"
-        return {f"{name}_rank": rank, f"{name}_dead": dead, f"{name}_collapsed": gone}
+        return {f"{name}_rank": rank, f"{name}_dead": dead, f"{name}_collapsed": has_collapsed}
 
     @torch.no_grad()
-    def _held_out_losses(self, stages: tuple[int, ...]) -> dict[str, float]:
-        """The loss on the same views of photographs that are not learned from, in eval mode."""
+    def _compute_held_out_losses(self, stages: tuple[int, ...]) -> dict[str, float]:
+        """Return the losses on held-out photographs in eval mode; the views are always the same."""
         if not self.held_out:
             return {}
-        views = {k: self._share_of(self.held_out[k], 0) for k in stages}
+        views = {k: self._load_share(self.held_out[k], 0) for k in stages}
         with evaluating(self.learner), self.fabric.autocast():
             outcomes = self.layerwise(views)
         return {f"stage{k + 1}_held_out": float(o.correlation.loss) for k, o in outcomes.items()}
 
 
-def _terms(outcome: StageOutcome) -> list[tuple[str, float]]:
-    """Loss, its parts, and the mean square of the correlations off the diagonal."""
+def _list_loss_terms(outcome: StageOutcome) -> list[tuple[str, float]]:
+    """Return the loss, its parts, and the mean square of the off-diagonal correlations."""
     loss, similarity, redundancy, width = outcome.correlation
     return [
         ("loss", float(loss.detach())),
@@ -174,7 +176,7 @@ def _terms(outcome: StageOutcome) -> list[tuple[str, float]]:
 
 
 def make_optimizer(learner: nn.Module, config: GrowConfig) -> torch.optim.Optimizer:
-    """AdamW; only convolution kernels decay (docs/papers/lcl-v2.md 7)."""
+    """Return AdamW, under which only convolution kernels decay (docs/papers/lcl-v2.md 7)."""
     kernels = [
         p
         for m in learner.modules()
@@ -182,10 +184,10 @@ def make_optimizer(learner: nn.Module, config: GrowConfig) -> torch.optim.Optimi
         for n, p in m.named_parameters()
         if n == "weight" and p.requires_grad
     ]
-    decayed = {id(p) for p in kernels}
-    others = [p for p in learner.parameters() if id(p) not in decayed and p.requires_grad]
+    kernel_ids = {id(p) for p in kernels}
+    not_decayed = [p for p in learner.parameters() if id(p) not in kernel_ids and p.requires_grad]
     groups = [
         {"params": kernels, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": not_decayed, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)

@@ -14,15 +14,15 @@ from striate.learning.growing.objective import Correlation, decorrelated_similar
 from striate.models import evaluating
 
 Views = Mapping[int, Tensor]
-"""Two views of a batch of patches (2, B, 3, P, P) by the number of their stage, from 0."""
+"""Two views of a batch of patches (2, B, 3, P, P) for each stage, by its number from 0."""
 
 
 class StageOutcome(NamedTuple):
-    """What one stage made of its views.
+    """The result of one stage on its views.
 
     Attributes:
         correlation: the loss and its parts.
-        features: (B, C) of the first view, detached: what the projector was given.
+        features: (B, C), the projector's input for the first view, detached.
     """
 
     correlation: Correlation
@@ -30,7 +30,7 @@ class StageOutcome(NamedTuple):
 
 
 class Projector(nn.Sequential):
-    """Linear, batch norm, ReLU, Linear (docs/papers/lcl-v2.md 7); thrown away after learning."""
+    """Linear, batch norm, ReLU, Linear (docs/papers/lcl-v2.md 7); it is dropped after learning."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__(
@@ -44,19 +44,19 @@ class Projector(nn.Sequential):
 class Layerwise(nn.Module):
     """A chain of stages that learn without gradients between them.
 
-    Stage k is given the output of the stages before it, in eval mode and detached; its loss reads
-    one position of its map, or their mean. With `credit="end_to_end"` only the last stage has a
-    loss, and all stages learn from it.
+    Stage k gets the output of the stages before it, which run in eval mode and detached. Its loss
+    reads one position of its map, or the mean over positions. With `credit="end_to_end"` only the
+    last stage has a loss, and all stages learn from it.
 
     Args:
         stages: modules that map (B, C, H, W) to (B, C', H', W'), each fed by the one before.
         channels: C' of each stage.
-        positions: of each stage's map (rows and columns alike), those that no padding touches.
-        projector: width of the projectors; None reads the features themselves.
+        positions: positions of each stage's map that no padding touches, for rows and columns.
+        projector: width of the projectors; None: the loss reads the features themselves.
         position: `center` reads the middle one of `positions`, `mean` their average.
         credit: `layerwise` or `end_to_end`.
         redundancy: lambda of the objective.
-        prepare: what patches go through before the first stage.
+        prepare: module that patches go through before the first stage.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Layerwise(nn.Module):
 
     def forward(self, views: Views) -> dict[int, StageOutcome]:
         """Return the outcome of each stage that has views; only their losses carry gradients."""
-        return {k: self._outcome(k, pair) for k, pair in views.items()}
+        return {k: self._compute_outcome(k, pair) for k, pair in views.items()}
 
-    def _outcome(self, k: int, pair: Tensor) -> StageOutcome:
+    def _compute_outcome(self, k: int, pair: Tensor) -> StageOutcome:
         features = self.features(k, pair.flatten(0, 1))  # one pass for both is faster
         embedded = self.projectors[k](features)
         rows = pair.shape[1]
@@ -97,19 +97,19 @@ class Layerwise(nn.Module):
         return StageOutcome(correlation, features[:rows].detach())
 
     def features(self, k: int, patches: Tensor) -> Tensor:
-        """Return (B, C): what the objective of stage `k` reads of patches (B, 3, P, P)."""
+        """Return the features (B, C) that the objective of stage `k` reads of patches."""
         x = self.prepare(patches)
         for earlier in self.stages[:k]:
-            x = earlier(x) if self.credit == "end_to_end" else _fixed(earlier, x)
+            x = earlier(x) if self.credit == "end_to_end" else _run_frozen(earlier, x)
         x = self.stages[k](x)
-        inside = self.positions[k]
+        positions = self.positions[k]
         if self.position == "mean":
-            return x[:, :, inside, inside].mean((2, 3))
-        middle = (inside.start + inside.stop - 1) // 2
+            return x[:, :, positions, positions].mean((2, 3))
+        middle = (positions.start + positions.stop - 1) // 2
         return x[:, :, middle, middle]
 
 
-def _fixed(stage: nn.Module, x: Tensor) -> Tensor:
-    """The output of a stage that learns nothing from it, not even statistics."""
+def _run_frozen(stage: nn.Module, x: Tensor) -> Tensor:
+    """Return the output of a stage that learns nothing from it, not even statistics."""
     with torch.no_grad(), evaluating(stage) if stage.training else contextlib.nullcontext():
         return stage(x)

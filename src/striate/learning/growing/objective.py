@@ -1,4 +1,4 @@
-"""The layerwise objective: two views agree, and features do not repeat each other."""
+"""The layerwise objective: two views should agree, and features should not repeat each other."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Correlation(NamedTuple):
 
     Attributes:
         loss: similarity + lambda x redundancy.
-        similarity: sum_i (1 - C_ii)^2; 0 where the views agree.
-        redundancy: sum_{i != j} C_ij^2; 0 where no feature repeats another.
+        similarity: sum_i (1 - C_ii)^2; 0 if the views agree.
+        redundancy: sum_{i != j} C_ij^2; 0 if no feature repeats another.
         width: number of features K.
     """
 
@@ -31,17 +31,18 @@ class Correlation(NamedTuple):
 
 
 def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Cross-correlation matrix of the features of two views, over the joint batch of all processes.
+    """Correlate the features of two views over the joint batch of all processes.
 
-    Features are standardized over the batch, each view by itself; a feature that does not vary
+    The features of each view are standardized over the batch; a feature that does not vary
     correlates with nothing (0). Gradients are those of one process (see `all_sum`).
 
     Args:
-        first: (B, K) of one view, this process's rows.
-        second: (B, K) of the other view of the same patches.
+        first: (B, K), this process's rows of one view.
+        second: (B, K), the other view of the same patches.
 
     Returns:
-        C (K, K), float32 or wider: C_ij correlates feature i of the first with j of the second.
+        C (K, K), float32 or wider: C_ij correlates feature i of the first view with feature j of
+        the second.
 
     Raises:
         InputError: shapes that differ.
@@ -52,21 +53,22 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
             f"{tuple(first.shape)} and {tuple(second.shape)}."
         )
     with torch.autocast(first.device.type, enabled=False):
-        pair = torch.stack([first, second])
-        pair = pair if pair.dtype == torch.float64 else pair.float()
-        n = all_sum(pair.new_tensor(float(pair.shape[1])))
-        centered = pair - all_sum(pair.sum(1, keepdim=True)) / n
+        views = torch.stack([first, second])
+        views = views if views.dtype == torch.float64 else views.float()
+        n = all_sum(views.new_tensor(float(views.shape[1])))
+        centered = views - all_sum(views.sum(1, keepdim=True)) / n
         var = all_sum(centered.square().sum(1, keepdim=True)) / n
-        a, b = centered * (var + EPSILON).rsqrt()
-        return all_sum(a.T @ b) / n
+        standardized_first, standardized_second = centered * (var + EPSILON).rsqrt()
+        return all_sum(standardized_first.T @ standardized_second) / n
 
 
 def decorrelated_similarity(first: Tensor, second: Tensor, weight: float = 5e-3) -> Correlation:
-    """The objective of a stage: similar views, decorrelated features.
+    """Compute the objective of a stage: similar views and decorrelated features.
 
     `L = sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2`, the cross-correlation form of Barlow
-    Twins (Zbontar et al. 2021, eq. 1; docs/papers/lcl-v2.md 2.1). That Parthasarathy et al. 2024
-    pull views together and decorrelate features is in their abstract; this formula is our choice.
+    Twins (Zbontar et al. 2021, eq. 1; docs/papers/lcl-v2.md 2.1). The abstract of Parthasarathy et
+    al. 2024 says that they pull views together and decorrelate features; doing so by this formula
+    is our choice (section 11).
 
     Args:
         first: (B, K) of one view.
@@ -80,8 +82,8 @@ def decorrelated_similarity(first: Tensor, second: Tensor, weight: float = 5e-3)
         >>> round(decorrelated_similarity(z, z.flip(1), weight=0.5).redundancy.item(), 4)
         2.0
     """
-    c = cross_correlation(first, second)
-    own = c.diagonal()
-    similarity = (1 - own).square().sum()
-    redundancy = c.square().sum() - own.square().sum()
-    return Correlation(similarity + weight * redundancy, similarity, redundancy, len(c))
+    correlations = cross_correlation(first, second)
+    diagonal = correlations.diagonal()
+    similarity = (1 - diagonal).square().sum()
+    redundancy = correlations.square().sum() - diagonal.square().sum()
+    return Correlation(similarity + weight * redundancy, similarity, redundancy, len(correlations))

@@ -1,4 +1,4 @@
-"""The verb: grow a chain of stages from photographs, in a folder that can be resumed."""
+"""The verb `grow`: grow a chain of stages from photographs, in a folder that can be resumed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from striate.core.files import read_json_lines, write_arrays
 from striate.core.hashing import hash_json
 from striate.data.patches.pairs import PatchSource
 from striate.data.patches.photographs import Photographs
+from striate.learning.common.batches import check_shares
 from striate.learning.common.batchnorm import calibrate, unshare_statistics
 from striate.learning.common.distributed import make_fabric
 from striate.learning.common.folder import check_claim, claim, finished_model, folder_lock, identify
@@ -31,7 +32,7 @@ from striate.models.stages import check_stages
 RECORD = "grow.yaml"
 PAIRS = "pairs.npz"
 SHOWN_PAIRS = 8
-"""Pairs of patches of each stage that are kept for people to look at."""
+"""How many pairs of patches of each stage are kept for people to look at."""
 
 
 def grow(
@@ -44,31 +45,31 @@ def grow(
 ) -> Model:
     """Grow a network stage by stage from pairs of deformed patches, without labels.
 
-    Parthasarathy, Hénaff & Simoncelli 2024 as far as their abstract says how
-    (docs/papers/lcl-v2.md 2, 3); everything else is ours and a setting. The folder gets
-    `network.safetensors`, `config.json` and `card.md` (it can be given to `striate.models.load`),
-    `grow.yaml` (what was asked for), `metrics.jsonl` (one line a step), `pairs.npz` (some pairs of
-    patches) and, while it runs, `checkpoints/`. The same call on a folder that was stopped goes on
-    from the last checkpoint (on the CPU to bitwise the same weights); on a finished one it returns
-    the model. Under torchrun the batch is shared by the processes, with the statistics and the
-    gradient of one.
+    It follows Parthasarathy, Hénaff & Simoncelli 2024 as far as their abstract tells the method
+    (docs/papers/lcl-v2.md 2, 3); everything else is our choice and a setting. The folder gets
+    `network.safetensors`, `config.json` and `card.md` (`striate.models.load` takes the folder),
+    `grow.yaml` (the settings), `metrics.jsonl` (one line per step), `pairs.npz` (some pairs of
+    patches) and, during the run, `checkpoints/`. After a stop, the same call goes on from the last
+    checkpoint (on the CPU to bitwise the same weights). If the run is finished, it returns the
+    model. Under torchrun the processes share each batch and get the statistics and the gradient
+    of one process.
 
     Args:
-        photographs: what to learn from; a share of them is held out.
+        photographs: photographs to learn from; a share of them is held out.
         config: the network and how it learns.
         folder: where to write.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: whether to draw a bar.
 
     Returns:
-        The model on the CPU, in eval mode, with one tap a stage. `provenance["seen"]` lists the
+        The model on the CPU, in eval mode, with one tap per stage. `provenance["seen"]` lists the
         photographs that it learned from.
 
     Raises:
         InputError: photographs or settings that do not fit, or a folder that holds something else
             or was grown with other settings (the differences are listed).
-        DivergedError: the loss became not finite; the last good checkpoint is named.
-        StriateError: full disk; the last checkpoint is kept.
+        DivergedError: the loss is not finite; the last good checkpoint is named.
+        StriateError: the disk is full; the last checkpoint is kept.
         SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
@@ -82,10 +83,10 @@ def grow(
     model = load("lcl_v2@random", seed=config.seed, options=options)
     start = record_start(model)
     fabric = make_fabric(device, config.precision)
-    _check_batch(config, fabric.world_size, say=fabric.is_global_zero)
-    train, held = _divide(photographs, config)
-    record = _record(model, train, config)
-    if not is_model_folder(folder):  # before the folder is claimed for what cannot be done
+    _check_batch(config, fabric.world_size, warn=fabric.is_global_zero)
+    train, held_photographs = _hold_out(photographs, config)
+    record = _make_record(model, train, config)
+    if not is_model_folder(folder):  # before the folder is claimed for an impossible run
         _check_patches(model, train, config)
     with folder_lock(folder, fabric):
         claim(folder, RECORD, record, fabric)
@@ -98,8 +99,14 @@ def grow(
                 if source.small and fabric.is_global_zero:
                     warnings.warn(f"stage{k}: {source.describe()}", stacklevel=2)
             if config.patches.small == "skip":
-                held = _at_least(held, max(source.window for source in sources))
-            held_out = make_sources(held, fields, config, fabric.device) if len(held) > 1 else []
+                held_photographs = _select_large(
+                    held_photographs, max(source.window for source in sources)
+                )
+            held_out = (
+                make_sources(held_photographs, fields, config, fabric.device)
+                if len(held_photographs) > 1
+                else []
+            )
             learner = make_learner(model, fields, config)
             if fabric.is_global_zero:
                 _write_pairs(folder / PAIRS, sources)
@@ -108,9 +115,9 @@ def grow(
             )
             loop.run()
             learner.cpu()
-        _finish(model, train, sources, config, start)
+        _finish_model(model, train, sources, config, start)
         if fabric.is_global_zero:
-            save(model, folder, _facts(folder, train, sources, config))
+            save(model, folder, _make_card_facts(folder, train, sources, config))
             if not config.keep_checkpoints:
                 loop.checkpoints.clear()
         fabric.barrier()
@@ -118,36 +125,36 @@ def grow(
 
 
 def check_growth(photographs: Photographs, config: GrowConfig, folder: str | Path) -> None:
-    """Refuse a folder that holds a model grown otherwise; writes nothing.
+    """Refuse a folder that holds a model grown in another way; writes nothing.
 
     Raises:
         InputError: other photographs or settings were used there (the differences are listed), or
             a new folder is asked for and the photographs are too few or too small.
     """
     model = load("lcl_v2@random", seed=config.seed, options=config.network.to_dict())
-    train, _ = _divide(photographs, config)
-    check_claim(Path(folder), RECORD, _record(model, train, config))
+    train, _ = _hold_out(photographs, config)
+    check_claim(Path(folder), RECORD, _make_record(model, train, config))
     if not is_model_folder(folder):
         _check_patches(model, train, config)
 
 
-def _divide(photographs: Photographs, config: GrowConfig) -> tuple[Photographs, Photographs]:
-    """The photographs to learn from, at least one, and those held out."""
-    train, held = photographs.hold_out(config.patches.held_out, config.seed)
+def _hold_out(photographs: Photographs, config: GrowConfig) -> tuple[Photographs, Photographs]:
+    """Return the photographs to learn from, at least one, and those held out."""
+    train, held_photographs = photographs.hold_out(config.patches.held_out, config.seed)
     if not len(train):
         raise InputError(
-            f"all {len(held)} photographs fall into the share held out (patches.held_out="
-            f"{config.patches.held_out:g}), and none is left to learn from. Add photographs, or "
-            "set patches.held_out=0."
+            f"all {len(held_photographs)} photographs fall into the share held out "
+            f"(patches.held_out={config.patches.held_out:g}), and none is left to learn from. Add "
+            "photographs, or set patches.held_out=0."
         )
-    return train, held
+    return train, held_photographs
 
 
 def stage_fields(model: Model) -> list[ReceptiveField]:
-    """The receptive field of each stage.
+    """Return the receptive field of each stage.
 
     Raises:
-        InputError: stages that leave nothing of the images that the model is shown in use.
+        InputError: the stages leave nothing of images of the size that the model takes.
     """
     try:
         return [receptive_field(model, tap) for tap in model.taps]
@@ -165,8 +172,8 @@ def _check_patches(model: Model, train: Photographs, config: GrowConfig) -> None
         make_sources(train, stage_fields(model), config, torch.device("cpu"))
 
 
-def _record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, Any]:
-    """What a folder is claimed for."""
+def _make_record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, Any]:
+    """Return what a folder is claimed for."""
     return {
         "config": config.identity(),
         "model": identify(model),
@@ -174,21 +181,18 @@ def _record(model: Model, train: Photographs, config: GrowConfig) -> dict[str, A
     }
 
 
-def _at_least(photographs: Photographs, side: int) -> Photographs:
-    """Those whose shorter side is `side` pixels or more."""
+def _select_large(photographs: Photographs, side: int) -> Photographs:
+    """Return the photographs whose shorter side is `side` pixels or more."""
     shorter = np.minimum(photographs.heights, photographs.widths)
     return photographs.subset(np.flatnonzero(shorter >= side))
 
 
-def _check_batch(config: GrowConfig, processes: int, *, say: bool = True) -> None:
-    if config.batch_size < 2 * processes:
-        raise InputError(
-            f"a batch of {config.batch_size} patches cannot be shared by {processes} processes: "
-            "each needs two or more. Raise batch_size or use fewer processes."
-        )
+def _check_batch(config: GrowConfig, processes: int, *, warn: bool = True) -> None:
+    """Refuse a batch that is too small for the processes; warn if it is for the features."""
+    check_shares(config.batch_size, processes, "patches")
     widths = [s.channels for s in config.network.stages]
     widest = config.projector or max(widths)
-    if say and config.redundancy and config.batch_size < widest:
+    if warn and config.redundancy and config.batch_size < widest:
         warnings.warn(
             f"a batch of {config.batch_size} patches cannot decorrelate {widest} features: with "
             "fewer samples than features some always repeat others. Raise batch_size to "
@@ -203,13 +207,13 @@ def make_sources(
     config: GrowConfig,
     device: torch.device,
 ) -> list[PatchSource]:
-    """The patches of each stage, with the deformations that `config.deformation` asks for."""
-    own = [field.size for field in fields]
-    moved = {
-        "matched": own,
-        "small_everywhere": own[:1] * len(own),
-        "large_everywhere": own[-1:] * len(own),
-        "none": own,
+    """Make the patches of each stage, with the deformations that `config.deformation` asks for."""
+    sizes = [field.size for field in fields]
+    displaced_sizes = {
+        "matched": sizes,
+        "small_everywhere": sizes[:1] * len(sizes),
+        "large_everywhere": sizes[-1:] * len(sizes),
+        "none": sizes,
     }[config.deformation]
     return [
         PatchSource(
@@ -223,12 +227,12 @@ def make_sources(
             stream=stage,
             device=device,
         )
-        for stage, (field, size) in enumerate(zip(fields, moved, strict=True))
+        for stage, (field, size) in enumerate(zip(fields, displaced_sizes, strict=True))
     ]
 
 
 def make_learner(model: Model, fields: Sequence[ReceptiveField], config: GrowConfig) -> Layerwise:
-    """What learns: the network's stages with their projectors, on the network's own weights."""
+    """Make the learner: the network's stages, which keep their weights, with their projectors."""
     network = model.network
     if not isinstance(network, Lcl):
         raise InputError(f"{model.id} is no chain of stages: expected a network of lcl_v2's kind.")
@@ -251,20 +255,22 @@ def make_learner(model: Model, fields: Sequence[ReceptiveField], config: GrowCon
 
 def _write_pairs(path: Path, sources: Sequence[PatchSource]) -> None:
     """Keep some pairs of each stage, with and without the changes of light."""
-    shown = min(SHOWN_PAIRS, sources[0].batch)
-    arrays = {f"stage{k}": s.pairs(shown) for k, s in enumerate(sources, 1)}
-    arrays |= {f"stage{k}_lit": s.pairs(shown, photometric=True) for k, s in enumerate(sources, 1)}
+    n_pairs = min(SHOWN_PAIRS, sources[0].batch)
+    arrays = {f"stage{k}": s.pairs(n_pairs) for k, s in enumerate(sources, 1)}
+    arrays |= {
+        f"stage{k}_lit": s.pairs(n_pairs, photometric=True) for k, s in enumerate(sources, 1)
+    }
     write_arrays(path, arrays)
 
 
-def _finish(
+def _finish_model(
     model: Model,
     train: Photographs,
     sources: Sequence[PatchSource],
     config: GrowConfig,
     start: dict[str, Any],
 ) -> None:
-    """Make the model fit for use, and add what it learned from to its history."""
+    """Prepare the model for use, and add this stage of learning to its provenance."""
     unshare_statistics(model)
     if config.statistics == "photographs":
         calibrate(model, train, config.seed)
@@ -272,7 +278,7 @@ def _finish(
         parameter.grad = None
     model.eval()
     model.id = model.id.removesuffix("@random")
-    model.note_seen(train.hashes, [digest for own in train.file_hashes for digest in own])
+    model.note_seen(train.hashes, [digest for digests in train.file_hashes for digest in digests])
     model.provenance["stages"].append(
         {
             "kind": "layerwise growth" if config.credit == "layerwise" else "end-to-end growth",
@@ -286,15 +292,15 @@ def _finish(
     )
 
 
-def _facts(
+def _make_card_facts(
     folder: Path, train: Photographs, sources: Sequence[PatchSource], config: GrowConfig
 ) -> dict[str, Any]:
-    """Further lines of the card."""
+    """Return further lines of the card."""
     lines = read_json_lines(folder / "metrics.jsonl")
     hours = sum(line["seconds"] for line in lines) / 3600
-    # each stage's last measure: one after another, only the last stage has one in the last line
-    ends = {k: v for line in lines for k, v in line.items() if k.endswith("_collapsed")}
-    gone = sorted(k.removesuffix("_collapsed") for k, v in ends.items() if v)
+    # The last measure of each stage: in sequential growth, the last line has only the last stage.
+    last_measures = {k: v for line in lines for k, v in line.items() if k.endswith("_collapsed")}
+    collapsed_stages = sorted(k.removesuffix("_collapsed") for k, v in last_measures.items() if v)
     return {
         "Grown by": f"{config.credit.replace('_', ' ')} learning, {config.order}, deformation "
         f"{config.deformation}, a = {config.a:g}",
@@ -309,6 +315,6 @@ def _facts(
         + (" a stage" if config.order == "sequential" else ""),
         "Time": f"{hours:.2f} hours",
         "Seed": config.seed,
-        **({"Collapsed": ", ".join(gone)} if gone else {}),
+        **({"Collapsed": ", ".join(collapsed_stages)} if collapsed_stages else {}),
         "Defaults": "Striate's own: the paper's settings are not known to us",
     }

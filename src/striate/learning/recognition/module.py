@@ -16,7 +16,7 @@ from striate.models import Model, evaluating
 from striate.models.networks.recognition import RecognitionNet
 
 CHUNK = 256
-"""Images in a forward pass while features are taken; fixed, so that they are the same always."""
+"""Images per forward pass while features are taken; fixed, so that features are reproducible."""
 Kind = Literal["images", "pixels", "features"]
 
 
@@ -25,10 +25,10 @@ class Recognizer(nn.Module):
 
     Args:
         model: changed in place.
-        config: how it is trained.
+        config: the settings.
 
     Raises:
-        InputError: a model that is no recognition model.
+        InputError: the model is no recognition model.
     """
 
     def __init__(self, model: Model, config: TrainConfig) -> None:
@@ -46,23 +46,23 @@ class Recognizer(nn.Module):
         return cast(RecognitionNet, self.model.network)
 
     def logits(self, x: Tensor, kind: Kind) -> Tensor:
-        """Map one of three things to logits (B, classes), float32 or wider.
+        """Map images, pixels or features to logits (B, classes), float32 or wider.
 
         Args:
             x: `images`, uint8 (B, H, W, 3); `pixels`, float (B, 3, H, W) from 0 to 1; or
                 `features`, the front's map (B, C, H', W').
-            kind: which of them.
+            kind: which of the three `x` is.
         """
         if kind == "features":
-            out = self.network.back(x)
+            logits = self.network.back(x)
         elif kind == "pixels":
-            out = self.network(self.model.preprocessing.normalize(255 * x))
+            logits = self.network(self.model.preprocessing.normalize(255 * x))
         else:
-            out = self.model(x)
-        return out.to(torch.promote_types(out.dtype, torch.float32))
+            logits = self.model(x)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def forward(self, x: Tensor, labels: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
-        """Return the sum over images of the cross-entropy, and how many are right."""
+        """Return the cross-entropy, summed over images, and the number of correct images."""
         logits = self.logits(x, kind)
         loss = F.cross_entropy(
             logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing
@@ -70,9 +70,9 @@ class Recognizer(nn.Module):
         return loss, (logits.argmax(1) == labels).sum()
 
     def attack(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Attack uint8 images (B, H, W, 3), the network in eval mode; returns `pixels`."""
+        """Attack uint8 images (B, H, W, 3) with the network in eval mode; return `pixels`."""
         pixels = images.permute(0, 3, 1, 2).float() / 255
-        with evaluating(self):  # batch norm must not learn from the images on the way
+        with evaluating(self):  # batch norm must not learn from intermediate images
             return attacked(
                 pixels,
                 lambda x: F.cross_entropy(self.logits(x, "pixels"), labels, reduction="sum"),
@@ -88,18 +88,18 @@ def cacheable(model: Model, config: TrainConfig, images: int) -> bool:
     if augment.shift or augment.brightness or config.attack.eps:
         return False
     tap = f"front.{network.config.front.tap}"
-    each = 4 * int(np.prod(model.tap_shapes([tap])[tap]))
-    return (1 + augment.flip) * images * each <= config.cache_gb * 1e9
+    image_bytes = 4 * int(np.prod(model.tap_shapes([tap])[tap]))
+    return (1 + augment.flip) * images * image_bytes <= config.cache_gb * 1e9
 
 
 @torch.no_grad()
 def take_features(recognizer: Recognizer, images: np.ndarray, flip: bool) -> Tensor:
-    """The front's features of all images, and with `flip` of their mirror images.
+    """Take the front's features of all images and, with `flip`, of their mirror images.
 
     Args:
-        recognizer: on the device that is to compute them.
+        recognizer: on the device that computes them.
         images: uint8 (N, H, W, 3), may be a memory map.
-        flip: also of the mirror images.
+        flip: whether to take those of the mirror images too.
 
     Returns:
         float32 (1 or 2, N, C, H', W') on the same device; the second row is of mirror images.

@@ -1,4 +1,4 @@
-"""The verb: train a recognition model with labels, in a folder that can be resumed."""
+"""The verb `train`: train a recognition model with labels, in a folder that can be resumed."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ def train(
     """Train a copy of a recognition model with labels.
 
     Parthasarathy, Hénaff & Simoncelli 2024 put a deep network, trained for object recognition,
-    behind their fixed front-end (docs/papers/lcl-v2.md 4); its layers and recipe are unknown, so
-    everything here is ours and a setting. The folder gets `network.safetensors`, `config.json` and
-    `card.md` (it can be given to `striate.models.load`), `train.yaml` (what was asked for),
-    `metrics.jsonl` (one line a step) and, while it runs, `checkpoints/`. The same call on a folder
-    that was stopped goes on from the last checkpoint (on the CPU to bitwise the same weights); on
-    a finished one it returns the model. Under torchrun the batch is shared by the processes, with
-    the statistics and the gradient of one.
+    behind their fixed front-end (docs/papers/lcl-v2.md 4). We do not know its layers and recipe, so
+    everything here is our choice and a setting. The folder gets `network.safetensors`,
+    `config.json` and `card.md` (`striate.models.load` takes the folder), `train.yaml` (the
+    settings), `metrics.jsonl` (one line per step) and, during the run, `checkpoints/`. After a
+    stop, the same call goes on from the last checkpoint (on the CPU to bitwise the same weights).
+    If the run is finished, it returns the model. Under torchrun the processes share each batch and
+    get the statistics and the gradient of one process.
 
     Args:
         model: a `striate.models.recognition_model`; not changed.
         images: uint8 (N, S, S, 3) at the model's size, may be a memory map.
-        labels: (N,) places in the model's classes.
-        hashes: content hash of each image as it was given: the model must not be tested on them.
-        config: how.
+        labels: (N,), positions in the model's classes.
+        hashes: content hash of each original image: the model must not be tested on them.
+        config: the settings.
         folder: where to write.
         file_hashes: hash of the file of each image, or nothing; kept for the same check.
-        name: of the data, for the card.
+        name: name of the data, for the card.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: whether to draw a bar.
 
@@ -65,8 +65,8 @@ def train(
     Raises:
         InputError: images, labels or settings that do not fit, or a folder that holds something
             else or was trained with other settings (the differences are listed).
-        DivergedError: the loss became not finite; the last good checkpoint is named.
-        StriateError: full disk; the last checkpoint is kept.
+        DivergedError: the loss is not finite; the last good checkpoint is named.
+        StriateError: the disk is full; the last checkpoint is kept.
         SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
@@ -74,9 +74,9 @@ def train(
     model = model.copy()
     recognizer = Recognizer(model, config)
     labels = np.asarray(labels, np.int64)
-    _check(recognizer, images, labels, hashes)
+    _check_data(recognizer, images, labels, hashes)
     fabric = make_fabric(device, config.precision)
-    record = _record(model, labels, hashes, config)
+    record = _make_record(model, labels, hashes, config)
     with folder_lock(folder, fabric):
         claim(folder, RECORD, record, fabric)
         if is_model_folder(folder):
@@ -90,7 +90,7 @@ def train(
         model.eval()
         _note_provenance(model, hashes, file_hashes, config, name, start)
         if fabric.is_global_zero:
-            save(model, folder, _facts(folder, recognizer, len(images), config, name))
+            save(model, folder, _make_card_facts(folder, recognizer, len(images), config, name))
             if not config.keep_checkpoints:
                 loop.checkpoints.clear()
         fabric.barrier()
@@ -104,19 +104,19 @@ def check_training(
     config: TrainConfig,
     folder: str | Path,
 ) -> None:
-    """Refuse a folder that holds a model trained otherwise; writes nothing.
+    """Refuse a folder that holds a model trained in another way; writes nothing.
 
     Raises:
         InputError: another model, other images or settings were used there (they are listed).
     """
     labels = np.asarray(labels, np.int64)
-    check_claim(Path(folder), RECORD, _record(model, labels, hashes, config))
+    check_claim(Path(folder), RECORD, _make_record(model, labels, hashes, config))
 
 
-def _record(
+def _make_record(
     model: Model, labels: np.ndarray, hashes: Sequence[str], config: TrainConfig
 ) -> dict[str, Any]:
-    """What a folder is claimed for."""
+    """Return what a folder is claimed for."""
     return {
         "config": config.identity(),
         "model": identify(model),
@@ -124,7 +124,7 @@ def _record(
     }
 
 
-def _check(
+def _check_data(
     recognizer: Recognizer, images: np.ndarray, labels: np.ndarray, hashes: Sequence[str]
 ) -> None:
     size, classes = recognizer.model.preprocessing.size, recognizer.network.classes
@@ -142,7 +142,7 @@ def _check(
         )
     if len(np.unique(labels)) < 2:
         raise InputError("all training images are of one class; to tell classes apart needs two.")
-    recognizer.model.tap_shapes(["classifier"])  # the back-end finds a map that it can take
+    recognizer.model.tap_shapes(["classifier"])  # fails if the back-end cannot take the map
 
 
 def _note_provenance(
@@ -168,10 +168,10 @@ def _note_provenance(
     )
 
 
-def _facts(
+def _make_card_facts(
     folder: Path, recognizer: Recognizer, images: int, config: TrainConfig, name: str
 ) -> dict[str, Any]:
-    """Further lines of the card."""
+    """Return further lines of the card."""
     lines = read_json_lines(folder / "metrics.jsonl")
     front, attack = recognizer.network.config.front, config.attack
     cached = cacheable(recognizer.model, config, images)

@@ -1,4 +1,4 @@
-"""What stands behind the network while it is tuned, and is kept aside afterwards."""
+"""The heads that follow the network while it is tuned; they are saved apart afterwards."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from striate.core.errors import InputError
 from striate.learning.tuning.config import TEMPERATURES, TuneConfig, check_temperature
 
 SMALLEST = 2
-"""Least width of the hidden layer and of the embedding (ours): the cosine of vectors of length one
-is always 1 or -1 and has no gradient, and int(0.2 V) is 0 for V < 5."""
+"""Smallest width of the hidden layer and of the embedding (ours): the cosine of vectors with one
+element is always 1 or -1 and has no gradient, and int(0.2 V) is 0 for V < 5."""
 
 
 def widths(units: Sequence[int], config: TuneConfig) -> tuple[int, int]:
@@ -24,7 +24,7 @@ def widths(units: Sequence[int], config: TuneConfig) -> tuple[int, int]:
 
     Args:
         units: V of each target.
-        config: the ratios, or `h` and `z` themselves.
+        config: gives the ratios, or `h` and `z` themselves.
     """
     if len(units) == 1:
         h = config.h or int(config.h_ratio * units[0])
@@ -39,15 +39,15 @@ def widths(units: Sequence[int], config: TuneConfig) -> tuple[int, int]:
 class ContrastiveHeads(nn.Module):
     """Maps of images and responses into one space (docs/papers/contrastive-tuning.md 2.1, 2.3).
 
-    Image: `g(W_x f)`; response of target s: `g(W_y[s] y)`. No bias in W. `g`, shared by all: twice
-    Linear, BatchNorm, ReLU, then Linear without bias.
+    An image is mapped to `g(W_x f)`, a response of target s to `g(W_y[s] y)`. W has no bias. All
+    share `g`: twice Linear, BatchNorm, ReLU, then Linear without bias.
 
     Args:
         features: length of the flattened features.
         units: V of each target.
         h: hidden width.
         z: embedding width.
-        temperature: at the start, within `TEMPERATURES`.
+        temperature: initial value, within `TEMPERATURES`.
         learn_temperature: whether its logarithm is a parameter.
 
     Raises:
@@ -86,24 +86,24 @@ class ContrastiveHeads(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """The temperature; see `keep_temperature_in_range` for one that is learned."""
+        """The temperature; `keep_temperature_in_range` bounds a learned one."""
         return self.log_temperature.exp()
 
     def keep_temperature_in_range(self) -> None:
-        """Bring a learned temperature that left `TEMPERATURES` in a step back to the edge.
+        """Set a learned temperature that left `TEMPERATURES` in a step back to the edge.
 
-        A projection of the parameter and no clamp in the forward pass, whose gradient would be
-        zero beyond the edge: a temperature that reached it could never come back.
+        This projects the parameter instead of clamping it in the forward pass. A clamp has no
+        gradient beyond the edge, so a temperature that got there could never come back.
         """
         if self.log_temperature.requires_grad:
-            low, high = self.log_temperature.new_tensor(TEMPERATURES).log()
+            lowest, highest = self.log_temperature.new_tensor(TEMPERATURES).log()
             with torch.no_grad():
-                self.log_temperature.clamp_(low, high)
+                self.log_temperature.clamp_(lowest, highest)
 
     def forward(self, features: Tensor, responses: Tensor, target: int) -> tuple[Tensor, Tensor]:
         """Map features (B, D) and responses (B, V) of one target to embeddings (B, z) each.
 
-        The images go through `g` first: its batch-norm statistics mix both sides in this order.
+        The images go through `g` first: its batch-norm statistics mix both sides in that order.
         """
         image = self.shared(self.image(features))
         brain = self.shared(self.brain[target](responses))
@@ -130,7 +130,7 @@ class RegressionHeads(nn.Module):
 def build_heads(
     features: int, units: Sequence[int], config: TuneConfig
 ) -> ContrastiveHeads | RegressionHeads:
-    """Build the heads of a config, initialized from its seed; the caller's random state is kept."""
+    """Build the heads of a config, initialized by its seed; the caller's random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.objective == "regression":

@@ -24,6 +24,7 @@ from striate.learning.tuning.objectives import (
 from striate.models import Model, evaluating, resolve_tap
 
 SCORE_ROWS = 1024
+"""Most stimuli among which `select` is scored at once."""
 
 
 class Tuner(nn.Module):
@@ -32,7 +33,7 @@ class Tuner(nn.Module):
     Args:
         model: changed in place.
         units: number of units of each target.
-        config: how to tune.
+        config: the settings.
 
     Raises:
         InputError: unknown tap or frozen module (nearest offered), or nothing left to learn.
@@ -42,10 +43,10 @@ class Tuner(nn.Module):
         super().__init__()
         self.model = model
         self.config = config
-        self._freeze()
-        self.heads = build_heads(self._feature_length(), units, config)
+        self._freeze_modules()
+        self.heads = build_heads(self._find_feature_length(), units, config)
 
-    def _freeze(self) -> None:
+    def _freeze_modules(self) -> None:
         if next(self.model.parameters(), None) is None:
             raise InputError(
                 f"{self.model.id} is fixed: it has no parameters, so nothing in it can be tuned. "
@@ -59,7 +60,7 @@ class Tuner(nn.Module):
                 "tune. Freeze fewer modules."
             )
 
-    def _feature_length(self) -> int:
+    def _find_feature_length(self) -> int:
         size = self.model.preprocessing.size
         device = self.model.device
         gray = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=device)
@@ -67,7 +68,7 @@ class Tuner(nn.Module):
             return self.features(gray).shape[1]
 
     def train(self, mode: bool = True) -> Tuner:
-        """Set training mode; batch norm that must not change stays in eval mode."""
+        """Set training mode; frozen batch norm stays in eval mode."""
         super().train(mode)
         if mode:
             for name, module in self.model.network.named_modules():
@@ -81,17 +82,17 @@ class Tuner(nn.Module):
         return any(name == path or name.startswith(f"{path}.") for path in self.config.freeze)
 
     def features(self, images: Tensor) -> Tensor:
-        """Map uint8 images (B, H, W, 3) to what is pulled: (B, D), flattened, float32 or wider."""
+        """Map uint8 images (B, H, W, 3) to the tuned output (B, D), flattened, float32 or wider."""
         tap, grid = self.config.tap, self.config.tap_grid
-        out = self.model(images) if tap is None else self.model.activations(images, [tap])[tap]
+        features = self.model(images) if tap is None else self.model.activations(images, [tap])[tap]
         if grid is not None:
-            if out.ndim != 4:
+            if features.ndim != 4:
                 raise InputError(
                     f"tap_grid needs a tap that gives maps (channels, height, width); {tap!r} "
-                    f"gives {tuple(out.shape[1:])}. Leave tap_grid out."
+                    f"gives {tuple(features.shape[1:])}. Leave tap_grid out."
                 )
-            out = F.adaptive_avg_pool2d(out, grid)
-        return out.to(at_least_float32(out)).flatten(1)
+            features = F.adaptive_avg_pool2d(features, grid)
+        return features.to(at_least_float32(features)).flatten(1)
 
     def forward(
         self,
@@ -104,10 +105,10 @@ class Tuner(nn.Module):
         """Return the loss of the batch that all processes share.
 
         Args:
-            images: uint8 (b, H, W, 3), this process's part of the batch.
+            images: uint8 (b, H, W, 3), this process's share of the batch.
             responses: (B, V), of the whole batch.
-            target: which target they belong to.
-            sizes: images of each process; they sum to B.
+            target: number of the target that they belong to.
+            sizes: number of images of each process; they sum to B.
             heads_only: give the network no gradient.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not heads_only):
@@ -118,21 +119,22 @@ class Tuner(nn.Module):
         return mse(a, b)
 
     def scores(self, features: Tensor, responses: Tensor, target: int) -> dict[str, float]:
-        """Score the `select` stimuli of a target: how well would the next step find them?
+        """Score the `select` stimuli of a target as a training step would see them.
 
         Contrastive: InfoNCE and top-1 retrieval among blocks of at most 1024 stimuli (both depend
-        on the number of candidates). The batch norm of the shared head takes the statistics of
-        the block, images and responses apart, as in a training step, and keeps its own: those are
-        a mixture of two unlike modalities (docs/papers/contrastive-tuning.md 2.1) that
-        fits neither, and scores under them do not follow what was learned (ours).
+        on the number of candidates). The batch norm of the shared head uses the statistics of the
+        block, for images and responses apart, as in a training step, and does not update its
+        running ones. The running statistics mix two modalities with unlike statistics
+        (docs/papers/contrastive-tuning.md 2.1) and fit neither, so scores under them do not follow
+        what was learned (ours).
         Regression: MSE, and r averaged over units.
 
         Args:
-            features: (n, D) of `features`, taken in eval mode; n > 1.
+            features: (n, D) as `features` gives them, in eval mode; n > 1.
             responses: (n, V).
-            target: which target they belong to.
+            target: number of the target that they belong to.
         """
-        with torch.no_grad(), evaluating(self), _block_statistics(self.heads):
+        with torch.no_grad(), evaluating(self), _use_block_statistics(self.heads):
             if not isinstance(self.heads, ContrastiveHeads):
                 predicted, observed = self.heads(features, responses, target)
                 return {
@@ -153,8 +155,8 @@ class Tuner(nn.Module):
 
 
 @contextlib.contextmanager
-def _block_statistics(heads: nn.Module) -> Iterator[None]:
-    """Let batch norm use the statistics of what it is given, without noting them."""
+def _use_block_statistics(heads: nn.Module) -> Iterator[None]:
+    """Make batch norm use the statistics of its input, without updating its running ones."""
     norms = [m for m in heads.modules() if isinstance(m, _BatchNorm)]
     modes = [(m.training, m.track_running_stats) for m in norms]
     for norm in norms:

@@ -1,4 +1,4 @@
-"""The losses of tuning and the scores watched during it: pure functions of tensors."""
+"""The losses of tuning and the scores computed during it, as pure functions of tensors."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def info_nce(
 
     `image_to_brain` is Mulrooney & Brockmeier 2024 (docs/papers/contrastive-tuning.md 2.1):
     `L = -(1/B) sum_j log [exp(s_jj / t) / sum_i exp(s_ij / t)]`, with `s_ij` the cosine of response
-    i and image j; the image is the anchor, the responses are its candidates, and its own is in
-    the denominator. `brain_to_image` swaps the roles; `symmetric` is the mean of the two.
-    The softmax is a logsumexp, so no temperature overflows. For one pair the loss is 0.
+    i and image j. The image is the anchor and the responses are its candidates; the denominator
+    includes its own response. `brain_to_image` swaps the roles; `symmetric` is the mean of the
+    two. The softmax is a logsumexp, so no temperature overflows. For one pair the loss is 0.
 
     Args:
         z_image: (B, z).
@@ -52,32 +52,32 @@ def info_nce(
     if direction not in DIRECTIONS:
         raise InputError(f"direction {direction!r} is not one of {', '.join(DIRECTIONS)}.")
     scores = cosines(z_image, z_brain) / temperature
-    own = scores.diagonal()
+    matching = scores.diagonal()
     loss = scores.new_zeros(())
     if direction in ("image_to_brain", "symmetric"):
-        loss = loss + (torch.logsumexp(scores, 1) - own).mean()
+        loss = loss + (torch.logsumexp(scores, 1) - matching).mean()
     if direction in ("brain_to_image", "symmetric"):
-        loss = loss + (torch.logsumexp(scores, 0) - own).mean()
+        loss = loss + (torch.logsumexp(scores, 0) - matching).mean()
     return loss / 2 if direction == "symmetric" else loss
 
 
 def cosines(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of every row of a (B, z) with every row of b (B, z): (B, B), float32 or wider."""
-    wide = at_least_float32(a, b)
+    """Return the cosine of each row of a (B, z) with each row of b: (B, B), float32 or wider."""
+    dtype = at_least_float32(a, b)
     with torch.autocast(a.device.type, enabled=False):
-        return F.normalize(a.to(wide), dim=1) @ F.normalize(b.to(wide), dim=1).T
+        return F.normalize(a.to(dtype), dim=1) @ F.normalize(b.to(dtype), dim=1).T
 
 
 def at_least_float32(*tensors: Tensor) -> torch.dtype:
-    """The dtype that holds all tensors, float32 or wider: sums in half precision lose too much."""
-    wide = torch.float32
+    """Return a dtype for all tensors, float32 or wider: sums in half precision lose too much."""
+    dtype = torch.float32
     for tensor in tensors:
-        wide = torch.promote_types(wide, tensor.dtype)
-    return wide
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
 
 
 def mse(predicted: Tensor, observed: Tensor) -> Tensor:
-    """Mean squared error over stimuli and units (docs/papers/contrastive-tuning.md 2.2).
+    """Return the mean squared error over stimuli and units (docs/papers/contrastive-tuning.md 2.2).
 
     Args:
         predicted: (B, V).
@@ -88,14 +88,14 @@ def mse(predicted: Tensor, observed: Tensor) -> Tensor:
     """
     if predicted.shape != observed.shape:
         raise InputError(f"mse: shapes {tuple(predicted.shape)} and {tuple(observed.shape)}.")
-    wide = at_least_float32(predicted, observed)
-    return F.mse_loss(predicted.to(wide), observed.to(wide))
+    dtype = at_least_float32(predicted, observed)
+    return F.mse_loss(predicted.to(dtype), observed.to(dtype))
 
 
 def retrieval_top1(z_image: Tensor, z_brain: Tensor) -> Tensor:
-    """Share of images whose own response is the nearest of all B by cosine; chance is 1 / B.
+    """Return the share of images whose own response is nearest of all B by cosine; chance is 1 / B.
 
-    A tie counts as a miss, so embeddings that have collapsed score 0 and not 1.
+    A tie counts as a miss, so collapsed embeddings score 0 and not 1.
     """
     scores = cosines(z_image, z_brain)
     rivals = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool, device=scores.device), -2)
@@ -103,13 +103,18 @@ def retrieval_top1(z_image: Tensor, z_brain: Tensor) -> Tensor:
 
 
 def mean_unit_r(predicted: Tensor, observed: Tensor) -> Tensor:
-    """Mean over units of Pearson's r over stimuli; a constant prediction counts as 0.
+    """Return the mean over units of Pearson's r over stimuli; constant predictions count as 0.
 
     Args:
         predicted: (N, V).
         observed: (N, V).
     """
-    p, o = predicted.double(), observed.double()
-    p, o = p - p.mean(0), o - o.mean(0)
-    scale = p.norm(dim=0) * o.norm(dim=0)
-    return torch.where(scale > 0, (p * o).sum(0) / scale.clamp_min(1e-300), 0.0).mean()
+    predicted_deviation, observed_deviation = predicted.double(), observed.double()
+    predicted_deviation, observed_deviation = (
+        predicted_deviation - predicted_deviation.mean(0),
+        observed_deviation - observed_deviation.mean(0),
+    )
+    scale = predicted_deviation.norm(dim=0) * observed_deviation.norm(dim=0)
+    return torch.where(
+        scale > 0, (predicted_deviation * observed_deviation).sum(0) / scale.clamp_min(1e-300), 0.0
+    ).mean()

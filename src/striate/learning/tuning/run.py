@@ -1,4 +1,4 @@
-"""The verb: tune a model to one target, or pooled to several, in a folder that can be resumed."""
+"""The verb `tune`: tune a model to one target or several, in a folder that can be resumed."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def tune(
 ) -> Model:
     """Tune a copy of `model` to one target, or pooled to several.
 
-    The folder gets `network.safetensors`, `config.json` and `card.md` (it can be given to
-    `striate.models.load`), `heads.safetensors`, `tune.yaml` (what was asked for), `metrics.jsonl`
-    (one line a step) and, while it runs, `checkpoints/`. The same call on a folder that was
-    stopped goes on from the last checkpoint (on the CPU to bitwise the same weights); on a finished
-    one it returns the tuned model. Two processes on one folder: the second waits for the first.
-    Under torchrun the batch is shared by the processes, with the gradient of one.
+    The folder gets `network.safetensors`, `config.json` and `card.md` (`striate.models.load` takes
+    the folder), `heads.safetensors`, `tune.yaml` (the settings), `metrics.jsonl` (one line per
+    step) and, during the run, `checkpoints/`. After a stop, the same call goes on from the last
+    checkpoint (on the CPU to bitwise the same weights). If the run is finished, it returns the
+    tuned model. If two processes use one folder, the second waits for the first. Under torchrun
+    the processes share each batch and get the gradient of one process.
 
     Args:
-        model: where to start; not changed.
+        model: the model to start from; not changed.
         data: the targets; the images must have the size that the model takes.
-        config: how.
+        config: the settings.
         folder: where to write.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: whether to draw a bar.
@@ -62,9 +62,9 @@ def tune(
 
     Raises:
         InputError: data or settings that do not fit, or a folder that holds something else.
-        LeakError: a stimulus both in a tune and in a select part.
-        DivergedError: the loss became not finite.
-        StriateError: full disk; the last checkpoint is kept.
+        LeakError: a stimulus is both in a tune part and in a select part.
+        DivergedError: the loss is not finite.
+        StriateError: the disk is full; the last checkpoint is kept.
         SystemExit: code 143 after SIGTERM, 130 after Ctrl-C, once a checkpoint is written.
     """
     folder = Path(folder)
@@ -98,7 +98,7 @@ def tune(
             parameter.requires_grad_(learnable[name]).grad = None
         _note_provenance(model, data, targets, config, standing, start)
         if fabric.is_global_zero:
-            _write(folder, tuner, targets, config, standing)
+            _write_results(folder, tuner, targets, config, standing)
             if not config.keep_checkpoints:
                 loop.checkpoints.clear()
         fabric.barrier()
@@ -123,61 +123,63 @@ def _note_provenance(
 ) -> None:
     """Add this stage to the model's history, and the stimuli that it saw."""
     parts = ("tune", "select") if config.early_stopping is not None else ("tune",)
-    for one in data:
-        rows = [int(i) for part in parts for i in getattr(one, part)]
-        files = [one.file_hashes[i] for i in rows] if len(one.file_hashes) else []
-        model.note_seen([one.hashes[i] for i in rows], files)
-    model.provenance["simulated"] |= any(one.simulated for one in data)
+    for target_data in data:
+        rows = [int(i) for part in parts for i in getattr(target_data, part)]
+        files = [target_data.file_hashes[i] for i in rows] if len(target_data.file_hashes) else []
+        model.note_seen([target_data.hashes[i] for i in rows], files)
+    model.provenance["simulated"] |= any(target_data.simulated for target_data in data)
     model.provenance["stages"].append(
         {
             "kind": f"{config.objective} tuning",
             "start": start,
-            "targets": [one.name for one in data],
-            "subjects": sorted({one.subject for one in data}),
+            "targets": [target_data.name for target_data in data],
+            "subjects": sorted({target_data.subject for target_data in data}),
             "units": [len(t.units) for t in targets],
             "tuned_to": [
                 {
-                    "subject": one.subject,
-                    "target": one.name,
-                    # of the units kept; the ranks are of images that were learned from alone
+                    "subject": target_data.subject,
+                    "target": target_data.name,
+                    # only of the kept units; ranks only of images that were learned from
                     **record_units(
-                        one.hashes,
-                        np.asarray(one.responses)[:, own.units],
-                        [one.unit_ids[u] for u in own.units] if len(one.unit_ids) else (),
-                        own.tune,
+                        target_data.hashes,
+                        np.asarray(target_data.responses)[:, target.units],
+                        [target_data.unit_ids[u] for u in target.units]
+                        if len(target_data.unit_ids)
+                        else (),
+                        target.tune,
                     ),
                 }
-                for one, own in zip(data, targets, strict=True)
+                for target_data, target in zip(data, targets, strict=True)
             ],
             "tune_stimuli": [len(t.tune) for t in targets],
             "select_stimuli": [len(t.select) for t in targets],
             "select_used": config.early_stopping is not None,
             "epoch": kept_epoch(config, standing),
-            "simulated": any(one.simulated for one in data),
+            "simulated": any(target_data.simulated for target_data in data),
             "config": config.identity(),
         }
     )
 
 
 def kept_epoch(config: TuneConfig, standing: Standing) -> int:
-    """The number of epochs after which the weights that are kept were reached."""
-    chosen = config.early_stopping is not None and standing.best_score is not None
-    return standing.best_epoch if chosen else standing.epoch
+    """Return the number of epochs after which the kept weights were reached."""
+    stopped_early = config.early_stopping is not None and standing.best_score is not None
+    return standing.best_epoch if stopped_early else standing.epoch
 
 
-def _write(
+def _write_results(
     folder: Path,
     tuner: Tuner,
     targets: Sequence[TuneTarget],
     config: TuneConfig,
     standing: Standing,
 ) -> None:
-    """Write heads, then the model; the model's config comes last and marks the run as done."""
-    # one key: with more, safetensors writes them in any order and the file's hash changes
-    names = {"targets": json.dumps([t.name for t in targets])}
+    """Write the heads, then the model; its config comes last and marks the run as done."""
+    # Only one key: safetensors writes several keys in any order, which changes the file's hash.
+    metadata = {"targets": json.dumps([t.name for t in targets])}
     with atomic_path(folder / HEADS) as temporary:
         state = {k: v.detach().contiguous() for k, v in tuner.heads.state_dict().items()}
-        save_file(state, temporary, metadata=names)
+        save_file(state, temporary, metadata=metadata)
     facts: dict[str, Any] = {
         "Tuned by": f"{config.objective}, {'pooled' if len(targets) > 1 else 'one target'}",
         "Tuned to": "; ".join(f"{t.name} ({len(t.units)} units)" for t in targets),
@@ -189,10 +191,12 @@ def _write(
         "Seed": config.seed,
     }
     if isinstance(tuner.heads, ContrastiveHeads):
-        used = tuner.heads.temperature.item()
-        learned = f" (learned, from {config.temperature:g} on)" if config.learn_temperature else ""
+        temperature = tuner.heads.temperature.item()
+        learning_note = (
+            f" (learned, from {config.temperature:g} on)" if config.learn_temperature else ""
+        )
         facts["Heads"] = (
             f"h = {tuner.heads.image.out_features}, z = {tuner.heads.shared[-1].out_features}, "
-            f"temperature {used:.4g}{learned}, {config.direction}"
+            f"temperature {temperature:.4g}{learning_note}, {config.direction}"
         )
     save(tuner.model, folder, facts)

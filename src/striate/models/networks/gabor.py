@@ -1,7 +1,7 @@
 """A V1 of fixed Gabor filters: simple cells, energy-model complex cells, divisive normalization.
 
-Everything here is given in pixels; at 28 pixels per degree (224 pixels over 8 degrees) a wavelength
-of 28 pixels is 1 cycle per degree. The values are Striate's own, chosen for the parafovea.
+All lengths are in pixels; at 28 pixels per degree (224 pixels over 8 degrees) a wavelength of 28
+pixels is 1 cycle per degree. The values are Striate's own, chosen for the parafovea.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class GaborConfig(Config):
 
     orientations: int = Field(8, gt=0)
     wavelengths: tuple[float, ...] = (4.0, 5.657, 8.0, 11.314, 16.0, 22.627)
-    """In pixels: 7 to 1.24 cycles per degree at 28 pixels per degree, in half octaves."""
+    """In pixels; 7 to 1.24 cycles per degree at 28 pixels per degree, in half octaves."""
     bandwidth: float = Field(1.4, gt=0)
     """Full width at half height of the spatial-frequency tuning, in octaves."""
     stride: int = Field(4, gt=0)
-    """Distance in pixels of the filters; the maps that are read out have half as many positions."""
+    """Distance of the filters in pixels; the taps have half as many positions along each axis."""
     semisaturation: float = Field(0.1, gt=0)
     """Contrast at which the normalization pool has half its effect."""
 
@@ -38,9 +38,9 @@ class Cell:
     """What a channel prefers.
 
     Attributes:
-        orientation: of the bars in degrees, anticlockwise from horizontal, 0 to 180.
-        wavelength: of the grating in pixels.
-        phase: in degrees, 0 a bright bar in the middle; None for complex cells.
+        orientation: orientation of the bars in degrees, anticlockwise from horizontal, 0 to 180.
+        wavelength: wavelength of the grating in pixels.
+        phase: phase in degrees; at 0 a bright bar is in the middle; None for complex cells.
     """
 
     orientation: float
@@ -81,8 +81,8 @@ def energy(even: Tensor, odd: Tensor) -> Tensor:
 class GaborBank(nn.Module):
     """Linear responses (B, 1, H, W) to (B, 2, C, H', W'): even and odd, wavelength by wavelength.
 
-    Borders are filled with zeros: mid-gray, as around a stimulus on a gray screen. Positions lie at
-    multiples of the stride at every wavelength.
+    Borders are filled with zeros, which is mid-gray, as around a stimulus on a gray screen.
+    Positions are multiples of the stride at every wavelength.
     """
 
     def __init__(self, config: GaborConfig) -> None:
@@ -96,7 +96,7 @@ class GaborBank(nn.Module):
         self.number = len(config.wavelengths)
         for i, wavelength in enumerate(config.wavelengths):
             pairs = gabor_pairs(wavelength, config.orientations, config.bandwidth)
-            # all even ones first, so that they come out as one block of channels
+            # All even filters come first, so that their outputs are one block of channels.
             filters = pairs.transpose(0, 1).reshape(-1, 1, *pairs.shape[-2:])
             self.register_buffer(f"filters{i}", filters.contiguous())
 
@@ -117,7 +117,7 @@ class GaborBank(nn.Module):
 class SimpleCells(nn.Module):
     """Half-rectified responses at four phases: (B, 2, C, H, W) to (B, 4C, H/2, W/2).
 
-    Every other position is kept as it is: averaging over positions would average over phases.
+    Every other position is kept unchanged, because averaging over positions would average phases.
     """
 
     def forward(self, pairs: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class SimpleCells(nn.Module):
 class ComplexCells(nn.Module):
     """Energy model (Adelson & Bergen 1985): sqrt(even^2 + odd^2), averaged over neighbors.
 
-    (B, 2, C, H, W) to (B, C, H/2, W/2). A grating's response is its contrast, at any phase.
+    (B, 2, C, H, W) to (B, C, H/2, W/2). The response to a grating is its contrast, at any phase.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Networks grown stage by stage: two AlexNet-sized stages for V1 and V2 unless told otherwise."""
+"""Networks that are grown stage by stage; by default two AlexNet-sized stages for V1 and V2."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class StageConfig(Config):
     kernel: int = Field(gt=0)
     stride: int = Field(1, gt=0)
     padding: int = Field(0, ge=0)
-    """Rows and columns of zeros added at each border before the convolution."""
+    """Rows and columns of zeros that are added at each border before the convolution."""
     norm: Literal["batch", "none"] = "batch"
     nonlinearity: Literal["relu", "none"] = "relu"
     pool: Literal["max", "blur", "average", "none"] = "max"
-    """`blur`: anti-aliased, a maximum of stride 1, then a binomial blur that takes the stride."""
+    """`blur` is anti-aliased: a maximum of stride 1, then a binomial blur with the stride."""
     pool_kernel: int = Field(3, gt=0)
     pool_stride: int = Field(2, gt=0)
     blur: int = Field(3, gt=0, le=255)
@@ -33,7 +33,7 @@ class LclConfig(Config):
     """The stages of a network; the defaults are Striate's, not those of any paper."""
 
     channels: Literal[1, 3] = 3
-    """1: stages see the luma of the image, which is computed inside the network."""
+    """With 1, stages see the luma of the image, which the network computes."""
     stages: tuple[StageConfig, ...] = (
         StageConfig(channels=64, kernel=11, stride=4, padding=2),
         StageConfig(channels=192, kernel=5, padding=2),
@@ -50,12 +50,13 @@ class Lcl(nn.Module):
     """A chain of stages `stage1`, `stage2`, …; input (B, 3, H, W), output that of the last stage.
 
     Each stage is a sequence of named parts, so `stage1.conv`, `stage1.bn`, `stage1.relu` and
-    `stage1.pool` are taps where the stage has them. With the default options the two stages are
-    the first two of AlexNet with batch norm: 330,944 parameters, receptive fields of 19 and 67
-    pixels (0.68 and 2.39 degrees at 28 pixels per degree), 27 x 27 and 13 x 13 positions at 224.
+    `stage1.pool` are taps if the stage has them. With the default options the two stages are the
+    first two of AlexNet with batch norm: 330,944 parameters, receptive fields of 19 and 67 pixels
+    (0.68 and 2.39 degrees at 28 pixels per degree), 27 x 27 and 13 x 13 positions at 224 pixels.
 
-    Registered with pixels scaled by a fixed (x / 255 - 0.5) / 0.25, as an image has no one
-    contrast; layerwise training may normalize each patch by its own contrast on top of that.
+    The registered preprocessing scales pixels by a fixed (x / 255 - 0.5) / 0.25, because the
+    contrast varies within an image. Layerwise training may in addition normalize each patch by
+    its own contrast.
 
     Args:
         config: the stages and the number of input channels.
@@ -92,7 +93,7 @@ class Lcl(nn.Module):
 def build_stage(inputs: int, config: StageConfig) -> nn.Sequential:
     """Build one stage for maps of `inputs` channels, randomly initialized."""
     stage = nn.Sequential()
-    # a bias in front of batch norm would be subtracted again
+    # Batch norm would subtract a bias again.
     conv = nn.Conv2d(
         inputs,
         config.channels,

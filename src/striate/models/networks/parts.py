@@ -1,4 +1,4 @@
-"""Fixed pieces that several of our networks are made of: luma, binomial blur, blurred pooling."""
+"""Fixed parts that several of our networks share: luma, binomial blur, blurred pooling."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Blur(nn.Module):
     """Blur every channel with a binomial kernel of sum 1, and keep each `stride`-th position.
 
     Args:
-        size: side of the kernel in positions; 3 is (1, 2, 1)/4 along both axes.
-        stride: distance of the positions kept.
-        padding: positions added at each border, each a copy of its nearest neighbor.
+        size: side of the kernel in positions; size 3 is (1, 2, 1)/4 along both axes.
+        stride: distance between kept positions.
+        padding: number of positions added at each border, copies of their nearest neighbors.
     """
 
     kernel: Tensor
@@ -59,11 +59,11 @@ class Blur(nn.Module):
 class MaxBlurPool(nn.Sequential):
     """Anti-aliased max pooling (Zhang 2019, arXiv 1904.11486): maximum everywhere, then blur.
 
-    Nothing is padded, so that a border has no part in what is learned.
+    It does not pad, so that borders do not influence what is learned.
 
     Args:
-        kernel: side of the window whose maximum is taken.
-        stride: distance of the positions kept after the blur.
+        kernel: side of the window of the maximum.
+        stride: distance between positions kept after the blur.
         blur: side of the binomial kernel.
     """
 

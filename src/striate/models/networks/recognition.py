@@ -1,4 +1,4 @@
-"""LCL-V2Net and its like: the first taps of any network, and an AlexNet-shaped rest behind them."""
+"""LCL-V2Net and similar networks: the front of any network with an AlexNet-shaped back-end."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from striate.core.errors import InputError
 from striate.models.taps import evaluating, resolve_tap, tapped_forward
 
 LOOK = 224
-"""Side of the gray image, in pixels, with which a front's channels are found."""
+"""Side in pixels of the gray image that is used to find a front's channels."""
 
 
 class FrontConfig(Config):
     """Which network comes first, and how much of it."""
 
     id: str = "lcl_v2"
-    """Registry id; it says the network, its weights are the recognition network's own."""
+    """Registry id of the network; its weights belong to the recognition network."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """How that network is built, where it can be built in several ways."""
+    """How that network is built, if it can be built in several ways."""
     tap: str = "stage2"
-    """The last module of the front; what comes behind it is left out."""
+    """The last module of the front; modules behind it are left out."""
     frozen: bool = True
-    """Keep the front as it is: no gradients for its weights, and in eval mode always."""
+    """Keep the front unchanged: no gradients for its weights, and always in eval mode."""
 
 
 class BackConfig(Config):
-    """The AlexNet-shaped back-end. The paper's is unknown to us; defaults are AlexNet's."""
+    """The AlexNet-shaped back-end. We do not know the paper's; the defaults are AlexNet's."""
 
     channels: tuple[int, int, int] = (384, 256, 256)
-    """Of conv3, conv4 and conv5."""
+    """Channels of conv3, conv4 and conv5."""
     norm: bool = True
     """Batch norm behind each convolution; AlexNet has none."""
     pool: bool = True
-    """AlexNet's max pooling of 3 / 2 behind conv5; small images leave no map for it."""
+    """AlexNet's max pooling (kernel 3, stride 2) behind conv5; small images leave no map for it."""
     grid: int = Field(6, ge=1)
-    """The map is averaged to this side before the classifier, whatever the image's size."""
+    """The map is averaged to this side before the classifier, for images of any size."""
     hidden: int = Field(4096, ge=1)
-    """Of fc6 and fc7."""
+    """Width of fc6 and fc7."""
     dropout: float = Field(0.5, ge=0, lt=1)
-    """Before fc6 and fc7."""
+    """Dropout before fc6 and fc7."""
 
 
 class RecognitionConfig(BackConfig):
@@ -51,7 +51,7 @@ class RecognitionConfig(BackConfig):
 
     front: FrontConfig = FrontConfig()
     classes: tuple[str, ...] = tuple(str(i) for i in range(1000))
-    """Their names, in the order of the outputs."""
+    """Names of the classes, in the order of the outputs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -70,8 +70,8 @@ class RecognitionNet(nn.Module):
     classifier are those of Krizhevsky 2014 (arXiv 1404.5997). Batch norm is ours.
 
     Args:
-        front: the whole network; what is behind the tap is taken out of it.
-        config: the rest.
+        front: the whole network; modules behind the tap are removed from it.
+        config: the front's tap and the back-end.
 
     Raises:
         InputError: unknown tap, or one that gives no map.

@@ -1,6 +1,6 @@
-"""A V2 that nobody trained: oriented energies of oriented energies (two-layer scattering, ours).
+"""An untrained V2: oriented energies of oriented energies (two-layer scattering, ours).
 
-After the idea of scattering networks (Bruna & Mallat 2013, arXiv 1203.1513) on a pyramid of
+It combines the idea of scattering networks (Bruna & Mallat 2013, arXiv 1203.1513) with a pyramid of
 oriented filters (Simoncelli & Freeman 1995): the second layer finds the orientation and scale at
 which the energies of the first one vary, as they do in textures. Every number here is Striate's.
 """
@@ -18,9 +18,9 @@ SCALES = 5
 """Scale j has a wavelength of 4 * 2^j pixels: 4, 8, 16, 32, 64."""
 ORIENTATIONS = 4
 DEEPEST = 3
-"""Halvings of the pyramid's smallest level; there the two coarsest scales are computed."""
+"""Halvings of the smallest level of the pyramid, where the two coarsest scales are computed."""
 FINEST = 4.0
-"""Wavelength, in positions of its own level, of all scales but the coarsest."""
+"""Wavelength of all scales but the coarsest, in positions of their own levels."""
 
 
 class Energy(nn.Module):
@@ -40,7 +40,7 @@ class Energy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the orientations of the first channel, then those of the second, and so on."""
         channels, half = x.shape[1], self.filters.shape[-1] // 2
-        x = F.pad(x, (half,) * 4, mode="replicate")  # a border is no edge
+        x = F.pad(x, (half,) * 4, mode="replicate")  # a border must not look like an edge
         out = F.conv2d(x, self.filters.repeat(channels, 1, 1, 1), groups=channels)
         out = out.unflatten(1, (-1, 2))
         return energy(out[:, :, 0], out[:, :, 1])
@@ -84,7 +84,7 @@ class _SecondLayer(nn.Module):
     def forward(self, energies: list[Tensor]) -> Tensor:
         maps = []
         for k in range(1, SCALES):
-            # every map of the first layer that is finer or as fine, at this scale's level
+            # All first-layer maps of this or a finer scale, at the level of this scale.
             finer = [self.halve(energies[j], _level(k) - _level(j)) for j in range(k + 1)]
             oriented = self.energy if k <= DEEPEST else self.coarse
             maps.append(self.halve(oriented(torch.cat(finer, 1)), DEEPEST + 1 - _level(k)))

@@ -10,23 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from striate.evaluate.behavior.summary import mean_over_groups, shown_as
 from striate.report.figures.common import colors, label
 
 HUMANS = "humans"
 RED = "#b2182b"
 """Humans, in every figure."""
-
-
-def shown_as(groups: Mapping[str, str | None]) -> dict[str, list[str]]:
-    """What is drawn: a group of models as one, every other model by itself.
-
-    >>> shown_as({"untuned": None, "tuned/1": "tuned", "tuned/2": "tuned"})
-    {'untuned': ['untuned'], 'tuned': ['tuned/1', 'tuned/2']}
-    """
-    out: dict[str, list[str]] = {}
-    for model, group in groups.items():
-        out.setdefault(group or model, []).append(model)
-    return out
 
 
 def shape_bias_plot(
@@ -46,35 +35,40 @@ def shape_bias_plot(
     order = sorted(set(categories["category"]))
     if not order:
         return None
+    overall = overall[np.isfinite(overall["value"])]
+    categories = categories[categories["observer"].isin(overall["observer"])]
+    shown = {HUMANS: HUMANS, **groups}
+    line = mean_over_groups(overall, shown).set_index("shown")["value"]
+    means = mean_over_groups(categories, shown, ["category"])
+    mark = means.set_index(["shown", "category"])["value"]
     value = categories.set_index(["observer", "category"])["value"]
-    mean = overall.set_index("observer")["value"]
     figure = Figure(figsize=(7.4, 0.9 + 0.31 * len(order)), layout="constrained")
     axes = figure.add_subplot()
     rows = np.arange(len(order))
     axes.hlines(rows, 0, 1, color="#e6e6e6", lw=0.8, zorder=0)
-    own = humans[humans["category"].isin(order)]
-    at = [order.index(c) for c in own["category"]]
-    axes.scatter(own["shape_bias"], at, s=9, color=RED, alpha=0.25, linewidths=0)
-    drawn = {HUMANS: [HUMANS], **shown_as(groups)}
+    dots = humans[humans["category"].isin(order)]
+    at = [order.index(c) for c in dots["category"]]
+    axes.scatter(dots["shape_bias"], at, s=9, color=RED, alpha=0.25, linewidths=0)
+    drawn = shown_as(shown)
     color = {HUMANS: RED, **colors(n for n in drawn if n != HUMANS)}
     places = np.linspace(-0.2, 0.2, len(drawn))
     for (name, models), shift in zip(drawn.items(), places, strict=True):
-        known = [m for m in models if m in mean.index and np.isfinite(mean[m])]
-        if not known:
+        if name not in line.index:
             continue
-        points = np.array([[value.get((m, c), np.nan) for c in order] for m in known])
-        middle = [_mean(points[:, i]) for i in range(len(order))]
-        axes.scatter(middle, rows + shift, s=26, marker="o" if name == HUMANS else "D",
-                     color=color[name], label=label(name), zorder=3, linewidths=0)  # fmt: skip
-        if len(known) > 1:
-            axes.scatter(points.ravel(), np.tile(rows + shift, len(known)), s=5,
+        axes.scatter([mark.get((name, c), np.nan) for c in order], rows + shift, s=26,
+                     marker="o" if name == HUMANS else "D", color=color[name], label=label(name),
+                     zorder=3, linewidths=0)  # fmt: skip
+        members = [m for m in models if m in set(overall["observer"])]
+        if len(members) > 1:
+            points = np.array([[value.get((m, c), np.nan) for c in order] for m in members])
+            axes.scatter(points.ravel(), np.tile(rows + shift, len(members)), s=5,
                          color=color[name], alpha=0.4, linewidths=0)  # fmt: skip
-        axes.axvline(float(mean[known].mean()), color=color[name], lw=1.3, alpha=0.8, zorder=1)
+        axes.axvline(line[name], color=color[name], lw=1.3, alpha=0.8, zorder=1)
     axes.set_yticks(rows, order, fontsize=8)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xlim(1.01, -0.01)
     axes.set_xlabel("shape bias: shape among shape and texture decisions", fontsize=9)
-    above = axes.secondary_xaxis("top", functions=(_rest, _rest))
+    above = axes.secondary_xaxis("top", functions=(_subtract_from_1, _subtract_from_1))
     above.set_xlabel("1 - shape bias", fontsize=9)
     above.tick_params(labelsize=8)
     axes.tick_params(labelsize=8)
@@ -83,13 +77,8 @@ def shape_bias_plot(
     return figure
 
 
-def _rest(share: Any) -> Any:
+def _subtract_from_1(share: Any) -> Any:
     return 1 - share
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def consistency_plot(
@@ -117,13 +106,13 @@ def consistency_plot(
     for axes in panels[len(experiments) :]:
         axes.set_visible(False)
     for axes, experiment in zip(panels, experiments, strict=False):
-        own = benchmark[benchmark["experiment"] == experiment]
+        measured = benchmark[benchmark["experiment"] == experiment]
         dots = humans[humans["experiment"] == experiment]
         axes.scatter(dots["accuracy"], dots["error_consistency"], s=10, color=RED, alpha=0.4,
                      linewidths=0, label="each human")  # fmt: skip
-        _point(axes, own, [HUMANS], RED, "humans with each other", "o")
+        _draw_point(axes, measured, HUMANS, [HUMANS], RED, "humans with each other", "o")
         for name, models in drawn.items():
-            _point(axes, own, models, color[name], label(name), "D")
+            _draw_point(axes, measured, name, models, color[name], label(name), "D")
         axes.axhline(0, color="black", lw=0.6)
         axes.set_title(experiment, fontsize=9)
         axes.set_xlabel("accuracy", fontsize=9)
@@ -136,11 +125,17 @@ def consistency_plot(
     return figure
 
 
-def _point(
-    axes: Axes, own: pd.DataFrame, models: Sequence[str], color: str, name: str, mark: str
+def _draw_point(
+    axes: Axes,
+    measured: pd.DataFrame,
+    shown: str,
+    models: Sequence[str],
+    color: str,
+    words: str,
+    mark: str,
 ) -> None:
     """One observer with its intervals, or the mean of a group with its models as dots."""
-    wide = own[own["observer"].isin(models)].pivot(
+    wide = measured[measured["observer"].isin(models)].pivot(
         index="observer", columns="measure", values=["value", "low", "high"]
     )
     needed = [("value", "accuracy"), ("value", "error_consistency")]
@@ -148,12 +143,15 @@ def _point(
         return
     x, y = (wide[column].to_numpy(dtype=float) for column in needed)
     if len(wide) > 1:
+        groups = dict.fromkeys(models, shown)
+        mean = mean_over_groups(measured, groups, ["measure"]).set_index("measure")["value"]
         axes.scatter(x, y, s=8, color=color, alpha=0.5, linewidths=0)
-        axes.plot(x.mean(), y.mean(), mark, ms=6, color=color, label=name, lw=0)
+        axes.plot(mean["accuracy"], mean["error_consistency"], mark, ms=6, color=color,
+                  label=words, lw=0)  # fmt: skip
         return
     reach = []
     for at, (_, measure) in zip((x, y), needed, strict=True):
         low, high = (wide[side, measure].to_numpy(dtype=float) for side in ("low", "high"))
         reach.append(np.clip([at - low, high - at], 0, None))
     axes.errorbar(x, y, xerr=reach[0], yerr=reach[1], fmt=mark, ms=6, lw=0.9, color=color,
-                  label=name)  # fmt: skip
+                  label=words)  # fmt: skip

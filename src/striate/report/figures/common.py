@@ -25,11 +25,11 @@ FURTHER = ("#cc79a7", "#56b4e9", "#8c6d31", "#7b4173")
 
 def colors(models: Iterable[str]) -> dict[str, str]:
     """A color for each model: a fixed one for the methods, others in turn."""
-    out: dict[str, str] = {}
+    color_of: dict[str, str] = {}
     for model in models:
-        others = len([m for m in out if m not in COLORS])
-        out[model] = COLORS.get(model, FURTHER[others % len(FURTHER)])
-    return out
+        others = len([m for m in color_of if m not in COLORS])
+        color_of[model] = COLORS.get(model, FURTHER[others % len(FURTHER)])
+    return color_of
 
 
 def label(model: str) -> str:
@@ -71,14 +71,14 @@ def roi_bars(group: pd.DataFrame, rois: pd.DataFrame) -> Figure:
     width = 0.8 / len(models)
     for i, model in enumerate(models):
         for x, (hemisphere, roi) in enumerate(places):
-            own = _at(group[group["model"] == model], hemisphere, roi)
-            if own.empty:
+            bar = _select_place(group[group["model"] == model], hemisphere, roi)
+            if bar.empty:
                 continue
             at = x - 0.4 + (i + 0.5) * width
-            row = own.iloc[0]
             name = label(model) if x == 0 else None
-            axes.bar(at, row["r"], width * 0.9, color=color[model], alpha=0.55, label=name)
-            dots = _at(rois[rois["model"] == model], hemisphere, roi)
+            height = bar.iloc[0]["r"]
+            axes.bar(at, height, width * 0.9, color=color[model], alpha=0.55, label=name)
+            dots = _select_place(rois[rois["model"] == model], hemisphere, roi)
             spread = np.linspace(-0.25, 0.25, len(dots)) * width if len(dots) > 1 else [0.0]
             low = np.clip(dots["r"] - dots["r_low"], 0, None)
             high = np.clip(dots["r_high"] - dots["r"], 0, None)
@@ -93,7 +93,7 @@ def roi_bars(group: pd.DataFrame, rois: pd.DataFrame) -> Figure:
     return figure
 
 
-def _at(table: pd.DataFrame, hemisphere: str, roi: str) -> pd.DataFrame:
+def _select_place(table: pd.DataFrame, hemisphere: str, roi: str) -> pd.DataFrame:
     return table[(table["hemisphere"] == hemisphere) & (table["roi"] == roi)]
 
 
@@ -119,7 +119,8 @@ def unit_scatter(scores: pd.DataFrame) -> Figure | None:
             both["untuned"], both[model], s=size, color=color[model], alpha=0.6, linewidths=0,
             rasterized=True,
         )  # fmt: skip
-        share = float((both[model] > both["untuned"]).mean()) if len(both) else float("nan")
+        above = int((both[model] > both["untuned"]).sum())
+        share = above / len(both) if len(both) else float("nan")
         axes.set_title(f"{label(model)}: {share:.0%} of {len(both)} above", fontsize=8.5)
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
@@ -130,25 +131,29 @@ def unit_scatter(scores: pd.DataFrame) -> Figure | None:
 
 
 def tap_heat(taps: pd.DataFrame) -> Figure | None:
-    """Score of each tap (mean over subjects) by ROI, one panel a model; the best is framed."""
+    """Score of each tap by ROI, one panel a model; the best is framed.
+
+    Args:
+        taps: `model`, `hemisphere`, `roi`, `tap` and `score`, a mean over subjects.
+    """
     scored = taps.dropna(subset="score")
     if scored.empty:
         return None
     models = list(dict.fromkeys(scored["model"]))
     order = list(dict.fromkeys(scored["tap"]))
     places = list(dict.fromkeys(zip(scored["hemisphere"], scored["roi"], strict=True)))
-    mean = scored.groupby(["model", "hemisphere", "roi", "tap"])["score"].mean()
+    score = scored.set_index(["model", "hemisphere", "roi", "tap"])["score"]
     columns = min(3, len(models))
     rows = -(-len(models) // columns)
     figure = Figure(
         figsize=((1.6 + 0.5 * len(places)) * columns, (0.7 + 0.3 * len(order)) * rows),
         layout="constrained",
     )
-    top = float(mean.max())
+    low, high = min(0.0, float(score.min())), float(score.max())
     for i, model in enumerate(models):
         axes = figure.add_subplot(rows, columns, i + 1)
-        values = np.array([[mean.get((model, *p, t), np.nan) for p in places] for t in order])
-        shown = axes.imshow(values, vmin=min(0.0, float(mean.min())), vmax=top, aspect="auto")
+        values = np.array([[score.get((model, *p, t), np.nan) for p in places] for t in order])
+        shown = axes.imshow(values, vmin=low, vmax=high, aspect="auto")
         for x, column in enumerate(values.T):
             if np.isfinite(column).any():
                 best = int(np.nanargmax(column))
@@ -164,23 +169,23 @@ def tap_heat(taps: pd.DataFrame) -> Figure | None:
 
 def ceilings(scores: pd.DataFrame) -> Figure | None:
     """How units' noise ceilings are spread, and each model's r against them."""
-    known = scores.dropna(subset=["ceiling", "r"])
-    if known.empty:
+    limited = scores.dropna(subset=["ceiling", "r"])
+    if limited.empty:
         return None
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
     axes = bare(figure.add_subplot(1, 2, 1))
-    units = known.drop_duplicates(["subject", "hemisphere", "roi", "unit_id"])
+    units = limited.drop_duplicates(["subject", "hemisphere", "roi", "unit_id"])
     axes.hist(units["ceiling"], bins=np.linspace(0, 1, 26).tolist(), color="#6b6b6b")
     axes.set_xlabel("noise ceiling (correlation)", fontsize=9)
     axes.set_ylabel("units", fontsize=9)
     axes = bare(figure.add_subplot(1, 2, 2))
     axes.plot([0, 1], [0, 1], color="black", lw=0.6)
     color = colors(dict.fromkeys(scores["model"]))
-    size = float(np.clip(3000 / len(known), 1.0, 12.0))
-    for model, own in known.groupby("model", sort=False):
+    size = float(np.clip(3000 / len(limited), 1.0, 12.0))
+    for model, points in limited.groupby("model", sort=False):
         axes.scatter(
-            own["ceiling"], own["r"], s=size, alpha=0.5, linewidths=0, color=color[str(model)],
-            label=label(str(model)), rasterized=True,
+            points["ceiling"], points["r"], s=size, alpha=0.5, linewidths=0,
+            color=color[str(model)], label=label(str(model)), rasterized=True,
         )  # fmt: skip
     axes.set_xlabel("noise ceiling (correlation)", fontsize=9)
     axes.set_ylabel("r", fontsize=9)
@@ -227,5 +232,5 @@ def training_curves(curves: Mapping[str, pd.DataFrame]) -> Figure | None:
 
 def score_column(columns: Sequence[str] | pd.Index) -> str | None:
     """The column of a training curve that holds a score on `select`."""
-    found = [str(c) for c in columns if str(c).startswith("select_") and c != "select_loss"]
-    return found[0] if found else None
+    scores = [str(c) for c in columns if str(c).startswith("select_") and c != "select_loss"]
+    return scores[0] if scores else None

@@ -46,7 +46,7 @@ def filter_grid(
     figure = Figure(figsize=(0.52 * columns, each * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.02, hspace=0.02)  # type: ignore[union-attr, call-arg]
     for i, unit in enumerate(shown):
-        axes = _picture(figure.add_subplot(rows, columns, i + 1))
+        axes = _strip_axes(figure.add_subplot(rows, columns, i + 1))
         axes.imshow(own_scale(kernels[unit]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         if labels is not None:
             axes.set_xlabel(labels[i], fontsize=5.5, labelpad=1)
@@ -78,10 +78,10 @@ def preferences(
     figure = Figure(figsize=(7.6, 2.9), layout="constrained")
     polar = figure.add_subplot(1, 3, 1, projection="polar")
     assert isinstance(polar, PolarAxes)
-    known = np.isfinite(angles)
-    share = None if weights is None else np.asarray(weights, float)[known]
+    oriented = np.isfinite(angles)
+    share = None if weights is None else np.asarray(weights, float)[oriented]
     width = 180 / 12
-    bins = np.rint(angles[known] / width).astype(int) % 12
+    bins = np.rint(angles[oriented] / width).astype(int) % 12
     counts = np.bincount(bins, weights=share, minlength=12)
     # the bin of horizontal bars lies half at 0 and half at 180 degrees
     middles = np.deg2rad([width / 4, *width * np.arange(1, 12), 180 - width / 4])
@@ -91,7 +91,7 @@ def preferences(
     polar.set_thetagrids([0, 45, 90, 135, 180], fontsize=8)
     polar.tick_params(axis="y", labelsize=7)
     polar.yaxis.set_major_locator(MaxNLocator(3, integer=weights is None))
-    polar.set_title(f"preferred orientation (n = {int(known.sum())})", fontsize=8.5)
+    polar.set_title(f"preferred orientation (n = {int(oriented.sum())})", fontsize=8.5)
     axes = bare(figure.add_subplot(1, 3, 2))
     positive = f[np.isfinite(f) & (f > 0)]
     unit = "cycles / degree" if per_degree else "cycles / pixel"
@@ -100,11 +100,11 @@ def preferences(
         high = np.ceil(np.log2(positive.max()) * 2) / 2
         edges = 2 ** np.arange(low, max(high, low + 0.5) + 0.25, 0.5)
         axes.hist(positive, bins=edges.tolist(), color=BLUE, alpha=0.8)
-        _log2(axes, edges)
+        _scale_log2(axes, edges)
     axes.set_xlabel(f"preferred frequency ({unit})", fontsize=9)
     axes.set_ylabel("units", fontsize=9)
     axes = bare(figure.add_subplot(1, 3, 3))
-    both = known & np.isfinite(f) & (f > 0)
+    both = oriented & np.isfinite(f) & (f > 0)
     axes.scatter(angles[both], f[both], s=10, color=BLUE, alpha=0.7, linewidths=0)
     axes.set_xlim(-5, 185)
     axes.set_xticks([0, 45, 90, 135, 180])
@@ -124,9 +124,11 @@ def fit_histogram(r2: Mapping[str, np.ndarray], threshold: float = 0.7) -> Figur
     figure = Figure(figsize=(4.4, 2.8), layout="constrained")
     axes = bare(figure.add_subplot())
     edges = np.linspace(0, 1, 21).tolist()
-    for color, (name, values) in zip(_colors(len(r2)), r2.items(), strict=True):
+    for color, (name, values) in zip(_pick_colors(len(r2)), r2.items(), strict=True):
         values = np.asarray(values, dtype=float)
-        text = f"{name}: {np.mean(values > threshold):.0%} of {len(values)} above"
+        above = int((values > threshold).sum())
+        share = above / len(values) if len(values) else float("nan")
+        text = f"{name}: {share:.0%} of {len(values)} above"
         fitted = values[np.isfinite(values)].clip(0, 1)
         axes.hist(fitted, bins=edges, color=color, alpha=0.5, label=text)
     axes.axvline(threshold, color="black", lw=0.8, ls="--")
@@ -177,7 +179,7 @@ def pooling_panels(
             [-0.5, last - 0.5],
             [f"{frequencies[0]:.2g}", f"{frequencies[-1]:.2g}"] if column == 0 else ["", ""],
         )
-        place = _picture(figure.add_subplot(grid[row, 2 * column + 1]))
+        place = _strip_axes(figure.add_subplot(grid[row, 2 * column + 1]))
         place.imshow(spatial[unit], vmin=0, cmap="gray", interpolation="nearest")
     figure.supxlabel("preferred orientation of the pooled units, and where they lie", fontsize=8)
     figure.supylabel("their preferred frequency", fontsize=8)
@@ -203,7 +205,7 @@ def pairs_gallery(pairs: Mapping[str, np.ndarray], columns: int = 8) -> Figure:
         part.suptitle(f"{name} ({views.shape[2]} × {views.shape[3]} pixels)", fontsize=8)
         grid = part.subplots(2, columns, squeeze=False)
         for axes in grid.flat:
-            _picture(axes).set_visible(False)
+            _strip_axes(axes).set_visible(False)
         for i, pair in enumerate(views[:columns]):
             for axes, view in zip(grid[:, i], pair, strict=True):
                 axes.set_visible(True)
@@ -225,7 +227,7 @@ def progress_curves(
         xlabel: what `x` counts.
     """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    color = dict(zip(names, _colors(len(names)), strict=True))
+    color = dict(zip(names, _pick_colors(len(names)), strict=True))
     columns = max(1, min(3, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(2.9 * columns, 2.3 * rows), layout="constrained")
@@ -236,10 +238,10 @@ def progress_curves(
             at = np.arange(1, len(y) + 1) if x is None else np.asarray(x, dtype=float)
             if len(at) != len(y):
                 raise InputError(f"{quantity}, {name}: {len(y)} values for {len(at)} steps.")
-            known = np.isfinite(y)
-            mark = "o" if known.sum() == 1 else None
+            measured = np.isfinite(y)
+            mark = "o" if measured.sum() == 1 else None
             axes.plot(
-                at[known], y[known], color=color[name], lw=1, alpha=0.85, marker=mark, ms=3,
+                at[measured], y[measured], color=color[name], lw=1, alpha=0.85, marker=mark, ms=3,
                 label=name,
             )  # fmt: skip
         axes.set_xlabel(xlabel, fontsize=8)
@@ -249,11 +251,11 @@ def progress_curves(
     return figure
 
 
-def _colors(n: int) -> list[str]:
+def _pick_colors(n: int) -> list[str]:
     return [LINES[i % len(LINES)] for i in range(n)]
 
 
-def _picture(axes: Axes) -> Axes:
+def _strip_axes(axes: Axes) -> Axes:
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -261,7 +263,7 @@ def _picture(axes: Axes) -> Axes:
     return axes
 
 
-def _log2(axes: Axes, edges: np.ndarray) -> None:
+def _scale_log2(axes: Axes, edges: np.ndarray) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xlim(edges[0], edges[-1])
     axes.xaxis.set_major_formatter("{x:.3g}")

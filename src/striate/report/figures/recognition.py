@@ -39,13 +39,12 @@ def severity_curves(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure
         bare(axes).set_title(experiment, fontsize=9)
         axes.axhline(chance, color="#b9b9b9", lw=0.8, ls=":")
         for i, (name, table) in enumerate(tables.items()):
-            own = table[table["experiment"] == experiment].sort_values("level")
-            color = COLORS[i % len(COLORS)]
-            axes.plot(own["level"], own["accuracy"], color=color, lw=1.2, label=label(name))
-            axes.fill_between(own["level"], own["low"], own["high"], color=color, alpha=0.25, lw=0)
-            out = own["excluded"].to_numpy(bool)
-            faces = np.where(out, "white", color)
-            axes.scatter(own["level"], own["accuracy"], s=10, c=faces, edgecolors=color, lw=0.8)
+            curve = table[table["experiment"] == experiment].sort_values("level")
+            level, color = curve["level"], COLORS[i % len(COLORS)]
+            axes.plot(level, curve["accuracy"], color=color, lw=1.2, label=label(name))
+            axes.fill_between(level, curve["low"], curve["high"], color=color, alpha=0.25, lw=0)
+            faces = np.where(curve["excluded"].to_numpy(bool), "white", color)
+            axes.scatter(level, curve["accuracy"], s=10, c=faces, edgecolors=color, lw=0.8)
         ticks = every[every["experiment"] == experiment].drop_duplicates("level")
         axes.set_xticks(ticks["level"], ticks["severity"], rotation=60, fontsize=6.5)
         axes.set_xlabel(UNITS.get(experiment, "severity"), fontsize=6.5)
@@ -61,13 +60,17 @@ def severity_curves(tables: Mapping[str, pd.DataFrame], chance: float) -> Figure
     return figure
 
 
-def learning_curves(metrics: pd.DataFrame) -> Figure:
-    """Draw loss and accuracy of the training batches over steps, and their means over epochs."""
+def learning_curves(metrics: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
+    """Draw loss and accuracy of the training batches over steps, and their means over epochs.
+
+    Args:
+        metrics: one row a step: `step`, `loss`, `accuracy`.
+        epochs: the same of each epoch, at its last step.
+    """
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     for axes, column in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         bare(axes).plot(metrics["step"], metrics[column], color="#b9b9b9", lw=0.6)
-        by = metrics.groupby("epoch")
-        axes.plot(by["step"].last(), by[column].mean(), color="#0072b2", lw=1.4, marker=".")
+        axes.plot(epochs["step"], epochs[column], color="#0072b2", lw=1.4, marker=".")
         axes.set_xlabel("step", fontsize=8)
         axes.set_ylabel(f"{column} while training", fontsize=8)
     return figure

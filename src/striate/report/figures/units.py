@@ -7,12 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from striate.evaluate.units.properties import PROPERTIES
 from striate.evaluate.units.published_histograms import Histogram, binned
+from striate.report.figures.common import bare
 from striate.report.figures.filters import GRAY, LINES
+
+NAMES = {"mean": "texture against noise", "control": "noise against noise"}
+"""What the points of a tap are, by the beginning of their columns."""
 
 
 def modulation_by_tap(taps: pd.DataFrame) -> Figure:
@@ -25,24 +28,21 @@ def modulation_by_tap(taps: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(2.6 * len(models) + 0.8, 3.0), layout="constrained")
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
     for axes, model in zip(panels, models, strict=True):
-        own = taps[taps["model"] == model].reset_index(drop=True)
+        rows = taps[taps["model"] == model].reset_index(drop=True)
         for name, color, shift in (("mean", LINES[0], -0.08), ("control", GRAY, 0.14)):
-            x = np.arange(len(own)) + shift
+            x = np.arange(len(rows)) + shift
             for kind, width in (("units", 1.0), ("families", 3.0)):
-                low, high = own[f"{name}_{kind}_low"], own[f"{name}_{kind}_high"]
+                low, high = rows[f"{name}_{kind}_low"], rows[f"{name}_{kind}_high"]
                 axes.vlines(x, low, high, color=color, lw=width, alpha=0.8)
-            axes.plot(x, own[name], "o", color=color, ms=5, label=_NAMES[name])
+            axes.plot(x, rows[name], "o", color=color, ms=5, label=NAMES[name])
         axes.axhline(0, color="#999999", lw=0.7, zorder=0)
-        axes.set_xticks(range(len(own)), own["tap"], rotation=30, ha="right")
-        axes.set_xlim(-0.5, len(own) - 0.5)
+        axes.set_xticks(range(len(rows)), rows["tap"], rotation=30, ha="right")
+        axes.set_xlim(-0.5, len(rows) - 0.5)
         axes.set_title(model, fontsize=9)
-        _bare(axes)
+        bare(axes).tick_params(labelsize=7)
     panels[0].set_ylabel("texture modulation index", fontsize=8)
     panels[0].legend(fontsize=7, frameon=False)
     return figure
-
-
-_NAMES = {"mean": "texture against noise", "control": "noise against noise"}
 
 
 def modulation_by_family(families: pd.DataFrame) -> Figure:
@@ -52,15 +52,15 @@ def modulation_by_family(families: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
     names = list(dict.fromkeys(families["family"]))
     for axes, model in zip(panels, models, strict=True):
-        own = families[families["model"] == model]
-        taps = list(dict.fromkeys(own["tap"]))
+        rows = families[families["model"] == model]
+        taps = list(dict.fromkeys(rows["tap"]))
         for i, name in enumerate(names):
-            line = own[own["family"] == name].set_index("tap").reindex(taps)["index"]
-            axes.plot(range(len(taps)), line, "o-", ms=3, lw=1, color=_color(i), label=name)
+            line = rows[rows["family"] == name].set_index("tap").reindex(taps)["index"]
+            axes.plot(range(len(taps)), line, "o-", ms=3, lw=1, color=_pick_color(i), label=name)
         axes.axhline(0, color="#999999", lw=0.7, zorder=0)
         axes.set_xticks(range(len(taps)), taps, rotation=30, ha="right")
         axes.set_title(model, fontsize=9)
-        _bare(axes)
+        bare(axes).tick_params(labelsize=7)
     panels[0].set_ylabel("texture modulation index", fontsize=8)
     panels[-1].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -69,7 +69,7 @@ def modulation_by_family(families: pd.DataFrame) -> Figure:
 def distributions(
     units: pd.DataFrame,
     names: list[str],
-    there: str,
+    counted: str,
     published: Mapping[str, Histogram] | None = None,
 ) -> Figure:
     """How properties are spread over the units of each tap of one model, a panel a property.
@@ -77,7 +77,7 @@ def distributions(
     Args:
         units: one row a unit, with a column `tap`.
         names: the properties.
-        there: the column that says which units count.
+        counted: the column that says which units count.
         published: histograms of neurons, drawn as gray bars, whose bins are then used.
     """
     columns = min(4, len(names))
@@ -87,27 +87,26 @@ def distributions(
     handles: dict[str, Artist] = {}
     for i, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, i + 1)
-        known = PROPERTIES[name]
+        shown = PROPERTIES[name]
         histogram = (published or {}).get(name)
-        edges = np.array(known.edges) if histogram is None else histogram.edges
+        edges = np.array(shown.edges) if histogram is None else histogram.edges
         if histogram is not None:
             shares = histogram.counts / histogram.counts.sum()
             axes.stairs(shares, edges, fill=True, color="#d0d0d0", label="neurons")
         drawn = False
         for k, tap in enumerate(taps):
-            own = units[(units["tap"] == tap) & units[there]][name].to_numpy(dtype=float)
-            counts = binned(own, edges)
+            members = units[(units["tap"] == tap) & units[counted]]
+            counts = binned(members[name].to_numpy(dtype=float), edges)
             if counts.sum() > 0:
-                axes.stairs(counts / counts.sum(), edges, color=_color(k), lw=1.2, label=tap)
+                axes.stairs(counts / counts.sum(), edges, color=_pick_color(k), lw=1.2, label=tap)
                 drawn = True
         if not drawn:
             axes.text(0.5, 0.5, "no unit has it", fontsize=6.5, color="#6b6b6b", ha="center",
                       va="center", transform=axes.transAxes)  # fmt: skip
-        if known.log and edges[0] > 0:
+        if shown.log and edges[0] > 0:
             axes.set_xscale("log")
-        axes.set_xlabel(known.label, fontsize=6.5)
-        _bare(axes)
-        axes.tick_params(labelsize=6)
+        axes.set_xlabel(shown.label, fontsize=6.5)
+        bare(axes).tick_params(labelsize=6)
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     if handles:  # no panel alone has all of them where a property is not defined for a tap
         figure.legend(
@@ -140,10 +139,5 @@ def example_textures(images: np.ndarray, families: list[str], most: int = 15) ->
     return figure
 
 
-def _color(i: int) -> str:
+def _pick_color(i: int) -> str:
     return LINES[i % len(LINES)]
-
-
-def _bare(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=7)

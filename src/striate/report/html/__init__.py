@@ -1,1 +1,1 @@
-"""Pieces of HTML, and what the pages of all verbs share."""
+"""Templates, and what the pages of all verbs share."""

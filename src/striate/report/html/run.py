@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,24 @@ import yaml
 
 from striate.core.errors import InputError
 from striate.core.files import read_json
-from striate.report.html.page import Raw, bullets, code, facts, folded, paragraph, section
+from striate.report.html.page import Table
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a run was made.
+
+    Attributes:
+        command: that repeats it.
+        facts: when it started, versions and machine, one a row.
+        settings: all of them, as YAML.
+        card: of the model that it learned; '' where there is none.
+    """
+
+    command: str
+    facts: Table
+    settings: str
+    card: str = ""
 
 
 def assert_finished(run: Path, *needed: str) -> None:
@@ -26,43 +44,38 @@ def assert_finished(run: Path, *needed: str) -> None:
         )
 
 
-def unrelated_notice(run: Path) -> Raw:
-    """That nothing is predicted, before all else; runs of earlier versions do not tell."""
+def read_unrelated(run: Path) -> list[str]:
+    """Lines that nothing is predicted, shown before all else; earlier versions wrote none."""
     path = run / "unrelated.json"
-    return bullets(read_json(path), "alarm") if path.exists() else Raw("")
+    return list(read_json(path)) if path.exists() else []
 
 
-def provenance_section(
-    run: Path, config: dict[str, Any], *parts: Raw, further: dict[str, Any] | None = None
-) -> Raw:
+def read_provenance(
+    run: Path, config: dict[str, Any], further: dict[str, Any] | None = None
+) -> Provenance:
     """Command, versions, machine and settings of a run.
 
     Args:
         run: its folder.
         config: its settings.
-        parts: shown between the command and the facts, such as a table of models.
-        further: facts of this run, after when it started.
+        further: facts of this run, shown after when it started.
     """
-    known = read_json(run / "provenance.json")
-    shown = {
-        "started": known["started"],
+    record = read_json(run / "provenance.json")
+    facts = {
+        "started": record["started"],
         **(further or {}),
-        **{f"version of {k}": v for k, v in known["versions"].items()},
-        **known["machine"],
+        **{f"version of {library}": version for library, version in record["versions"].items()},
+        **{name: _write_fact(value) for name, value in record["machine"].items()},
     }
-    return section(
-        "Provenance",
-        paragraph("The command to repeat this run:"),
-        code(known["command"]),
-        *parts,
-        facts(shown),
-        *_card(run),
-        folded("All settings", code(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))),
+    card = run / "model" / "card.md"
+    return Provenance(
+        command=record["command"],
+        facts=Table(["", ""], list(facts.items()), names=2),
+        settings=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        card=card.read_text(encoding="utf-8") if card.exists() else "",
     )
 
 
-def _card(run: Path) -> list[Raw]:
-    card = run / "model" / "card.md"
-    if not card.exists():
-        return []
-    return [folded("Model card", code(card.read_text(encoding="utf-8")))]
+def _write_fact(value: Any) -> Any:
+    """A list, such as that of GPUs, in words."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else value

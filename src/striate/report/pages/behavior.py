@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from striate.core.files import read_json, read_table, write_text
+from striate.evaluate.behavior.summary import mean_over_groups
 from striate.report.figures import behavior as draw
-from striate.report.figures.common import label, png
-from striate.report.html.page import (
-    Raw,
-    bullets,
-    folded,
-    frame,
-    image,
-    page,
-    paragraph,
-    section,
-    table,
-)
-from striate.report.html.run import assert_finished, provenance_section
+from striate.report.figures.common import label
+from striate.report.html.page import Picture, Table, make_picture, make_table, render
+from striate.report.html.run import assert_finished, read_provenance
 
 HUMANS = "humans"
 MEASURES = {
@@ -42,6 +34,14 @@ TABLES = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A figure and the numbers in it; no figure where nothing could be drawn."""
+
+    figure: Picture | None
+    table: Table
+
+
 def is_behavior(config: dict[str, Any]) -> bool:
     """Whether the config of a run is that of `striate behave`."""
     return "humans" in config and "stimuli" in config
@@ -54,39 +54,31 @@ def build_behavior(run: Path, config: dict[str, Any]) -> Path:
         InputError: the run was stopped before its end.
     """
     assert_finished(run, "behavior.json")
-    known = read_json(run / "behavior.json")
+    record = read_json(run / "behavior.json")
     data = {name: read_table(run / "tables" / f"{name}.parquet") for name in TABLES}
     models = [o for o in dict.fromkeys(data["means"]["observer"]) if o != HUMANS]
-    groups = {m: known["models"].get(m, {}).get("group") for m in models}
-    simulated = any(f["simulated"] for f in known["models"].values())
-    parts = [
-        Raw("<h1>Striate: do models decide like humans?</h1>"),
-        paragraph(_subtitle(data["humans"]), "quiet"),
-        _answer(data, groups),
-        bullets(known["notes"], "warn") if known["notes"] else Raw(""),
-        _shape_bias(data, groups, simulated),
-        _consistency(data, groups, simulated),
-        _differences(data),
-        _experiments(data, models),
-        _categories(data["categories"], models),
-        _humans(data["humans"]),
-        _models(known["models"]),
-        provenance_section(run, config),
-    ]
-    write_text(run / "report.html", page("Striate: behavior", [str(p) for p in parts]))
-    return run / "report.html"
-
-
-def _subtitle(humans: pd.DataFrame) -> str:
-    own = humans.iloc[:-1]
-    trials = int((own["observers"] * own["trials"]).sum())
-    return (
-        f"{trials:,} trials of humans in {len(own)} experiments. Measures of Geirhos et al. 2021 "
-        "(model-vs-human): accuracy over all images of an experiment; accuracy difference "
-        "(squared), observed consistency and error consistency (Cohen's kappa of being right) with "
-        "each human, means over conditions, then humans. Shape bias: shape decisions among those "
-        "that name shape or texture. 95 % bootstrap intervals over images and humans at once."
+    groups = {m: record["models"].get(m, {}).get("group") for m in models}
+    simulated = any(model["simulated"] for model in record["models"].values())
+    experiments = data["humans"].iloc[:-1]
+    html = render(
+        "behavior.html.j2",
+        title="Striate: behavior",
+        trials=f"{int((experiments['observers'] * experiments['trials']).sum()):,}",
+        experiments=len(experiments),
+        answers=_write_bias_answers(data, groups) + _write_consistency_answers(data, groups),
+        notes=record["notes"],
+        bias=_compare_bias(data, groups, simulated),
+        consistency=_compare_consistency(data, groups, simulated),
+        group_changes=_tabulate_changes(data["groups"], "group", "models"),
+        model_changes=_tabulate_changes(data["differences"], "model", "reference"),
+        by_experiment=_tabulate_experiments(data["benchmark"], models),
+        by_category=_tabulate_categories(data["categories"], models),
+        humans=_tabulate_humans(data["humans"]),
+        models=_tabulate_models(record["models"]),
+        provenance=read_provenance(run, config),
     )
+    write_text(run / "report.html", html)
+    return run / "report.html"
 
 
 def cell(row: Any) -> str:
@@ -98,149 +90,129 @@ def cell(row: Any) -> str:
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
-def _answer(data: dict[str, pd.DataFrame], groups: dict[str, str | None]) -> Raw:
+def _write_bias_answers(data: dict[str, pd.DataFrame], groups: dict[str, str | None]) -> list[str]:
+    bias = _select_measured(data["benchmark"], "shape_bias")
+    humans = bias.loc[bias["observer"] == HUMANS, "value"]
+    if humans.empty:
+        return []
     lines = []
-    bias = data["benchmark"]
-    bias = bias[(bias["measure"] == "shape_bias") & (bias["status"] == "measured")]
-    human = bias.loc[bias["observer"] == HUMANS, "value"]
-    for name, members in draw.shown_as(groups).items():
-        own = bias[bias["observer"].isin(members)]
-        if len(own) and len(human):
-            more = f" (mean of {len(own)} models)" if len(own) > 1 else ""
-            lines.append(
-                f"{label(name)}{more}: shape bias {own['value'].mean():.3f}; humans "
-                f"{human.iloc[0]:.3f}."
-            )
-    means = data["means"]
-    kappa = means[(means["measure"] == "error_consistency") & (means["status"] == "measured")]
-    for name, members in draw.shown_as(groups).items():
-        own = kappa[kappa["observer"].isin(members)]
-        if len(own):
-            first = own.iloc[0]
-            alone = "not measured" if pd.isna(first["humans"]) else f"{first['humans']:.3f}"
-            lines.append(
-                f"{label(name)}: error consistency with humans {own['value'].mean():.3f}, humans "
-                f"with each other {alone} ({first['experiments']})."
-            )
-    return bullets(lines, "answer") if lines else Raw("")
+    for _, mean in mean_over_groups(bias, groups).iterrows():
+        models = f" (mean of {mean['models']} models)" if mean["models"] > 1 else ""
+        lines.append(
+            f"{label(mean['shown'])}{models}: shape bias {mean['value']:.3f}; humans "
+            f"{humans.iloc[0]:.3f}."
+        )
+    return lines
 
 
-def _shape_bias(
+def _write_consistency_answers(
+    data: dict[str, pd.DataFrame], groups: dict[str, str | None]
+) -> list[str]:
+    kappa = _select_measured(data["means"], "error_consistency")
+    lines = []
+    for _, mean in mean_over_groups(kappa, groups).iterrows():
+        members = [m for m, group in groups.items() if (group or m) == mean["shown"]]
+        first = kappa[kappa["observer"].isin(members)].iloc[0]
+        humans = "not measured" if pd.isna(first["humans"]) else f"{first['humans']:.3f}"
+        lines.append(
+            f"{label(mean['shown'])}: error consistency with humans {mean['value']:.3f}, humans "
+            f"with each other {humans} ({first['experiments']})."
+        )
+    return lines
+
+
+def _select_measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    return table[(table["measure"] == measure) & (table["status"] == "measured")]
+
+
+def _compare_bias(
     data: dict[str, pd.DataFrame], groups: dict[str, str | None], simulated: bool
-) -> Raw:
+) -> Comparison | None:
     benchmark, categories = data["benchmark"], data["categories"]
-    own = benchmark[benchmark["measure"].isin(BIAS)]
-    if own.empty:
-        return section("Shape bias", paragraph("not measured: no cue-conflict experiment."))
-    overall = own[own["measure"] == "shape_bias"]
+    bias = benchmark[benchmark["measure"].isin(BIAS)]
+    if bias.empty:
+        return None
     figure = draw.shape_bias_plot(
-        categories[categories["measure"] == "shape_bias"], overall, data["each_human_bias"], groups
+        categories[categories["measure"] == "shape_bias"],
+        bias[bias["measure"] == "shape_bias"],
+        data["each_human_bias"],
+        groups,
     )
     rows = []
-    for observer in dict.fromkeys(own["observer"]):
-        by = own[own["observer"] == observer].set_index("measure")
-        rows.append([label(observer), *(cell(by.loc[m] if m in by.index else None) for m in BIAS)])
-    note = (
-        "Of each category of the shape; large marks are means over humans or over a group of "
-        "models, small dots its members, lines the value over all images."
-    )
-    return section(
-        "Shape bias",
-        image(png(figure, simulated), "shape bias by category") if figure is not None else "",
-        paragraph(note, "quiet"),
-        table(["", *BIAS.values()], rows),
-    )
+    for observer, values in bias.groupby("observer", sort=False):
+        by_measure = values.set_index("measure")
+        cells = (cell(by_measure.loc[m] if m in by_measure.index else None) for m in BIAS)
+        rows.append([label(str(observer)), *cells])
+    picture = make_picture(figure, "shape bias by category", simulated) if figure else None
+    return Comparison(picture, Table(["", *BIAS.values()], rows))
 
 
-def _consistency(
+def _compare_consistency(
     data: dict[str, pd.DataFrame], groups: dict[str, str | None], simulated: bool
-) -> Raw:
+) -> Comparison:
     benchmark = data["benchmark"]
-    known = benchmark[(benchmark["status"] == "measured") & benchmark["observer"].isin(groups)]
+    measured = benchmark[(benchmark["status"] == "measured") & benchmark["observer"].isin(groups)]
     experiments = (
-        list(dict.fromkeys(known["experiment"])) or list(data["humans"]["experiment"])[:-1]
+        list(dict.fromkeys(measured["experiment"])) or list(data["humans"]["experiment"])[:-1]
     )
     figure = draw.consistency_plot(benchmark, data["each_human"], groups, experiments)
     rows = []
-    for observer, own in data["means"].groupby("observer", sort=False):
-        by = own.set_index("measure")
-        first = own.iloc[0]
-        rank = first["mean_rank"]
-        over = f"{first['n_experiments']}" if first["n_experiments"] else "none"
+    for observer, means in data["means"].groupby("observer", sort=False):
+        by_measure = means.set_index("measure")
+        rank, over = means["mean_rank"].iloc[0], means["n_experiments"].iloc[0]
         rows.append(
-            [label(str(observer)), over, *(cell(by.loc[m]) for m in MEASURES),
+            [label(str(observer)), f"{over}" if over else "none",
+             *(cell(by_measure.loc[m]) for m in MEASURES),
              "–" if pd.isna(rank) else f"{rank:.1f}"]
         )  # fmt: skip
     columns = ["mean over experiments", "experiments", *MEASURES.values(), "mean rank"]
-    note = (
-        "A model's mean is over the experiments it was measured in: compare it with humans in the "
-        "same ones, in the table of experiments below."
-    )
-    return section(
-        "Consistency with humans",
-        image(png(figure, simulated), "error consistency against accuracy") if figure else "",
-        table(columns, rows),
-        paragraph(note, "quiet"),
-    )
+    words = "error consistency against accuracy"
+    picture = make_picture(figure, words, simulated) if figure else None
+    return Comparison(picture, Table(columns, rows))
 
 
-def _differences(data: dict[str, pd.DataFrame]) -> Raw:
+def _tabulate_changes(changes: pd.DataFrame, who: str, beside: str) -> Table | None:
+    """What tuning changed, a row a model or group, experiment and measure."""
+    if changes.empty:
+        return None
     names = {**MEASURES, **BIAS}
-    parts: list[Any] = []
-    for which, who in (("groups", "group"), ("differences", "model")):
-        own = data[which]
-        if own.empty:
-            continue
-        limits = zip(own["low"], own["high"], strict=True)
-        columns = [who, "models" if which == "groups" else "reference", "experiment", "measure"]
-        shown = own[columns].assign(measure=own["measure"].map(names))
-        shown["change"] = [f"{d:+.3f}" for d in own["delta"]]
-        shown["95 %"] = ["–" if pd.isna(a) else f"[{a:+.3f}, {b:+.3f}]" for a, b in limits]
-        shown["p"] = own["p"]
-        rows = frame(shown, names=4)
-        if which == "groups":
-            parts += [
-                paragraph("Groups: mean over models, Student's t and sign flips over models."),
-                rows,
-            ]
-        else:
-            parts.append(folded("Each model less its reference, on the same resamples", rows))
-    return section("What tuning changed", *parts)
+    limits = zip(changes["low"], changes["high"], strict=True)
+    shown = changes[[who, beside, "experiment", "measure"]].assign(
+        measure=changes["measure"].map(names), change=[f"{d:+.3f}" for d in changes["delta"]]
+    )
+    shown["95 %"] = ["–" if pd.isna(a) else f"[{a:+.3f}, {b:+.3f}]" for a, b in limits]
+    shown["p"] = changes["p"]
+    return make_table(shown, names=4)
 
 
-def _experiments(data: dict[str, pd.DataFrame], models: list[str]) -> Raw:
-    if not models:
-        return Raw("")
-    benchmark = data["benchmark"]
-    blocks = []
-    for measure, name in MEASURES.items():
-        own = benchmark[benchmark["measure"] == measure]
-        wide = {(row["experiment"], row["observer"]): row for _, row in own.iterrows()}
+def _tabulate_experiments(benchmark: pd.DataFrame, models: list[str]) -> list[tuple[str, Table]]:
+    """A table for each measure: experiments x observers."""
+    tables = []
+    for measure, name in MEASURES.items() if models else ():
+        values = benchmark[benchmark["measure"] == measure]
+        by_place = {(row["experiment"], row["observer"]): row for _, row in values.iterrows()}
         rows = [
-            [e, *(cell(wide.get((e, o))) for o in (HUMANS, *models))]
-            for e in dict.fromkeys(own["experiment"])
+            [e, *(cell(by_place.get((e, o))) for o in (HUMANS, *models))]
+            for e in dict.fromkeys(values["experiment"])
         ]
-        blocks.append(folded(name, table(["", HUMANS, *(label(m) for m in models)], rows)))
-    return section("Each experiment", *blocks)
+        tables.append((name, Table(["", HUMANS, *(label(m) for m in models)], rows)))
+    return tables
 
 
-def _categories(categories: pd.DataFrame, models: list[str]) -> Raw:
-    if not models:
-        return Raw("")
-    blocks = []
-    own = categories[(categories["measure"] == "accuracy") & categories["observer"].isin(models)]
-    for experiment in dict.fromkeys(own["experiment"]):
-        here = categories[
-            (categories["experiment"] == experiment) & (categories["measure"] == "accuracy")
-        ]
-        wide = here.pivot(index="category", columns="observer", values="value")
+def _tabulate_categories(categories: pd.DataFrame, models: list[str]) -> list[tuple[str, Table]]:
+    """Accuracy in each experiment that a model was measured in: categories x observers."""
+    tables = []
+    accuracy = categories[categories["measure"] == "accuracy"]
+    for experiment in dict.fromkeys(accuracy.loc[accuracy["observer"].isin(models), "experiment"]):
+        values = accuracy[accuracy["experiment"] == experiment]
+        wide = values.pivot(index="category", columns="observer", values="value")
         order = [o for o in (HUMANS, *models) if o in wide.columns]
         rows = [[c, *(float(wide.loc[c, o]) for o in order)] for c in wide.index]
-        blocks.append(folded(experiment, table(["", *(label(o) for o in order)], rows)))
-    return section("Accuracy of each category", *blocks)
+        tables.append((experiment, Table(["", *(label(o) for o in order)], rows)))
+    return tables
 
 
-def _humans(humans: pd.DataFrame) -> Raw:
+def _tabulate_humans(humans: pd.DataFrame) -> Table:
     rows = []
     for _, row in humans.iterrows():
         cells = [
@@ -252,14 +224,14 @@ def _humans(humans: pd.DataFrame) -> Raw:
             [*(row[c] for c in ("experiment", "observers", "conditions", "trials")), *cells]
         )
     columns = ["experiment", "observers", "conditions", "images", *MEASURES.values()]
-    note = "Counts of the last row are sums. With four or five humans, intervals are too narrow."
-    return section("Humans with each other", table(columns, rows), paragraph(note, "quiet"))
+    return Table(columns, rows)
 
 
-def _models(models: dict[str, dict[str, Any]]) -> Raw:
+def _tabulate_models(models: dict[str, dict[str, Any]]) -> Table | None:
     rows = [
-        [label(n), f["id"], f["source"], f["image_size"], "; ".join(f["tuned"]) or "–", f["status"]]
-        for n, f in models.items()
-    ]
+        [label(name), model["id"], model["source"], model["image_size"],
+         "; ".join(model["tuned"]) or "–", model["status"]]
+        for name, model in models.items()
+    ]  # fmt: skip
     columns = ["model", "network", "weights", "image size", "tuned", "status"]
-    return section("Models", table(columns, rows, names=6)) if rows else Raw("")
+    return Table(columns, rows, names=6) if rows else None

@@ -7,23 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from striate.core.config import read_yaml
 from striate.core.files import read_json, read_json_lines, read_table, write_text
+from striate.evaluate.growth.summary import median_chromatic, quartiles, summarize_taps
 from striate.report.figures import filters as draw
-from striate.report.figures.common import png
-from striate.report.html.page import (
-    Raw,
-    bullets,
-    frame,
-    image,
-    page,
-    paragraph,
-    section,
-    text,
-)
-from striate.report.html.run import assert_finished, provenance_section
+from striate.report.html.page import Picture, Table, make_picture, make_table, render
+from striate.report.html.run import assert_finished, read_provenance
 
 QUANTITIES = {
     "loss": "loss",
@@ -32,6 +22,7 @@ QUANTITIES = {
     "rank": "effective rank of features",
     "dead": "share of dead channels",
 }
+HEADS = {"tap": "tap", "property": "property", "low": "25 %", "median": "median", "high": "75 %"}
 PROPERTIES = {
     "circular_variance": "circular variance",
     "orientation_bandwidth": "orientation bandwidth (half width, degrees)",
@@ -40,6 +31,10 @@ PROPERTIES = {
     "modulation_ratio": "modulation ratio F1/F0",
     "suppression_index": "surround suppression",
 }
+POOLING = (
+    "For each unit: the squared weights on first-stage units by what these prefer (left), and by "
+    "place (right)."
+)
 
 
 def is_growth(run: Path) -> bool:
@@ -58,55 +53,61 @@ def build_growth(run: Path) -> Path:
     metrics = pd.DataFrame(read_json_lines(run / "model" / "metrics.jsonl"))
     units = read_json(run / "units.json")
     tuning = read_table(run / "tables" / "tuning.parquet")
+    gabors = read_table(path) if (path := run / "tables" / "gabors.parquet").exists() else None
     with np.load(run / "units.npz") as arrays:
-        kept = dict(arrays)
+        drawn = dict(arrays)
     stages = len(units["taps"])
-    title = f"Striate: a model of {stages} stage{'s' if stages > 1 else ''}, grown"
-    parts = [
-        Raw(f"<h1>{text(title)}</h1>"),
-        paragraph(_subtitle(config, metrics), "quiet"),
-        _answer(run, metrics, units, tuning),
-        _first_stage(run, kept),
-        _tuning(tuning),
-        _second_stage(kept),
-        _learning(metrics, units["taps"]),
-        _pairs(run),
-        provenance_section(run, config),
-    ]
-    write_text(run / "report.html", page(title, parts))
+    deformed, lit = _draw_pairs(run)
+    html = render(
+        "growth.html.j2",
+        title=f"Striate: a model of {stages} stage{'s' if stages > 1 else ''}, grown",
+        subtitle=_write_subtitle(config, metrics),
+        answers=_write_answers(metrics, units, tuning, gabors),
+        kernels=_draw_kernels(drawn, gabors),
+        fits=_draw_fits(gabors) if gabors is not None and "kernels" in drawn else None,
+        taps=_draw_taps(tuning),
+        quartiles=_tabulate_quartiles(tuning),
+        pooling=_draw_pooling(drawn),
+        learning=_draw_learning(metrics, units["taps"]),
+        deformed=deformed,
+        lit=lit,
+        provenance=read_provenance(run, config),
+    )
+    write_text(run / "report.html", html)
     return run / "report.html"
 
 
-def _subtitle(config: dict[str, Any], metrics: pd.DataFrame) -> str:
+def _write_subtitle(config: dict[str, Any], metrics: pd.DataFrame) -> str:
     return (
         f"{config['credit'].replace('_', ' ')} learning without labels, deformation "
         f"{config['deformation']}, a = {config['a']:g}, {len(metrics):,} steps of "
-        f"{config['batch_size']} patches in {metrics['seconds'].sum() / 60:.1f} minutes. "
-        "The method is that of Parthasarathy, Hénaff & Simoncelli 2024 as far as their abstract "
-        "tells it; all settings are Striate's own."
+        f"{config['batch_size']} patches in {metrics['seconds'].sum() / 60:.1f} minutes."
     )
 
 
-def _answer(run: Path, metrics: pd.DataFrame, units: dict[str, Any], tuning: pd.DataFrame) -> Raw:
+def _write_answers(
+    metrics: pd.DataFrame,
+    units: dict[str, Any],
+    tuning: pd.DataFrame,
+    gabors: pd.DataFrame | None,
+) -> list[str]:
     lines = []
-    if "gabors" in units:
-        fits = read_table(run / "tables" / "gabors.parquet")
+    if "gabors" in units and gabors is not None:
         lines.append(
-            f"{units['gabors']:.0%} of the {len(fits)} kernels of the first stage are fitted by a "
-            f"Gabor with R² above .7; median share of chromatic energy "
-            f"{fits['chromatic'].median():.2f}."
+            f"{units['gabors']:.0%} of the {len(gabors)} kernels of the first stage are fitted by "
+            "a Gabor with R² above .7; median share of chromatic energy "
+            f"{median_chromatic(gabors):.2f}."
         )
-    for tap, own in tuning.groupby("tap", sort=False):
-        selective = own["orientation_selective"].mean()
-        lines.append(
-            f"{tap}: {own['responds'].mean():.0%} of {len(own)} units respond to gratings, "
-            f"{selective:.0%} are selective for orientation; median circular variance "
-            f"{own['circular_variance'].median():.2f}."
-        )
-    gone = [tap for tap in units["taps"] if _collapsed_at_end(metrics, tap)]
-    if gone:
-        lines.append(f"COLLAPSED at the end: {', '.join(gone)}.")
-    return bullets(lines, "answer")
+    lines += [
+        f"{tap['tap']}: {tap['responds']:.0%} of {tap['units']} units respond to gratings, "
+        f"{tap['orientation_selective']:.0%} are selective for orientation; median circular "
+        f"variance {tap['circular_variance']:.2f}."
+        for _, tap in summarize_taps(tuning).iterrows()
+    ]
+    collapsed = [tap for tap in units["taps"] if _collapsed_at_end(metrics, tap)]
+    if collapsed:
+        lines.append(f"COLLAPSED at the end: {', '.join(collapsed)}.")
+    return lines
 
 
 def _collapsed_at_end(metrics: pd.DataFrame, tap: str) -> bool:
@@ -116,85 +117,67 @@ def _collapsed_at_end(metrics: pd.DataFrame, tap: str) -> bool:
     return bool(len(measured) and measured.iloc[-1])
 
 
-def _figure(figure: Figure, describes: str) -> Raw:
-    return image(png(figure), describes)
+def _draw_kernels(arrays: dict[str, np.ndarray], gabors: pd.DataFrame | None) -> Picture | None:
+    """Kernels of the first stage, best Gabor fit first where there are fits."""
+    if "kernels" not in arrays:
+        return None
+    order = None
+    if gabors is not None:
+        order = gabors.sort_values("r2", ascending=False)["unit"].to_numpy()
+    grid = draw.filter_grid(arrays["kernels"], order)
+    return make_picture(grid, "kernels of the first stage")
 
 
-def _first_stage(run: Path, kept: dict[str, np.ndarray]) -> Raw:
-    if "kernels" not in kept:
-        return Raw("")
-    parts: list[Any] = []
-    order, path = None, run / "tables" / "gabors.parquet"
-    if path.exists():
-        fits = read_table(path)
-        order = fits.sort_values("r2", ascending=False)["unit"].to_numpy()
-        parts.append(
-            paragraph("Kernels, best Gabor fit first, each on its own scale; gray is 0.", "quiet")
+def _draw_fits(gabors: pd.DataFrame) -> Picture:
+    histogram = draw.fit_histogram({"stage 1": gabors["r2"].to_numpy()})
+    return make_picture(histogram, "R² of Gabor fits")
+
+
+def _draw_taps(tuning: pd.DataFrame) -> list[tuple[str, Picture]]:
+    """How many units of each tap respond, and what those prefer."""
+    shown = []
+    for tap, units in tuning.groupby("tap", sort=False):
+        responding = units[units["responds"]]
+        text = f"{tap}: {len(responding)} of {len(units)} units respond."
+        figure = draw.preferences(
+            responding["preferred_orientation"].to_numpy(), responding["peak_frequency"].to_numpy()
         )
-    parts.append(_figure(draw.filter_grid(kept["kernels"], order), "kernels of the first stage"))
-    if path.exists():
-        parts.append(
-            _figure(draw.fit_histogram({"stage 1": fits["r2"].to_numpy()}), "R² of Gabor fits")
-        )
-    return section("First stage: kernels", *parts)
+        words = f"preferred orientations and frequencies of {tap}"
+        shown.append((text, make_picture(figure, words)))
+    return shown
 
 
-def _tuning(tuning: pd.DataFrame) -> Raw:
-    parts: list[Any] = []
-    for tap, own in tuning.groupby("tap", sort=False):
-        shown = own[own["responds"]]
-        parts.append(paragraph(f"{tap}: {len(shown)} of {len(own)} units respond."))
-        parts.append(
-            _figure(
-                draw.preferences(
-                    shown["preferred_orientation"].to_numpy(), shown["peak_frequency"].to_numpy()
-                ),
-                f"preferred orientations and frequencies of {tap}",
-            )
-        )
-    rows = []
-    for tap, own in tuning.groupby("tap", sort=False):
-        for column, name in PROPERTIES.items():
-            low, mid, high = own[column].quantile([0.25, 0.5, 0.75])
-            rows.append({"tap": tap, "property": name, "25 %": low, "median": mid, "75 %": high})
-    return section("Tuning to gratings", *parts, frame(pd.DataFrame(rows), names=2))
+def _tabulate_quartiles(tuning: pd.DataFrame) -> Table:
+    table = quartiles(tuning, list(PROPERTIES))
+    named = table.assign(property=table["property"].map(PROPERTIES))
+    return make_table(named[list(HEADS)].rename(columns=HEADS), names=2)
 
 
-def _second_stage(kept: dict[str, np.ndarray]) -> Raw:
-    if "plane" not in kept:
-        return Raw("")
+def _draw_pooling(arrays: dict[str, np.ndarray]) -> Picture | None:
+    if "plane" not in arrays:
+        return None
     figure = draw.pooling_panels(
-        kept["plane"], kept["spatial"], kept["orientations"], kept["frequencies"]
+        arrays["plane"], arrays["spatial"], arrays["orientations"], arrays["frequencies"]
     )
-    note = (
-        "For each unit: the squared weights on first-stage units by what these prefer (left), and "
-        "by place (right)."
-    )
-    return section("Second stage: what units pool", paragraph(note, "quiet"), _figure(figure, note))
+    return make_picture(figure, POOLING)
 
 
-def _learning(metrics: pd.DataFrame, taps: list[str]) -> Raw:
+def _draw_learning(metrics: pd.DataFrame, taps: list[str]) -> Picture:
     panels = {}
     for column, name in QUANTITIES.items():
         lines = {t: metrics[f"{t}_{column}"] for t in taps if f"{t}_{column}" in metrics}
         if lines:
             panels[name] = lines
-    return section(
-        "Learning", _figure(draw.progress_curves(panels, metrics["step"].to_numpy()), "learning")
-    )
+    figure = draw.progress_curves(panels, metrics["step"].to_numpy())
+    return make_picture(figure, "learning")
 
 
-def _pairs(run: Path) -> Raw:
+def _draw_pairs(run: Path) -> tuple[Picture, Picture]:
+    """Pairs of patches: deformations alone, then with changes of light."""
     with np.load(run / "model" / "pairs.npz") as arrays:
         plain = {k: v for k, v in arrays.items() if not k.endswith("_lit")}
         lit = {k.removesuffix("_lit"): v for k, v in arrays.items() if k.endswith("_lit")}
-    return section(
-        "Pairs of patches",
-        paragraph(
-            "What the two views of a patch are: deformations alone, then as they are learned "
-            "from, with changes of light and noise.",
-            "quiet",
-        ),
-        _figure(draw.pairs_gallery(plain), "deformed pairs"),
-        _figure(draw.pairs_gallery(lit), "pairs with changes of light"),
+    return (
+        make_picture(draw.pairs_gallery(plain), "deformed pairs"),
+        make_picture(draw.pairs_gallery(lit), "pairs with changes of light"),
     )

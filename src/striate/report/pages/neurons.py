@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,45 @@ import pandas as pd
 from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.common.model_records import FILE as MODELS
-from striate.report.html.page import (
-    SHARES,
-    Raw,
-    bullets,
-    folded,
-    frame,
-    page,
-    paragraph,
-    section,
-    table,
-)
-from striate.report.html.run import assert_finished, provenance_section, unrelated_notice
+from striate.report.html.page import Table, make_table, render
+from striate.report.html.run import assert_finished, read_provenance, read_unrelated
 
-SHOWN = 3
-"""Digits of an interval."""
+DIGITS = 3
+"""Of an interval."""
+
+
+@dataclass(frozen=True)
+class Textures:
+    """V1 and V2 by Brain-Score's protocol.
+
+    Attributes:
+        components: of PLS.
+        about: what the intervals are over.
+        table: a row a model, weights and region.
+        choice: how taps were chosen, where they were.
+    """
+
+    components: int
+    about: str
+    table: Table
+    choice: Table | None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One set of recordings: scores, and gains over random weights where there are any.
+
+    Attributes:
+        name: with a mark where it is simulated.
+        shares: whether the table holds shares of explainable variance.
+        table: a row a readout, kind and model.
+        gains: a row a model and its random twin.
+    """
+
+    name: str
+    shares: bool
+    table: Table
+    gains: Table | None
 
 
 def is_prediction(config: dict[str, Any]) -> bool:
@@ -42,199 +66,164 @@ def build_neurons(run: Path) -> Path:
     assert_finished(run, "notes.json")
     config = read_yaml(run / "config.yaml")
     tables = {f.stem: read_table(f) for f in sorted((run / "tables").glob("*.parquet"))}
-    simulated = any(bool(t["simulated"].any()) for t in tables.values() if "simulated" in t)
-    title = "Striate: neurons predicted by " + ", ".join(config["models"])
-    parts = [
-        Raw(f"<h1>{escape(title)}</h1>"),
-        Raw('<div class="simulated">SIMULATED: what is marked so is about no brain.</div>')
-        if simulated
-        else Raw(""),
-        unrelated_notice(run),
-        bullets(read_json(run / "notes.json"), "warn"),
-        _textures(tables),
-        *_sets(tables),
-        _it(tables),
-        provenance_section(run, config, _models(run)),
-    ]
-    write_text(run / "report.html", page(title, parts))
+    html = render(
+        "neurons.html.j2",
+        title="Striate: neurons predicted by " + ", ".join(config["models"]),
+        simulated=any(bool(t["simulated"].any()) for t in tables.values() if "simulated" in t),
+        unrelated=read_unrelated(run),
+        notes=read_json(run / "notes.json"),
+        textures=_describe_textures(tables),
+        sets=_describe_sets(tables),
+        similarity=_tabulate_similarity(tables),
+        provenance=read_provenance(run, config),
+        models=_tabulate_models(run),
+    )
+    write_text(run / "report.html", html)
     return run / "report.html"
 
 
-def _textures(tables: dict[str, pd.DataFrame]) -> Raw:
+def _describe_textures(tables: dict[str, pd.DataFrame]) -> Textures | None:
     if "freeman_ziemba" not in tables:
-        return Raw("")
-    t = tables["freeman_ziemba"]
-    over = _over(t)
-    shown = pd.DataFrame(
-        {
-            "model": t["model"],
-            "weights": t["weights"],
-            "region": t["region"] + t["simulated"].map({True: " (SIMULATED)", False: ""}),
-            "tap": t["tap"],
-            "r": t["r"],
-            "± over splits": t["r_sem"],
-            "ceiling": t["ceiling"],
-            "(r/c)²": t["r_over_c_squared"],
-            "r²/c": t["r_squared_over_c"],
-            f"95 % over {over} (ours)": _interval(t, "low", "high"),
-            "95 % over neurons (ours)": _interval(t, "neurons_low", "neurons_high"),
-            f"{over} shuffled": t["null"],
-            "over random": t["over_random"],
-            "its 95 %": _interval(t, "over_random_low", "over_random_high"),
-            "stimuli": t["stimuli"],
-            "neurons": t["neurons"],
-        }
-    )
+        return None
+    scores = tables["freeman_ziemba"]
+    over = _name_resampled(scores)
+    simulated = scores["simulated"].map({True: " (SIMULATED)", False: ""})
+    columns = {
+        "model": scores["model"],
+        "weights": scores["weights"],
+        "region": scores["region"] + simulated,
+        "tap": scores["tap"],
+        "r": scores["r"],
+        "± over splits": scores["r_sem"],
+        "ceiling": scores["ceiling"],
+        "(r/c)²": scores["r_over_c_squared"],
+        "r²/c": scores["r_squared_over_c"],
+        f"95 % over {over} (ours)": _write_intervals(scores, "low", "high"),
+        "95 % over neurons (ours)": _write_intervals(scores, "neurons_low", "neurons_high"),
+        f"{over} shuffled": scores["null"],
+        "over random": scores["over_random"],
+        "its 95 %": _write_intervals(scores, "over_random_low", "over_random_high"),
+        "stimuli": scores["stimuli"],
+        "neurons": scores["neurons"],
+    }
     choice = tables.get("freeman_ziemba_taps")
-    return section(
-        "V1 and V2, FreemanZiemba2013, by Brain-Score's protocol",
-        paragraph(
-            "r: median over neurons, mean over splits, of PLS with "
-            f"{t['components'].iloc[0]} components. (r/c)² was Brain-Score's score until January "
-            "2026, r²/c is since: numbers of the one must not be compared with the other. The "
-            "ceiling is a reliability, so a perfect model has r²/c = 1 and (r/c)² above 1.",
-            "quiet",
-        ),
-        paragraph(_about_families(t), "quiet"),
-        frame(shown, names=4),
-        folded("How taps were chosen: the same score on the public stimuli", frame(choice, names=2))
-        if choice is not None
-        else "",
+    return Textures(
+        components=scores["components"].iloc[0],
+        about=_write_about_families(scores),
+        table=make_table(pd.DataFrame(columns), names=4),
+        choice=None if choice is None else make_table(choice, names=2),
     )
 
 
-def _sets(tables: dict[str, pd.DataFrame]) -> list[Raw]:
-    out: list[Raw] = []
+def _describe_sets(tables: dict[str, pd.DataFrame]) -> list[DataSet]:
     if "scores" not in tables:
-        return out
-    for data, own in tables["scores"].groupby("data", sort=False):
-        apart = tables["differences"]
-        apart = apart[apart["data"] == data] if "data" in apart else apart
-        mark = " (SIMULATED)" if own["simulated"].any() else ""
-        over = f"95 % over {own['over'].iloc[0] if 'over' in own else 'images'}"
-        groups = f" ({own['n_groups'].iloc[0]})" if "n_groups" in own else ""
-        shown = pd.DataFrame(
-            {
-                "readout": own["readout"],
-                "kind": own["kind"],
-                "model": own["model"],
-                "tap": own["tap"],
-                "r": own["r"],
-                over + groups: _interval(own, "low", "high"),
-                "95 % over sessions": _interval(own, "session_low", "session_high"),
-                "r / ceiling": own["r_normalized"],
-                **_explained(own),
-                "stimuli shuffled": own["null"],
-                "sessions": own["sessions"],
-                "units": own["units"],
-            }
-        )
-        gains = (
-            pd.DataFrame(
-                {
-                    "readout": apart["readout"],
-                    "kind": apart["kind"],
-                    "model": apart["reference"],
-                    "less": apart["model"],
-                    "difference": apart["delta"],
-                    over: _interval(apart, "low", "high"),
-                    "sessions better": [
-                        f"{a} of {b}"
-                        for a, b in zip(apart["sessions_better"], apart["sessions"], strict=True)
-                    ],
-                    "p over sessions": apart["p"],
-                }
-            )
-            if len(apart)
-            else None
-        )
-        out.append(
-            section(
-                f"{data}{mark}",
-                paragraph(
-                    "Mean over units of Pearson r on test stimuli; taps and penalties are chosen "
-                    "without them." + _about_ceilings(own),
-                    "quiet",
-                ),
-                frame(shown, names=4),
-                paragraph("Against random weights:") if gains is not None else "",
-                frame(gains, names=4) if gains is not None else "",
+        return []
+    sets = []
+    for name, scores in tables["scores"].groupby("data", sort=False):
+        differences = tables["differences"]
+        if "data" in differences:
+            differences = differences[differences["data"] == name]
+        over = f"95 % over {scores['over'].iloc[0] if 'over' in scores else 'images'}"
+        sets.append(
+            DataSet(
+                name=f"{name}{' (SIMULATED)' if scores['simulated'].any() else ''}",
+                shares="share_explained" in scores,
+                table=_tabulate_scores(scores, over),
+                gains=_tabulate_gains(differences, over) if len(differences) else None,
             )
         )
-    return out
+    return sets
 
 
-def _it(tables: dict[str, pd.DataFrame]) -> Raw:
-    if "rdms_92images" not in tables:
-        return Raw("")
-    t = tables["rdms_92images"]
-    shown = pd.DataFrame(
-        {
-            "brain": t["data"],
-            "method": t["method"],
-            "model": t["model"],
-            "similarity": t["similarity"],
-            "95 % over stimuli": _interval(t, "low", "high"),
-            "noise ceiling": _interval(t, "ceiling_low", "ceiling_high"),
-            "stimuli shuffled": t["null"],
-            "its 95th percentile": t["null_95"],
-            "p": t["p"],
+def _tabulate_scores(scores: pd.DataFrame, over: str) -> Table:
+    groups = f" ({scores['n_groups'].iloc[0]})" if "n_groups" in scores else ""
+    columns = {
+        "readout": scores["readout"],
+        "kind": scores["kind"],
+        "model": scores["model"],
+        "tap": scores["tap"],
+        "r": scores["r"],
+        over + groups: _write_intervals(scores, "low", "high"),
+        "95 % over sessions": _write_intervals(scores, "session_low", "session_high"),
+        "r / ceiling": scores["r_normalized"],
+    }
+    if "share_explained" in scores:  # runs of earlier versions have none
+        columns |= {
+            "of explainable variance": scores["share_explained"],
+            "its 95 % over sessions": _write_intervals(scores, "share_low", "share_high"),
+            "ceiling": scores["ceiling"],
+            "ceiling from": scores["ceiling_source"],
+            "units with one": scores["n_reliable"],
         }
-    )
-    return section(
-        "IT of 92 images: representational similarity",
-        paragraph(
-            "Monkey IT is one RDM and has no ceiling. The cosine of distances without a true zero, "
-            "as 1 - r, is near 1 whatever the model: read it against the shuffled stimuli.",
-            "quiet",
-        ),
-        frame(shown, names=3),
-    )
+    columns |= {
+        "stimuli shuffled": scores["null"],
+        "sessions": scores["sessions"],
+        "units": scores["units"],
+    }
+    return make_table(pd.DataFrame(columns), names=4)
 
 
-def _interval(data: pd.DataFrame, low: str, high: str) -> list[str]:
+def _tabulate_gains(differences: pd.DataFrame, over: str) -> Table:
+    better = zip(differences["sessions_better"], differences["sessions"], strict=True)
+    columns = {
+        "readout": differences["readout"],
+        "kind": differences["kind"],
+        "model": differences["reference"],
+        "less": differences["model"],
+        "difference": differences["delta"],
+        over: _write_intervals(differences, "low", "high"),
+        "sessions better": [f"{a} of {b}" for a, b in better],
+        "p over sessions": differences["p"],
+    }
+    return make_table(pd.DataFrame(columns), names=4)
+
+
+def _tabulate_similarity(tables: dict[str, pd.DataFrame]) -> Table | None:
+    """Representational similarity with IT; None where it was not measured."""
+    if "rdms_92images" not in tables:
+        return None
+    scores = tables["rdms_92images"]
+    columns = {
+        "brain": scores["data"],
+        "method": scores["method"],
+        "model": scores["model"],
+        "similarity": scores["similarity"],
+        "95 % over stimuli": _write_intervals(scores, "low", "high"),
+        "noise ceiling": _write_intervals(scores, "ceiling_low", "ceiling_high"),
+        "stimuli shuffled": scores["null"],
+        "its 95th percentile": scores["null_95"],
+        "p": scores["p"],
+    }
+    return make_table(pd.DataFrame(columns), names=3)
+
+
+def _write_intervals(data: pd.DataFrame, low: str, high: str) -> list[str]:
     pairs = zip(data[low], data[high], strict=True)
-    return ["–" if pd.isna(a) else f"[{a:.{SHOWN}f}, {b:.{SHOWN}f}]" for a, b in pairs]
+    return ["–" if pd.isna(a) else f"[{a:.{DIGITS}f}, {b:.{DIGITS}f}]" for a, b in pairs]
 
 
-def _models(run: Path) -> Raw:
+def _tabulate_models(run: Path) -> Table | None:
     """Which networks the names stand for; runs of earlier versions do not tell."""
     if not (run / MODELS).exists():
-        return Raw("")
-    known = read_json(run / MODELS)["models"]
-    rows = [[one["name"], one["id"], one["weights"][:12]] for one in known]
-    return table(["model", "network", "weights"], rows, names=3)
+        return None
+    models = read_json(run / MODELS)["models"]
+    rows = [[model["name"], model["id"], model["weights"][:12]] for model in models]
+    return Table(["model", "network", "weights"], rows, names=3)
 
 
-def _over(t: pd.DataFrame) -> str:
+def _name_resampled(scores: pd.DataFrame) -> str:
     """What the intervals of the textures are over; runs of earlier versions had stimuli."""
-    return str(t["over"].iloc[0]) if "over" in t else "stimuli"
+    return str(scores["over"].iloc[0]) if "over" in scores else "stimuli"
 
 
-def _about_families(t: pd.DataFrame) -> str:
-    if _over(t) == "families":
+def _write_about_families(scores: pd.DataFrame) -> str:
+    if _name_resampled(scores) == "families":
         return (
-            f"Intervals and the shuffled null take each of the {t['families'].iloc[0]} texture "
-            "families as a whole: they say what other families would give. Fits are not repeated."
+            f"Intervals and the shuffled null take each of the {scores['families'].iloc[0]} "
+            "texture families as a whole: they say what other families would give. Fits are not "
+            "repeated."
         )
     return (
         "Intervals and the shuffled null are over single stimuli, of which fifteen share a family: "
         "they hold for these families only, and are too narrow for others."
     )
-
-
-def _explained(own: pd.DataFrame) -> dict[str, Any]:
-    """Ceilings and shares of explainable variance; runs of earlier versions have none."""
-    if "share_explained" not in own:
-        return {}
-    return {
-        "of explainable variance": own["share_explained"],
-        "its 95 % over sessions": _interval(own, "share_low", "share_high"),
-        "ceiling": own["ceiling"],
-        "ceiling from": own["ceiling_source"],
-        "units with one": own["n_reliable"],
-    }
-
-
-def _about_ceilings(own: pd.DataFrame) -> str:
-    return f" {SHARES}" if "share_explained" in own else ""

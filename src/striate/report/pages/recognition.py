@@ -9,21 +9,11 @@ import pandas as pd
 
 from striate.core.config import read_yaml
 from striate.core.files import read_json_lines, write_text
+from striate.evaluate.recognition.summary import epoch_means
 from striate.evaluate.recognition.tables import read_results
-from striate.report.figures.common import png
 from striate.report.figures.recognition import learning_curves, severity_curves
-from striate.report.html.page import (
-    Raw,
-    bullets,
-    folded,
-    frame,
-    image,
-    page,
-    paragraph,
-    section,
-    text,
-)
-from striate.report.html.run import assert_finished, provenance_section
+from striate.report.html.page import Table, make_picture, make_table, render
+from striate.report.html.run import assert_finished, read_provenance
 
 
 def is_training(run: Path) -> bool:
@@ -39,73 +29,61 @@ def build_training(run: Path) -> Path:
     """
     assert_finished(run, "training.json")
     config = read_yaml(run / "config.yaml")
-    found, accuracy, means = read_results(run)
+    results, accuracy, means = read_results(run)
     metrics = pd.DataFrame(read_json_lines(run / "model" / "metrics.jsonl"))
-    title = f"Striate: recognition behind {_front(config, found)}"
-    parts = [
-        Raw(f"<h1>{text(title)}</h1>"),
-        paragraph(_subtitle(config, found, metrics), "quiet"),
-        _answer(found),
-        bullets(found["notes"], "warn") if found["notes"] else Raw(""),
-        _distortions(accuracy, means, found["chance"]),
-        section("Training", image(png(learning_curves(metrics)), "loss and accuracy over steps")),
-        provenance_section(run, config),
-    ]
-    write_text(run / "report.html", page(title, parts))
+    severity = severity_curves({"this model": accuracy}, results["chance"])
+    words = "accuracy over severity of each distortion"
+    curves = learning_curves(metrics, epoch_means(metrics))
+    html = render(
+        "recognition.html.j2",
+        title=f"Striate: recognition behind {_name_front(config, results)}",
+        subtitle=_write_subtitle(config, results, metrics),
+        answers=_write_answers(results),
+        notes=results["notes"],
+        severity=make_picture(severity, words) if severity else None,
+        means=make_table(means),
+        conditions=_tabulate_conditions(accuracy),
+        learning=make_picture(curves, "loss and accuracy over steps"),
+        provenance=read_provenance(run, config),
+    )
+    write_text(run / "report.html", html)
     return run / "report.html"
 
 
-def _subtitle(config: dict[str, Any], found: dict[str, Any], metrics: pd.DataFrame) -> str:
-    front, attack = found["front"], config["training"]["attack"]
+def _write_subtitle(config: dict[str, Any], results: dict[str, Any], metrics: pd.DataFrame) -> str:
+    front, attack = results["front"], config["training"]["attack"]
     attacked = f", on images attacked with eps {attack['eps']:g}" if attack["eps"] else ""
     return (
-        f"{_front(config, found)} up to {front['tap']}, "
+        f"{_name_front(config, results)} up to {front['tap']}, "
         f"{'frozen' if front['frozen'] else 'trained too'}, and an AlexNet-shaped "
         f"back-end{attacked}; {len(metrics):,} steps in "
-        f"{metrics['seconds'].sum() / 60:.1f} minutes. After LCL-V2Net of Parthasarathy, Hénaff & "
-        "Simoncelli 2024, whose back-end and recipe are not known to us: all settings are "
-        "Striate's own."
+        f"{metrics['seconds'].sum() / 60:.1f} minutes."
     )
 
 
-def _front(config: dict[str, Any], found: dict[str, Any]) -> str:
+def _name_front(config: dict[str, Any], results: dict[str, Any]) -> str:
     """The front as it was asked for: of one network there are many, and random ones."""
-    network, asked = found["front"]["id"], config["front"]["id"]
+    network, asked = results["front"]["id"], config["front"]["id"]
     if config["front"]["weights"]:
         return f"{network} (weights {config['front']['weights']})"
     return str(asked) if asked.partition("@")[0] == network else f"{network} of {asked}"
 
 
-def _answer(found: dict[str, Any]) -> Raw:
-    own = found["accuracy"]
+def _write_answers(results: dict[str, Any]) -> list[str]:
+    clean = results["accuracy"]
     lines = [
-        f"Accuracy on {found['test_images']:,} clean test images: {own['accuracy']:.3f} "
-        f"[{own['low']:.3f}, {own['high']:.3f}] (95 % over images); chance is "
-        f"{found['chance']:.3f}."
+        f"Accuracy on {results['test_images']:,} clean test images: {clean['accuracy']:.3f} "
+        f"[{clean['low']:.3f}, {clean['high']:.3f}] (95 % over images); chance is "
+        f"{results['chance']:.3f}."
     ]
-    if found["distorted"] is not None:
+    if results["distorted"] is not None:
         lines.append(
-            f"On distorted images: {found['distorted']:.3f} (mean over distortions, without the "
+            f"On distorted images: {results['distorted']:.3f} (mean over distortions, without the "
             "conditions that the benchmark leaves out)."
         )
-    return bullets(lines, "answer")
+    return lines
 
 
-def _distortions(accuracy: pd.DataFrame, means: pd.DataFrame, chance: float) -> Raw:
-    figure = severity_curves({"this model": accuracy}, chance)
-    if figure is None:
-        return Raw("")
-    shown = accuracy.drop(columns=["level"]).copy()
-    shown["excluded"] = shown["excluded"].map({True: "left out of means", False: ""})
-    note = (
-        "Accuracy over severity, mildest first; shaded: 95 % over images. Open marks are "
-        "controls, and conditions in which humans fail, which means leave out. Distortions were "
-        "made by Striate after Geirhos et al. 2018; lengths are scaled with the image."
-    )
-    return section(
-        "Generalization",
-        paragraph(note, "quiet"),
-        image(png(figure), "accuracy over severity of each distortion"),
-        frame(means),
-        folded("Every condition", frame(shown, names=2)),
-    )
+def _tabulate_conditions(accuracy: pd.DataFrame) -> Table:
+    excluded = accuracy["excluded"].map({True: "left out of means", False: ""})
+    return make_table(accuracy.drop(columns="level").assign(excluded=excluded), names=2)

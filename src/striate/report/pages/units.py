@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,28 +13,45 @@ from striate.core.config import read_yaml
 from striate.core.files import read_json, read_table, write_text
 from striate.evaluate.units.properties import PROPERTIES, of
 from striate.evaluate.units.published_histograms import Histogram, read_histograms
-from striate.report.figures import units as draw
-from striate.report.figures.common import png
-from striate.report.html.page import (
-    Raw,
-    bullets,
-    folded,
-    frame,
-    image,
-    number,
-    page,
-    paragraph,
-    section,
-    table,
-    text,
+from striate.evaluate.units.summary import (
+    judge_difference,
+    summarize_synthesis,
+    typical_properties,
 )
-from striate.report.html.run import assert_finished, provenance_section
+from striate.report.figures import units as draw
+from striate.report.html.page import Picture, Table, make_picture, make_table, number, render
+from striate.report.html.run import assert_finished, read_provenance
 
-ALPHA = 0.05
 TABLES = (
     "tuning", "textures", "texture_modulation", "texture_differences", "texture_families",
     "synthesis", "similarity",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """Texture modulation of each stage, and of each family."""
+
+    by_tap: Picture
+    table: Table
+    by_family: Picture
+
+
+@dataclass(frozen=True)
+class Textures:
+    """Textures and their noise, and how well they were synthesized."""
+
+    examples: Picture
+    synthesis: Table
+
+
+@dataclass(frozen=True)
+class Units:
+    """Properties read from one kind of stimuli: how they are spread in each model, and medians."""
+
+    kind: str
+    models: list[tuple[str, Picture]]
+    medians: Table
 
 
 def is_probe(config: dict[str, Any]) -> bool:
@@ -49,34 +67,26 @@ def build_probe(run: Path) -> Path:
     """
     assert_finished(run, "probe.json")
     config = read_yaml(run / "config.yaml")
-    done = read_json(run / "probe.json")
-    there = {
-        name: read_table(run / f"tables/{name}.parquet")
-        for name in TABLES
-        if (run / f"tables/{name}.parquet").exists()
-    }
-    path = config["histograms"]
-    published = read_histograms(path) if path and Path(path).exists() else {}
-    title = (
-        f"Striate: units of {len(done['models'])} model{'s' * (len(done['models']) > 1)}, probed"
+    record = read_json(run / "probe.json")
+    paths = {name: run / f"tables/{name}.parquet" for name in TABLES}
+    tables = {name: read_table(path) for name, path in paths.items() if path.exists()}
+    histograms = config["histograms"]
+    published = read_histograms(histograms) if histograms and Path(histograms).exists() else {}
+    number_of_models = len(record["models"])
+    html = render(
+        "units.html.j2",
+        title=(f"Striate: units of {number_of_models} model{'s' * (number_of_models > 1)}, probed"),
+        pixels_per_degree=f"{config['pixels_per_degree']:g}",
+        answers=_write_answers(tables),
+        notes=record["notes"],
+        modulation=_describe_modulation(tables),
+        textures=_describe_textures(run, tables),
+        units=_describe_units(tables, published),
+        similarity=make_table(tables["similarity"], names=3) if histograms else None,
+        provenance=read_provenance(run, config, {"seconds": record["seconds"]}),
+        models=_tabulate_models(record["models"]),
     )
-    parts = [
-        Raw(f"<h1>{text(title)}</h1>"),
-        paragraph(
-            "In-silico physiology: the units of a tap are its channels at the center of the "
-            f"image, at {config['pixels_per_degree']:g} pixels per degree. Definitions follow "
-            "Marques, Schrimpf & DiCarlo 2021.",
-            "quiet",
-        ),
-        _answer(there),
-        bullets(done["notes"], "warn") if done["notes"] else Raw(""),
-        _modulation(there),
-        _stimuli(run, there),
-        *_units(there, published),
-        _similarity(there, bool(path)),
-        _provenance(run, config, done),
-    ]
-    write_text(run / "report.html", page(title, parts))
+    write_text(run / "report.html", html)
     return run / "report.html"
 
 
@@ -86,34 +96,30 @@ def span(row: pd.Series | dict[str, Any], name: str) -> str:
     return "–" if pd.isna(low) else f"[{low:+.3f}, {high:+.3f}]"
 
 
-def _answer(there: dict[str, pd.DataFrame]) -> Raw:
-    lines = []
-    for _, row in there.get("texture_differences", pd.DataFrame()).iterrows():
-        sure = _verdict(row)
-        lines.append(
-            f"{row['model']}: texture modulation of {row['later']} less that of {row['earlier']} "
-            f"{row['difference']:+.3f}, 95 % over families {span(row, 'difference_families')}, "
-            f"over units {span(row, 'difference_units')}; larger in {row['larger_families']} of "
-            f"{row['families']} families: {sure}."
-        )
-    return bullets(lines, "answer") if lines else Raw("")
+def _write_answers(tables: dict[str, pd.DataFrame]) -> list[str]:
+    differences = tables.get("texture_differences", pd.DataFrame())
+    return [
+        f"{row['model']}: texture modulation of {row['later']} less that of {row['earlier']} "
+        f"{row['difference']:+.3f}, 95 % over families {span(row, 'difference_families')}, "
+        f"over units {span(row, 'difference_units')}; larger in {row['larger_families']} of "
+        f"{row['families']} families: {_write_verdict(row)}."
+        for _, row in differences.iterrows()
+    ]
 
 
-def _verdict(row: pd.Series) -> str:
-    """Whether a difference is sure: by its interval and by the test, as few families bound both."""
-    p = row["p_families"]
-    if pd.isna(p):
+def _write_verdict(row: pd.Series) -> str:
+    verdict = judge_difference(
+        row["p_families"], row["difference_families_low"], row["difference_families_high"]
+    )
+    if verdict == "untested":
         return "too few families for a test"
-    low, high = row["difference_families_low"], row["difference_families_high"]
-    if p < ALPHA and (low > 0 or high < 0):
-        return f"{'larger' if low > 0 else 'smaller'} (sign flips over families, p = {number(p)})"
-    return f"not sure (sign flips over families, p = {number(p)})"
+    return f"{verdict} (sign flips over families, p = {number(row['p_families'])})"
 
 
-def _modulation(there: dict[str, pd.DataFrame]) -> Raw:
-    if "texture_modulation" not in there:
-        return Raw("")
-    taps, families = there["texture_modulation"], there["texture_families"]
+def _describe_modulation(tables: dict[str, pd.DataFrame]) -> Modulation | None:
+    if "texture_modulation" not in tables:
+        return None
+    taps, families = tables["texture_modulation"], tables["texture_families"]
     rows = [
         [row["model"], row["tap"], f"{row['active']} of {row['units']}", int(row["families"]),
          f"{row['mean']:+.3f}", span(row, "mean_families"), span(row, "mean_units"),
@@ -125,111 +131,64 @@ def _modulation(there: dict[str, pd.DataFrame]) -> Raw:
     columns = ["model", "tap", "active units", "families", "mean index", "95 % over families",
                "95 % over units", "control", "its 95 % over families", "units above 0",
                "negative responses"]  # fmt: skip
-    return section(
-        "Texture modulation by stage",
-        paragraph(
-            "(t - n) / (t + n) of responses to textures and to noise of the same spectrum, after "
-            "negative responses were set to 0; means over families, then over active units. The "
-            "signature of V2 is that it exceeds V1's. The control takes noise for the texture and "
-            "should be 0. Thick lines: 95 % over families; thin: over units.",
-            "quiet",
-        ),
-        image(png(draw.modulation_by_tap(taps)), "Texture modulation by tap"),
-        table(columns, rows, names=2),
-        image(png(draw.modulation_by_family(families)), "Texture modulation by family"),
+    return Modulation(
+        make_picture(draw.modulation_by_tap(taps), "Texture modulation by tap"),
+        Table(columns, rows, names=2),
+        make_picture(draw.modulation_by_family(families), "Texture modulation by family"),
     )
 
 
-def _stimuli(run: Path, there: dict[str, pd.DataFrame]) -> Raw:
-    if "synthesis" not in there:
-        return Raw("")
-    with np.load(run / "examples.npz") as kept:
-        images, families = kept["images"], [str(f) for f in kept["families"]]
-    own = there["synthesis"].groupby("family", sort=False)
-    rows = pd.DataFrame(
-        {
-            "samples": own.size(),
-            "first error": own["start"].median(),
-            "last error": own["end"].median(),
-            "last / first": own["remaining"].median(),
-            "worst": own["remaining"].max(),
-            "evaluations": own["evaluations"].median().astype(int),
-            "seconds": own["seconds"].median(),
-            "clipped pixels": own["clipped"].mean(),
-        }
-    ).reset_index()
-    return section(
-        "Textures",
-        image(png(draw.example_textures(images, families)), "Textures and their noise"),
-        paragraph(
-            "Synthesis (Portilla & Simoncelli 2000): relative error of the statistics at the start "
-            "and at the end, medians over samples.",
-            "quiet",
-        ),
-        frame(rows),
+def _describe_textures(run: Path, tables: dict[str, pd.DataFrame]) -> Textures | None:
+    if "synthesis" not in tables:
+        return None
+    with np.load(run / "examples.npz") as arrays:
+        images, families = arrays["images"], [str(f) for f in arrays["families"]]
+    heads = {
+        "start": "first error",
+        "end": "last error",
+        "remaining": "last / first",
+        "clipped": "clipped pixels",
+    }
+    examples = draw.example_textures(images, families)
+    return Textures(
+        make_picture(examples, "Textures and their noise"),
+        make_table(summarize_synthesis(tables["synthesis"]).rename(columns=heads)),
     )
 
 
-def _units(there: dict[str, pd.DataFrame], published: dict[str, Histogram]) -> list[Raw]:
-    parts = []
-    for kind, name, there_is in (
+def _describe_units(
+    tables: dict[str, pd.DataFrame], published: dict[str, Histogram]
+) -> list[Units]:
+    shown = []
+    kinds: tuple[tuple[Literal["gratings", "textures"], str, str], ...] = (
         ("gratings", "tuning", "responds"),
         ("textures", "textures", "active"),
-    ):
-        if name not in there:
+    )
+    for kind, name, counted in kinds:
+        if name not in tables:
             continue
-        units = there[name]
-        names = of(kind, units.columns)  # type: ignore[arg-type]
-        pieces: list[Any] = []
-        for model, own in units.groupby("model", sort=False):
-            figure = draw.distributions(own, names, there_is, published)
-            pieces += [paragraph(str(model)), image(png(figure), f"{model}: units, {kind}")]
-        pieces.append(folded("Medians by tap", _medians(units, names, there_is)))
-        parts.append(section(f"Units: {kind}", *pieces))
-    return parts
+        units = tables[name]
+        properties = of(kind, units.columns)
+        models = []
+        for model, members in units.groupby("model", sort=False):
+            figure = draw.distributions(members, properties, counted, published)
+            models.append((str(model), make_picture(figure, f"{model}: units, {kind}")))
+        shown.append(Units(kind, models, _tabulate_medians(units, properties, counted)))
+    return shown
 
 
-def _medians(units: pd.DataFrame, names: list[str], there_is: str) -> Raw:
-    places = list(units.groupby(["model", "tap"], sort=False))
+def _tabulate_medians(units: pd.DataFrame, properties: list[str], counted: str) -> Table:
+    taps = typical_properties(units, properties, counted).to_dict("records")
     rows: list[list[Any]] = [
-        ["units that respond", *(f"{int(o[there_is].sum())} of {len(o)}" for _, o in places)]
+        ["units that respond", *(f"{tap['counted']} of {tap['units']}" for tap in taps)]
     ]
-    for name in names:
-        own = [o.loc[o[there_is], name].astype(float) for _, o in places]
-        flag = units[name].dtype == bool
-        rows.append([PROPERTIES[name].label, *((v.mean() if flag else v.median()) for v in own)])
-    return table(["property", *(f"{m}, {t}" for (m, t), _ in places)], rows)
+    rows += [[PROPERTIES[name].label, *(tap[name] for tap in taps)] for name in properties]
+    return Table(["property", *(f"{tap['model']}, {tap['tap']}" for tap in taps)], rows)
 
 
-def _similarity(there: dict[str, pd.DataFrame], asked: bool) -> Raw:
-    if not asked:
-        return section(
-            "Comparison with neurons",
-            paragraph(
-                "No published histograms were given, so there is nothing to compare with: "
-                "histograms=FILE (CSV with property, low, high, count)."
-            ),
-        )
-    return section(
-        "Comparison with neurons",
-        paragraph(
-            "1 - normalized Kolmogorov-Smirnov distance of binned distributions, mean and 95 % "
-            "over bootstrap samples of as many units as neurons; the ceiling is that of the "
-            "neurons with themselves.",
-            "quiet",
-        ),
-        frame(there["similarity"], names=3),
-    )
-
-
-def _provenance(run: Path, config: dict[str, Any], done: dict[str, Any]) -> Raw:
-    models = [
-        [name, own["id"], ", ".join(own["taps"]), own["fingerprint"][:12]]
-        for name, own in done["models"].items()
+def _tabulate_models(models: dict[str, dict[str, Any]]) -> Table:
+    rows = [
+        [name, model["id"], ", ".join(model["taps"]), model["fingerprint"][:12]]
+        for name, model in models.items()
     ]
-    return provenance_section(
-        run,
-        config,
-        table(["model", "id", "taps", "fingerprint"], models, names=4),
-        further={"seconds": done["seconds"]},
-    )
+    return Table(["model", "id", "taps", "fingerprint"], rows, names=4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from striate.core.errors import InputError
 from striate.core.files import locked, write_table, write_text
-from striate.report.html.page import Raw, bullets, page, paragraph, section, table, text
+from striate.report.html.page import Table, render
 from striate.report.scorecard.card import (
     NOT_MEASURED,
     Cell,
@@ -24,11 +24,69 @@ from striate.report.scorecard.card import (
     make_scorecard,
 )
 
-HOW = (
-    "A column is a model, known in every run by its weights. Each cell: the value (a link to the "
-    "report of its run), its 95 % interval, the ceiling, and the controls. Choose a row's name to "
-    "sort the models by it, best first, and once more to turn the order round."
-)
+DIRECTIONS = {"lower": "lower is better", "neither": "more is not better"}
+"""What is said where more is not better."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of a column: its number, and the model in it.
+
+    Attributes:
+        label: unique, by which models are sorted.
+        name: shown first; `lines` below it, small.
+        mark: of models that were tuned to simulated responses.
+    """
+
+    number: int
+    label: str
+    name: str
+    lines: list[str]
+    mark: str
+
+
+@dataclass(frozen=True)
+class ShownCell:
+    """A value in words, what stands below it, small, and where its run's report is.
+
+    Attributes:
+        value: rounded, or that it was not measured.
+        exact: the same in all its digits, by which models are sorted; '' where not measured.
+        address: of the report; '' where there is none.
+        lines: interval, ceiling, controls.
+        mark: of what is simulated.
+    """
+
+    number: int
+    value: str
+    exact: str = ""
+    address: str = ""
+    lines: Sequence[str] = ()
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row: its key in the page's address, which way is better, its name and cells.
+
+    Attributes:
+        name: '' where no model was measured, so that there is nothing to sort by.
+        lines: what stands below the name, small.
+    """
+
+    key: str
+    better: str
+    name: str
+    lines: list[str]
+    cells: list[ShownCell]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A word, with an address where there is something to go to."""
+
+    words: str
+    address: str = ""
 
 
 def write_scorecard(
@@ -51,21 +109,21 @@ def write_scorecard(
         raise InputError(f"no model in {names}: give runs that score models, or model folders.")
     with locked(out / ".lock", wait=False):
         _check_out(out, overwrite)
-        table = as_table(card)
-        write_table(out / "scorecard.csv", table)
-        write_table(out / "scorecard.parquet", table)
+        cells = as_table(card)
+        write_table(out / "scorecard.csv", cells)
+        write_table(out / "scorecard.parquet", cells)
         return write_page(card, out / "scorecard.html"), card
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
-    there = {p.name for p in out.iterdir() if p.name[0] != "."} if out.is_dir() else set()
-    ours = {"scorecard.csv", "scorecard.parquet", "scorecard.html"}
-    if there - ours:
+    present = {p.name for p in out.iterdir() if p.name[0] != "."} if out.is_dir() else set()
+    foreign = present - {"scorecard.csv", "scorecard.parquet", "scorecard.html"}
+    if foreign:
         raise InputError(
-            f"{out} holds something else than a scorecard ({sorted(there - ours)[0]}). Choose a "
-            "new or empty folder (--out)."
+            f"{out} holds something else than a scorecard ({min(foreign)}). Choose a new or empty "
+            "folder (--out)."
         )
-    if there and not overwrite:
+    if present and not overwrite:
         raise InputError(
             f"{out} holds a scorecard already. Choose another folder (--out), or pass --overwrite."
         )
@@ -73,140 +131,107 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
 def write_page(card: Scorecard, path: Path) -> Path:
     """Write the page and return its path; links are relative to where it lies."""
-    own = files("striate.report")
-    style, script = (
-        own.joinpath(f"scorecard.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
+    measured = [cell.found for row in card.rows for cell in row.cells.values()]
+    rows = [_show_row(i, row, card.columns, path.parent) for i, row in enumerate(card.rows)]
+    by_measure = groupby(zip(card.rows, rows, strict=True), key=lambda pair: pair[0].measure)
+    html = render(
+        "scorecard.html.j2",
+        title="Striate: scorecard",
+        simulated=any(c.simulated for c in card.columns) or any(m.simulated for m in measured),
+        notes=card.notes,
+        heads=[_show_head(i, column) for i, column in enumerate(card.columns)],
+        measures=[(measure, [row for _, row in pairs]) for measure, pairs in by_measure],
+        not_measured=NOT_MEASURED,
+        runs=_tabulate_runs(card, path.parent),
     )
-    simulated = any(c.simulated for c in card.columns) or any(
-        cell.found.simulated for row in card.rows for cell in row.cells.values()
-    )
-    parts = [
-        Raw("<h1>Striate: scorecard</h1>"),
-        paragraph(HOW, "quiet"),
-        Raw('<div class="simulated">SIMULATED: cells marked so are about no brain.</div>')
-        if simulated
-        else Raw(""),
-        bullets(card.notes, "warn") if card.notes else Raw(""),
-        Raw('<p id="sorted" role="status" class="quiet">Models in the order of the runs.</p>'),
-        _grid(card, path.parent),
-        _runs(card, path.parent),
-        Raw(f"<script>\n{script}</script>"),
-    ]
-    write_text(path, page("Striate: scorecard", parts, style))
+    write_text(path, html)
     return path
 
 
-def _grid(card: Scorecard, folder: Path) -> Raw:
-    width = len(card.columns) + 1
-    head = "".join(_head(i, column) for i, column in enumerate(card.columns))
+def _show_head(number: int, column: Column) -> Head:
     lines = [
-        f'<tr><th class="name" scope="col">{_button("given", "as given")} '
-        f"{_button('name', 'by name')}</th>{head}</tr>"
+        column.id,
+        f"{column.models} models" if column.models > 1 else "",
+        column.origin,
+        f"also {', '.join(column.names[1:])}" if len(column.names) > 1 else "",
     ]
-    body, measure = [], ""
-    for number, row in enumerate(card.rows):
-        if row.measure != measure:
-            measure = row.measure
-            body.append(
-                f'<tr class="part"><th class="name" colspan="{width}" scope="colgroup">'
-                f"<span>{escape(measure)}</span></th></tr>"
-            )
-        body.append(_row(number, row, card.columns, folder))
-    lines_of_body = "\n".join(body)
-    return Raw(
-        '<div class="scroll" role="region" aria-label="scorecard" tabindex="0">'
-        f'<table id="scorecard"><thead>{"".join(lines)}</thead>'
-        f"<tbody>\n{lines_of_body}\n</tbody></table></div>"
-    )
+    mark = "tuned to SIMULATED responses" if column.simulated else ""
+    return Head(number, column.label, column.names[0], _drop_empty(lines), mark)
 
 
-def _head(number: int, column: Column) -> str:
-    more = [column.id, f"{column.models} models" if column.models > 1 else "", column.origin]
-    mark = _mark("tuned to SIMULATED responses") if column.simulated else ""
-    also = f"also {', '.join(column.names[1:])}" if len(column.names) > 1 else ""
-    small = "".join(f"<br><small>{escape(line)}</small>" for line in [*more, also] if line)
-    return (
-        f'<th scope="col" data-model="{number}" data-name="{escape(column.label)}">'
-        f"{escape(column.names[0])}{small}{mark}</th>"
-    )
-
-
-def _button(key: str, words: str) -> str:
-    return f'<button type="button" data-sort="{key}">{escape(words)}</button>'
-
-
-def _row(number: int, row: Row, columns: tuple[Column, ...], folder: Path) -> str:
+def _show_row(number: int, row: Row, columns: Sequence[Column], folder: Path) -> ShownRow:
     measured = [cell.found for cell in row.cells.values()]
-    first = next(iter(measured), None)
-    better = first.better if first else "neither"
-    name, small = escape(NOT_MEASURED), []
-    if first is not None:
-        name = _button(f"r{number}", row.what)
+    better, lines = "neither", []
+    if measured:
+        better = measured[0].better
         limits = [m.ceiling_is for m in measured if m.ceiling_is and pd.notna(m.ceiling)]
         over = ", ".join(dict.fromkeys(m.over for m in measured if m.over))
-        small = [
+        lines = [
             row.apart,
             f"95 % over {over}" if over else "no interval",
             f"ceiling: {limits[0]}" if limits else "",
-            {"lower": "lower is better", "neither": "more is not better"}.get(better, ""),
+            DIRECTIONS.get(better, ""),
         ]
-    told = "".join(f"<br><small>{escape(line)}</small>" for line in small if line)
-    cells = "".join(
-        _cell(i, row.cells.get(column.identity), column, folder) for i, column in enumerate(columns)
-    )
-    return (
-        f'<tr data-row="r{number}" data-better="{better}"><th class="name" scope="row">'
-        f"{name}{told}</th>{cells}</tr>"
-    )
+    cells = [
+        _show_cell(i, row.cells.get(column.identity), column, folder)
+        for i, column in enumerate(columns)
+    ]
+    name = row.what if measured else ""
+    return ShownRow(f"r{number}", better, name, _drop_empty(lines), cells)
 
 
-def _cell(number: int, cell: Cell | None, column: Column, folder: Path) -> str:
+def _show_cell(number: int, cell: Cell | None, column: Column, folder: Path) -> ShownCell:
     if cell is None:
-        return f'<td class="quiet" data-model="{number}">{NOT_MEASURED}</td>'
-    found, value = cell.found, f"{cell.found.value:.3f}"
-    report = cell.run.folder / "report.html"
-    if report.exists():
-        value = f'<a href="{_address(report, folder)}">{value}</a>'
-    interval = "no interval" if pd.isna(found.low) else f"[{found.low:.3f}, {found.high:.3f}]"
-    small = [
-        interval,
-        *_numbers(
-            ("ceiling", found.ceiling),
-            ("of the ceiling", found.normalized),
-            ("of explainable variance", found.explained),
-        ),
-        *([] if pd.notna(found.ceiling) or pd.notna(found.normalized) else ["no ceiling"]),
-        *_numbers(("random weights", found.random), (found.null_is, found.null)),
-        found.detail,
+        return ShownCell(number, NOT_MEASURED)
+    result = cell.found
+    has_ceiling = pd.notna(result.ceiling) or pd.notna(result.normalized)
+    lines = [
+        "no interval" if pd.isna(result.low) else f"[{result.low:.3f}, {result.high:.3f}]",
+        _write_number("ceiling", result.ceiling),
+        _write_number("of the ceiling", result.normalized),
+        _write_number("of explainable variance", result.explained),
+        "" if has_ceiling else "no ceiling",
+        _write_number("random weights", result.random),
+        _write_number(result.null_is, result.null),
+        result.detail,
         *(f"also {other}" for other in cell.others),
     ]
-    lines = "".join(f"<br><small>{escape(line)}</small>" for line in small if line)
-    mark = _mark("SIMULATED") if found.simulated or column.simulated else ""
-    return f'<td data-model="{number}" data-value="{found.value!r}">{value}{lines}{mark}</td>'
+    return ShownCell(
+        number,
+        f"{result.value:.3f}",
+        exact=repr(float(result.value)),
+        address=_find_report(cell.run.folder, folder),
+        lines=_drop_empty(lines),
+        mark="SIMULATED" if result.simulated or column.simulated else "",
+    )
 
 
-def _numbers(*pairs: tuple[str, float]) -> list[str]:
-    return [f"{name} {value:.3f}" for name, value in pairs if pd.notna(value)]
+def _write_number(name: str, value: float) -> str:
+    return f"{name} {value:.3f}" if pd.notna(value) else ""
 
 
-def _mark(words: str) -> str:
-    return f'<br><b class="mark">{words}</b>'
+def _drop_empty(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if line]
 
 
-def _address(target: Path, folder: Path) -> str:
-    """A link from the page's folder that still holds when both are moved together."""
-    relative = os.path.relpath(target.resolve(), folder.resolve())
-    return escape(quote(Path(relative).as_posix()))
+def _find_report(run: Path, folder: Path) -> str:
+    """A link from the page's folder that still holds when both are moved together; '' for none."""
+    report = run / "report.html"
+    if not report.exists():
+        return ""
+    relative = os.path.relpath(report.resolve(), folder.resolve())
+    return quote(Path(relative).as_posix())
 
 
-def _runs(card: Scorecard, folder: Path) -> Raw:
-    rows = []
-    for run in card.runs:
-        report = run.folder / "report.html"
-        name = text(run.folder.name)
-        link = f'<a href="{_address(report, folder)}">{name}</a>' if report.exists() else name
-        kind = "model" if run.is_model else f"{len(run.measurements)} values"
-        striate = run.versions.get("striate", "–")
-        rows.append([Raw(link), kind, len(run.models), run.started or "–", striate])
-    columns = ["folder", "holds", "models", "started", "striate"]
-    return section("Runs", table(columns, rows, names=2))
+def _tabulate_runs(card: Scorecard, folder: Path) -> Table:
+    rows = [
+        [
+            Link(run.folder.name, _find_report(run.folder, folder)),
+            "model" if run.is_model else f"{len(run.measurements)} values",
+            len(run.models),
+            run.started or "–",
+            run.versions.get("striate", "–"),
+        ]
+        for run in card.runs
+    ]
+    return Table(["folder", "holds", "models", "started", "striate"], rows, names=2)

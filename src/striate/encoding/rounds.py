@@ -9,8 +9,7 @@ import numpy as np
 
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.data.splits.bundles import group_numbers
-from striate.encoding.ridge import folds_within, make_folds
-from striate.encoding.solver import Fold
+from striate.encoding.folds import Fold, folds_within, make_folds
 
 
 @dataclass(frozen=True)
@@ -33,23 +32,25 @@ def split_rounds(
     folds: int = 5,
     seed: int = 0,
     groups: Sequence[str] | None = None,
+    fitted: Sequence[str] = ("fit",),
 ) -> list[Round]:
     """One round from the parts of a split.
 
     Args:
-        parts: positions of stimuli: `fit`, `select`, `test`.
-        folds: of `select`, each held out in turn while the rest and `fit` are fitted.
+        parts: positions of stimuli: `select`, `test` and those in `fitted`.
+        folds: of `select`, each held out in turn while the rest and `fitted` are fitted.
         seed: of the folds.
         groups: one label a stimulus of the whole set; folds keep a group whole.
+        fitted: parts that are fitted besides `select`, and never held out.
     """
-    for part in ("fit", "select", "test"):
+    for part in (*fitted, "select", "test"):
         if part not in parts:
             raise unknown_name("part", part, parts)
-    train = np.sort(np.concatenate([parts["fit"], parts["select"]]))
+    train = np.sort(np.concatenate([parts[part] for part in (*fitted, "select")]))
     select = np.flatnonzero(np.isin(train, parts["select"]))
-    own = None if groups is None else [groups[row] for row in train[select]]
-    chosen = folds_within(len(train), select, make_folds(len(select), folds, seed, own))
-    return [Round(train, np.sort(parts["test"]), tuple(chosen))]
+    select_folds = make_folds(len(select), folds, seed, labels_of(groups, train[select]))
+    within = folds_within(len(train), select, select_folds)
+    return [Round(train, np.sort(parts["test"]), tuple(within))]
 
 
 def grouped_rounds(
@@ -68,9 +69,14 @@ def grouped_rounds(
     """
     out = []
     for train, test in make_folds(len(groups), rounds, seed, groups):
-        own = [groups[row] for row in train]
-        out.append(Round(train, test, tuple(make_folds(len(train), folds, seed, own))))
+        within = make_folds(len(train), folds, seed, labels_of(groups, train))
+        out.append(Round(train, test, tuple(within)))
     return out
+
+
+def labels_of(groups: Sequence[str] | None, rows: np.ndarray) -> list[str] | None:
+    """Labels of some stimuli, given those of all; None where every stimulus stands alone."""
+    return None if groups is None else [groups[row] for row in rows]
 
 
 def check_rounds(
@@ -83,11 +89,11 @@ def check_rounds(
         InputError: a stimulus is tested in two rounds.
     """
     images, members = np.asarray(hashes), group_numbers(groups, len(hashes))
-    for i, one in enumerate(rounds):
+    for i, part in enumerate(rounds):
         for what, labels in (("images", images), ("groups", members)):
-            both = np.intersect1d(labels[one.train], labels[one.test])
+            both = np.intersect1d(labels[part.train], labels[part.test])
             if both.size:
                 raise LeakError(f"round {i}: {both.size} {what} are fitted and tested.")
-    tested = np.concatenate([one.test for one in rounds])
+    tested = np.concatenate([part.test for part in rounds])
     if len(np.unique(tested)) < len(tested):
         raise InputError("a stimulus is tested in two rounds.")

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from striate.core.errors import InputError
-from striate.encoding import mean_r, permutation_p
+from striate.encoding import (
+    ReadoutConfig,
+    grouped_rounds,
+    mean_r,
+    null_means,
+    permutation_p,
+    predict,
+)
 from striate.encoding.groups import shuffled_orders
 from striate.encoding.scores import score_r
-from striate.evaluate.neurons.null import null_means
-from striate.evaluate.neurons.predictivity import ReadoutConfig, grouped_rounds, predict
 
 READOUTS = {"best": ["a", "b"]}
 

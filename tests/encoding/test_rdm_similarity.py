@@ -10,7 +10,7 @@ from scipy import stats
 
 from striate.core.errors import InputError
 from striate.encoding import compare_rdms, noise_ceiling_rdms
-from striate.encoding.rdm_compare import (
+from striate.encoding.rdm_similarity import (
     METHODS,
     mid_ranks,
     pair_values,

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const grid = document.getElementById("scorecard");
-  const told = document.getElementById("sorted");
+  const status = document.getElementById("sorted");
   const buttons = [...grid.querySelectorAll("button[data-sort]")];
   const heads = [...grid.tHead.querySelectorAll("[data-model]")];
   const given = heads.map((head) => head.dataset.model);
@@ -22,14 +22,14 @@
     for (const cell of row.querySelectorAll("td[data-value]")) {
       value[cell.dataset.model] = Number(cell.dataset.value);
     }
-    const there = given.filter((model) => model in value);
-    there.sort((a, b) => way * best * (value[a] - value[b]));
-    return [...there, ...given.filter((model) => !(model in value))];
+    const measured = given.filter((model) => model in value);
+    measured.sort((a, b) => way * best * (value[a] - value[b]));
+    return [...measured, ...given.filter((model) => !(model in value))];
   }
 
   function arrange(key, reversed) {
-    const button = buttons.find((one) => one.dataset.sort === key);
-    if (!button) return;
+    const pressed = buttons.find((button) => button.dataset.sort === key);
+    if (!pressed) return;
     const order = orderOf(key, reversed);
     for (const line of grid.rows) {
       const cells = {};
@@ -37,18 +37,17 @@
       for (const model of order) if (cells[model]) line.append(cells[model]);
       line.classList.toggle("sorted", line.dataset.row === key);
     }
-    for (const one of buttons) {
-      one.setAttribute("aria-pressed", String(one === button));
-      one.classList.toggle("reversed", one === button && reversed);
+    for (const button of buttons) {
+      button.setAttribute("aria-pressed", String(button === pressed));
+      button.classList.toggle("reversed", button === pressed && reversed);
     }
     const turned = reversed ? ", order reversed" : "";
-    told.textContent = `Models sorted: ${button.textContent}${turned}.`;
+    status.textContent = `Models sorted: ${pressed.textContent}${turned}.`;
   }
 
-  function fromAddress() {
-    const found = /^#sort=([\w-]+)(,reversed)?$/.exec(location.hash);
-    if (found) arrange(found[1], Boolean(found[2]));
-    return Boolean(found);
+  function sortByAddress() {
+    const order = /^#sort=([\w-]+)(,reversed)?$/.exec(location.hash);
+    if (order) arrange(order[1], Boolean(order[2]));
   }
 
   for (const button of buttons) {
@@ -60,6 +59,6 @@
       history.replaceState(null, "", `#sort=${button.dataset.sort}${reversed ? ",reversed" : ""}`);
     });
   }
-  window.addEventListener("hashchange", fromAddress);
-  fromAddress();
+  window.addEventListener("hashchange", sortByAddress);
+  sortByAddress();
 })();

@@ -17,20 +17,9 @@ from striate.core.compute import Compute
 from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Split, StimulusSet, read
 from striate.data.responses.responses import Responses
-from striate.encoding import PLSRegression, ProjectionConfig, extract, pearson_r
+from striate.encoding import ProjectionConfig, extract, pearson_r
+from striate.encoding.groups import centered
 from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
-from striate.evaluate.neurons.null import null_means
-from striate.evaluate.neurons.predictivity import (
-    ReadoutConfig,
-    Round,
-    centered,
-    check_rounds,
-    grouped_rounds,
-    matched_taps,
-    predict,
-    split_rounds,
-    unit_table,
-)
 from striate.evaluate.neurons.tables import (
     BEST,
     difference_table,
@@ -124,59 +113,6 @@ def test_the_planted_tap_is_found_and_reaches_the_ceiling(run):
     assert (units["n_groups"] == 12).all() and (units["n"] == 120).all()
 
 
-def test_features_of_nothing_score_nothing(planted):
-    """Readouts of noise: no artifact of fold means, by ridge or by PLS."""
-    rng = np.random.default_rng(1)
-    movies = [f"m{i // 10}" for i in range(120)]
-    level = rng.normal(size=(12, 40)).repeat(10, axis=0)  # movies differ, as fold means then do
-    y = level + 0.3 * rng.normal(size=(120, 40))
-    rounds = grouped_rounds(movies, 6, 4)
-    features = {"a": rng.normal(size=(120, 15))}
-    found = predict(features, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3))
-    table = unit_table(found, [f"u{i}" for i in range(40)])
-    assert table.groupby("kind")["r"].mean().abs().max() < 0.06
-    raw = [np.corrcoef(y[:, i], found.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
-    assert np.nanmean(raw) < -0.1  # what the centering is for
-    null = null_means(found, "x", "ridge", groups=movies, features=features, rounds=rounds)
-    assert np.abs(null.mean()) < 0.03
-
-
-def test_pls_is_that_of_the_estimator():
-    rng = np.random.default_rng(2)
-    x, y = rng.normal(size=(60, 90)), rng.normal(size=(60, 4))
-    one = grouped_rounds([""] * 60, 3, 2)[0]
-    found = predict({"a": x}, y, [one], {"x": ["a"]}, ReadoutConfig(components=5))
-    fitted = PLSRegression(5, algorithm="svd").fit(x[one.train], y[one.train])
-    np.testing.assert_allclose(
-        found.predictions["x", "pls"], fitted.predict(x[one.test]), atol=1e-5
-    )
-
-
-def test_grouped_rounds_keep_movies_whole():
-    movies = np.repeat([f"m{i}" for i in range(10)], 7)
-    rounds = grouped_rounds(movies, 5, 4)
-    tested = np.concatenate([r.test for r in rounds])
-    assert sorted(tested) == list(range(70))
-    for one in rounds:
-        assert not set(movies[one.train]) & set(movies[one.test])
-        assert len(set(movies[one.test])) == 2
-        for train, held in one.folds:
-            assert not set(movies[one.train][train]) & set(movies[one.train][held])
-    check_rounds(rounds, [f"h{i}" for i in range(70)], movies)
-    with pytest.raises(InputError, match="11 folds of 10 groups"):
-        grouped_rounds(movies, 11)
-
-
-def test_split_rounds_choose_on_select_alone():
-    parts = {"fit": np.arange(20), "select": np.arange(20, 40), "test": np.arange(40, 50)}
-    (one,) = split_rounds(parts, 4)
-    held = np.concatenate([one.train[h] for _, h in one.folds])
-    assert sorted(held) == list(range(20, 40))
-    assert all(len(train) == 35 for train, _ in one.folds)
-    grouped = split_rounds(parts, 4, groups=[str(i // 5) for i in range(50)])[0]
-    assert all(len(np.unique(grouped.train[h] // 5)) == 1 for _, h in grouped.folds)
-
-
 def test_leaks_are_refused(planted, model, tmp_path):
     material = Material.of("v1", config(), planted)
     seen = model.copy()
@@ -190,11 +126,6 @@ def test_leaks_are_refused(planted, model, tmp_path):
     with pytest.raises(LeakError, match="has seen 1 of 120"):
         score_model(seen, material, READOUTS, tmp_path / "a", name="right")
     stimuli.__dict__["file_hashes"] = ("",) * len(stimuli)
-    one = Round(np.arange(4), np.arange(4, 8), ())
-    with pytest.raises(LeakError, match="1 images are fitted and tested"):
-        check_rounds([one], ["a", "b", "c", "d", "d", "e", "f", "g"])
-    with pytest.raises(LeakError, match="1 groups are fitted"):
-        check_rounds([one], list("abcdefgh"), ["m"] * 5 + [""] * 3)
 
 
 def reencoded(picture: np.ndarray) -> np.ndarray:
@@ -347,37 +278,11 @@ def test_scores_without_rounds_are_made_again(run, tmp_path):
         load_scored(folders(tmp_path))
 
 
-def test_bad_input(planted):
-    rng = np.random.default_rng(0)
-    rounds = grouped_rounds([""] * 40, 4, 2)
-    y, x = rng.normal(size=(40, 3)), rng.normal(size=(40, 5))
-    with pytest.raises(InputError, match="25 PLS components of 25 training"):
-        predict({"a": x}, y, [Round(np.arange(25), np.arange(25, 30), ())], {"x": ["a"]})
-    with pytest.raises(InputError, match="unknown tap 'b'"):
-        predict({"a": x}, y, rounds, {"x": ["b"]})
-    with pytest.raises(InputError, match="no taps to choose from"):
-        predict({"a": x}, y, rounds, {"x": []})
-    with pytest.raises(InputError, match="not finite"):
-        predict({"a": np.full((40, 5), np.nan)}, y, rounds, {"x": ["a"]})
+def test_stimuli_without_groups_cannot_be_divided_by_them(planted):
     alone = {s: replace(r, stimuli=StimulusSet(r.stimuli.ids, r.stimuli.sources))
              for s, r in planted.items()}  # fmt: skip
     with pytest.raises(InputError, match="no groups to divide by"):
         Material.of("v1", config(), Dataset("x", alone)).rounds("ann")
-
-
-def test_centered():
-    x = np.array([[1.0], [3.0], [10.0], [20.0]])
-    np.testing.assert_array_equal(centered(x, np.zeros(4)), x)
-    np.testing.assert_array_equal(centered(x, np.r_[0, 0, 1, 1])[:, 0], [-1, 1, -5, 5])
-
-
-def test_matched_taps():
-    assert matched_taps(load("squeezenet1_1@random", image_size=112), [19, 67]) == [
-        "features.4",
-        "features.7",
-    ]
-    with pytest.raises(InputError, match="no tap has a receptive field"):
-        matched_taps(load("lcl_v2@random", image_size=64), [19], taps=["stage9"])
 
 
 def test_real_v1(shared_data, tmp_path):

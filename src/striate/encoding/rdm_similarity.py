@@ -45,8 +45,8 @@ def checked_pairs(rdms: np.ndarray, what: str = "RDM") -> np.ndarray:
     values = pair_values(check_rdms(rdms, what))
     eps = precision(np.asarray(rdms))
     for row in values.reshape(-1, values.shape[-1]):  # views
-        known = ~np.isnan(row)
-        row[known] = merge_relative_ties(row[known], eps)
+        defined = ~np.isnan(row)
+        row[defined] = merge_relative_ties(row[defined], eps)
     return values
 
 
@@ -107,9 +107,9 @@ def compare_rdms(first: np.ndarray, second: np.ndarray, method: str = "rho_a") -
 def compare_pairs(first: np.ndarray, second: np.ndarray, method: str = "rho_a") -> np.ndarray:
     """Compare RDMs as `checked_pairs` gives them: (k1, n_pairs), (k2, n_pairs) to (k1, k2)."""
     both = np.concatenate([first, second])
-    known = ~np.isnan(both).any(axis=0)
-    ready = np.array([prepared(values, method) for values in both[:, known]])
-    if known.sum() < 2:
+    defined = ~np.isnan(both).any(axis=0)
+    ready = np.array([prepared(values, method) for values in both[:, defined]])
+    if defined.sum() < 2:
         return np.full((len(first), len(second)), np.nan)
     return similarity(ready[: len(first)], ready[len(first) :])
 
@@ -193,14 +193,14 @@ def noise_ceiling_pairs(values: np.ndarray, method: str = "rho_a") -> tuple[floa
     """`noise_ceiling_rdms` of RDMs as `checked_pairs` gives them, (n_subjects, n_pairs)."""
     if len(values) < 2:
         return float("nan"), float("nan")
-    own = np.array([prepared(v, method) for v in values[:, ~np.isnan(values).any(axis=0)]])
-    total = own.sum(axis=0)
-    upper = own @ _again(total, method)
-    lower = [v @ _again(total - v, method) for v in own]
+    subjects = np.array([prepared(v, method) for v in values[:, ~np.isnan(values).any(axis=0)]])
+    total = subjects.sum(axis=0)
+    upper = subjects @ _prepare_sum(total, method)
+    lower = [v @ _prepare_sum(total - v, method) for v in subjects]
     return float(np.mean(lower)), float(np.mean(upper))
 
 
-def _again(values: np.ndarray, method: str) -> np.ndarray:
+def _prepare_sum(values: np.ndarray, method: str) -> np.ndarray:
     """Prepare a sum of prepared RDMs; sums of equal terms may round apart, which is no order."""
     if method == "cosine":
         return prepared(values, method)

@@ -1,0 +1,1 @@
+"""The page of `compare`, `encode` and `demo`: what tuning changed, with controls."""
