@@ -17,6 +17,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import torch
 
 from striate.core.allocator import keep_freed_memory
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.encoding import ProjectionConfig, extract
 from striate.encoding.features import computing
 from striate.models import Model, load
@@ -50,8 +52,9 @@ def make_images(folder: Path, count: int, size: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def bare(model: Model, images: np.ndarray, batch: int, precision: str, device: str) -> None:
-    with computing(model, device, precision) as where:
+def bare(model: Model, images: np.ndarray, compute: Compute) -> None:
+    batch = compute.batch_size
+    with computing(model, compute) as where:
         for start in range(0, len(images), batch):
             model(torch.from_numpy(np.array(images[start : start + batch])).to(where))
         if where.type == "cuda":
@@ -72,6 +75,7 @@ def measure(
     taps = TAPS.get(id, model.taps)
     images = make_images(folder, count, model.preprocessing.size)
     names = [str(i) for i in range(count)]
+    compute = Compute(device, batch, precision, progress=False)
 
     def features(kind: str) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as cache:
@@ -81,19 +85,15 @@ def measure(
                 names,
                 taps=taps,
                 projection=PROJECTIONS[kind],
-                cache=Cache(cache),
-                batch_size=batch,
-                device=device,
-                precision=precision,
-                progress=False,
+                compute=replace(compute, cache=Cache(cache)),
             )
 
     kinds = ["srp"] if precision == "bf16" else list(PROJECTIONS)
     runs: dict[str, Callable[[], None]] = {
-        "bare": lambda: bare(model, images, batch, precision, device),
+        "bare": lambda: bare(model, images, compute),
         **{kind: partial(features, kind) for kind in kinds},
     }
-    bare(model, images[: 2 * batch], batch, precision, device)  # warm up
+    bare(model, images[: 2 * batch], compute)  # warm up
     times: dict[str, list[tuple[float, float]]] = {key: [] for key in runs}
     for repeat in range(repeats):
         for key, run in runs.items():

@@ -129,7 +129,7 @@ def _verb_in(command: str) -> str:
 _PAGES = "striate.report.pages"
 _SOURCES = "striate.report.scorecard.sources"
 _TUNED: dict[str, Any] = {
-    "page": f"{_PAGES}.tuned:build_tuned",
+    "page": f"{_PAGES}.tuned.page:build_tuned",
     "finished": "warnings.json",
     "scorecard": {"tables/group.parquet": f"{_SOURCES}.neurons:encoding"},
     "ending": "striate.cli.endings:tell_scores",

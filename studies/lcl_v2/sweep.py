@@ -21,6 +21,7 @@ import yaml
 
 from striate.core.allocator import keep_freed_memory
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.files import read_json_lines, write_text
 from striate.encoding import ReadoutConfig, Round, extract, predict
 from striate.encoding.projection import ProjectionConfig
@@ -87,8 +88,7 @@ def select_scores(model: Model, material: Material, cache: Cache) -> dict[str, f
             recording.stimuli.decoded(model.preprocessing.size, model.preprocessing.resize, cache),
             recording.stimuli.hashes,
             projection=ProjectionConfig(kind="none", grid=material.config.grid),
-            cache=cache,
-            progress=False,
+            compute=Compute(cache=cache, progress=False),
         )
         # what is predicted is not looked at: the scores over folds are what is wanted
         found = predict(

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.encoding import ProjectionConfig, extract, predict_cost
 from striate.encoding import features as features_module
 from striate.encoding import projection as projection_module
@@ -102,7 +103,8 @@ def memory(cache: Cache, folder: Path, kind: str) -> dict[str, int]:
     cost = predict_cost(model, n, n, how, batch_size=8)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
     before = peak()
-    extract(model, images, names(n), projection=how, cache=cache, batch_size=8, progress=False)
+    compute = Compute(batch_size=8, cache=cache, progress=False)
+    extract(model, images, names(n), projection=how, compute=compute)
     return {"added": peak() - before, "predicted": cost.memory, "scratch": cost.scratch}
 
 
@@ -141,9 +143,7 @@ def main() -> None:
         pictures(),
         names(30),
         projection=ProjectionConfig(components=5),
-        cache=cache,
-        batch_size=8,
-        progress=False,
+        compute=Compute(batch_size=8, cache=cache, progress=False),
     )
     print(json.dumps({"passes": passes(model)}))
 

@@ -18,6 +18,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError, StriateError
 from striate.encoding import ProjectionConfig, extract, predict_cost
 from striate.encoding import features as module
@@ -47,9 +48,10 @@ def cache(tmp_path: Path) -> Cache:
 
 def take(model: Model, cache: Cache, images: np.ndarray | None = None, **how: Any):
     images = pictures() if images is None else images
-    how = {"projection": PCA5, "batch_size": 8, "progress": False, "device": "cpu", **how}
-    how.setdefault("hashes", names(len(images)))
-    return extract(model, images, cache=cache, **how)
+    settings = {"batch_size": 8, "progress": False, "device": "cpu"}
+    settings |= {key: how.pop(key) for key in ("batch_size", "device", "precision") if key in how}
+    how = {"projection": PCA5, "hashes": names(len(images)), **how}
+    return extract(model, images, compute=Compute(cache=cache, **settings), **how)
 
 
 def plain(model: Model, images: np.ndarray) -> dict[str, np.ndarray]:

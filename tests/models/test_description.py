@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.encoding import extract
 from striate.encoding.projection import ProjectionConfig
@@ -117,7 +118,8 @@ def test_features_of_the_one_are_not_those_of_the_other(tmp_path: Path) -> None:
     def features(factor: Any) -> np.ndarray:
         plain = Model("mine", nn.Sequential(Plain(factor)), Preprocessing(12), ("0",)).eval()
         hashes = [f"h{i}" for i in range(6)]
-        return extract(plain, images, hashes, projection=none, cache=cache, progress=False)["0"]
+        compute = Compute(cache=cache, progress=False)
+        return extract(plain, images, hashes, projection=none, compute=compute)["0"]
 
     assert np.allclose(features(5.0), 5 * features(1.0), rtol=1e-5, atol=1e-6)
     assert (features(torch.relu) >= 0).all() and (features(torch.sigmoid) > 0).all()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.encoding.features import extract
 from striate.encoding.projection import ProjectionConfig
@@ -215,7 +216,7 @@ def test_fixed_networks_are_models_like_any_other(id: str, tmp_path: Path) -> No
         images,
         [f"{i}" for i in range(6)],
         projection=ProjectionConfig(kind="none", grid=2),
-        progress=False,
+        compute=Compute(progress=False),
     )
     for tap, shape in model.tap_shapes().items():
         assert features[tap].shape == (6, 4 * shape[0])

@@ -18,6 +18,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.core.files import explain_os_error, locked
 from striate.core.hashing import hash_array, hash_json
@@ -38,6 +39,8 @@ from striate.models.taps import visit_taps
 
 VERSION = 3
 """Raised when the meaning of a cached feature changes, so that old entries are not found."""
+SPARE = 200 * 2**20
+"""Bytes that the libraries take for themselves (ours)."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +72,20 @@ def predict_cost(
     taps: Sequence[str] | None = None,
     batch_size: int = 64,
 ) -> Cost:
-    """Predict what `extract` takes, from the shapes of the taps.
+    """Predict from the shapes of the taps what `extract` takes.
 
     The network's own activations are counted; its weights are not.
     """
     taps = tuple(taps or model.taps)
-    sizes = _sizes(model, taps, projection)
+    sizes = _count_features(model, taps, projection)
     folded = {t: projection.folded_to(d) for t, d in sizes.items()}
     widths = folded
     if projection.kind == "pca":
         widths = {t: pca_size(projection.components, n_fit, d) for t, d in folded.items()}
     d, k = max(folded.values()), max(widths.values())
-    # A module's input and output, the one before and a working copy; a tap in float32; what the
-    # libraries take for themselves.
+    # A module's input and output, the map before and a working copy; a tap in float32.
     memory = (
-        4 * batch_size * (4 * _largest_map(model, taps) + 2 * max(sizes.values())) + 200 * 2**20
+        4 * batch_size * (4 * _count_largest_map(model, taps) + 2 * max(sizes.values())) + SPARE
     )
     if projection.kind == "pca":
         blocks = 6 * 4 * min(BLOCK_VALUES, n_images * d)
@@ -92,7 +94,7 @@ def predict_cost(
         else:
             width = min(k + OVERSAMPLING, n_fit, d)
             fitting = 4 * width * (2 * d + 2 * n_fit) + 8 * 6 * width**2
-        memory = max(memory, fitting + blocks + 200 * 2**20)
+        memory = max(memory, fitting + blocks + SPARE)
     scratch = 4 * n_images * sum(folded.values()) if projection.kind == "pca" else 0
     return Cost(memory, scratch, 4 * n_images * sum(widths.values()))
 
@@ -105,17 +107,13 @@ def extract(
     taps: Sequence[str] | None = None,
     projection: ProjectionConfig | None = None,
     fit: np.ndarray | None = None,
-    cache: Cache | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    precision: str = "32",
-    progress: bool = True,
+    compute: Compute | None = None,
 ) -> dict[str, np.ndarray]:
     """Return each tap's projected features as a read-only memory map (N, k), float32.
 
     One pass over the images serves every tap that is not in the cache. A cache entry is found by
     the weights, preprocessing, image contents, tap, projection and fitted rows that made it, so
-    a stale one cannot be.
+    a stale entry is never found.
 
     Args:
         model: the network; it is in eval mode while this runs, and restored after.
@@ -124,59 +122,46 @@ def extract(
         taps: module paths; default the model's.
         projection: default PCA to 1000 components.
         fit: positions of the images that a PCA is fitted on, never test stimuli; default all.
-        cache: where the features lie.
-        batch_size: images a forward pass.
-        device: `auto`, `cpu`, `cuda` …
-        precision: `32`, or `bf16` for autocast.
-        progress: draw a progress bar.
+        compute: device, batch size, precision, the cache in which the features are kept, and
+            whether to draw a progress bar.
 
     Raises:
         InputError: numbers that do not fit, unknown tap, activations that are not finite.
     """
-    projection, cache = projection or ProjectionConfig(), cache or Cache()
-    taps = tuple(taps or model.taps)
-    _check(model, images, hashes)
-    if precision not in ("32", "bf16"):
-        raise InputError(f"precision {precision!r}: expected '32' or 'bf16'.")
+    projection, compute = projection or ProjectionConfig(), compute or Compute()
+    cache, taps = compute.cache, tuple(taps or model.taps)
+    _check_images(model, images, hashes)
     order, n_fit = np.arange(len(images)), 0
     shared = {
         "model": model.fingerprint(),
         "images": hash_json(list(hashes)),
         "input": _hash_pixels(images),
         "projection": projection.model_dump(),
-        "precision": precision,
+        "precision": compute.precision,
         "version": VERSION,
     }
     if projection.kind == "pca":
-        fit = _positions(fit, len(images))
+        fit = _check_positions(fit, len(images))
         pca_size(projection.components, len(fit), 1)  # too few are refused before the work
         order, n_fit = np.concatenate([fit, np.setdiff1d(order, fit)]), len(fit)
         shared["fit"] = hash_array(fit)
     keys = {tap: {**shared, "tap": tap} for tap in taps}
 
-    def absent() -> list[str]:
-        return [t for t in keys if not cache.path("features", keys[t]).is_dir()]
+    def find_missing() -> list[str]:
+        return [tap for tap, key in keys.items() if not cache.path("features", key).is_dir()]
 
-    if absent():
+    if find_missing():
         # Of two processes that want the same features, one computes and the other waits.
-        with locked(cache.root / "features" / f"{hash_json(shared)}.lock"), _explained(cache):
-            missing = absent()
+        with (
+            locked(cache.root / "features" / f"{hash_json(shared)}.lock"),
+            _explain_disk_errors(cache),
+        ):
+            missing = find_missing()
             if missing:
-                with _scratch(cache.root / "scratch") as scratch:
-                    files = _one_pass(
-                        model,
-                        images,
-                        order,
-                        missing,
-                        projection,
-                        scratch,
-                        batch_size=batch_size,
-                        device=device,
-                        precision=precision,
-                        progress=progress,
-                    )
+                with _make_scratch(cache.root / "scratch") as scratch:
+                    files = _run_pass(model, images, order, missing, projection, scratch, compute)
                     for tap in missing:
-                        entry = _Entry(files[tap], order, n_fit, projection)
+                        entry = _ScratchFile(files[tap], order, n_fit, projection)
                         cache.get("features", keys[tap], entry.write)
     return {
         tap: np.load(cache.path("features", keys[tap]) / "features.npy", mmap_mode="r")
@@ -184,7 +169,7 @@ def extract(
     }
 
 
-def _check(model: Model, images: np.ndarray, hashes: Sequence[str]) -> None:
+def _check_images(model: Model, images: np.ndarray, hashes: Sequence[str]) -> None:
     size = model.preprocessing.size
     if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
         raise InputError(
@@ -195,8 +180,8 @@ def _check(model: Model, images: np.ndarray, hashes: Sequence[str]) -> None:
         raise InputError(f"{len(images)} images for {len(hashes)} content hashes.")
 
 
-def _positions(fit: np.ndarray | None, n: int) -> np.ndarray:
-    """Return the positions a PCA is fitted on, sorted, each once."""
+def _check_positions(fit: np.ndarray | None, n: int) -> np.ndarray:
+    """Check the positions that a PCA is fitted on; return them sorted, each once."""
     if fit is None:
         return np.arange(n)
     fit = np.asarray(fit)
@@ -217,7 +202,8 @@ def _hash_pixels(images: np.ndarray) -> str:
 
 
 @contextlib.contextmanager
-def _explained(cache: Cache) -> Iterator[None]:
+def _explain_disk_errors(cache: Cache) -> Iterator[None]:
+    """Say what to do about a full or unwritable disk."""
     try:
         yield
     except OSError as error:
@@ -225,11 +211,11 @@ def _explained(cache: Cache) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _scratch(root: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards; what killed processes left is removed first."""
+def _make_scratch(root: Path) -> Iterator[Path]:
+    """Make a folder that is removed afterwards, as is first what killed processes left."""
     with locked(root / "lock"):
         for old in root.iterdir():
-            if old.is_dir() and not _held(old):
+            if old.is_dir() and not _is_held(old):
                 shutil.rmtree(old, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=root))
         handle = (folder / "held").open("w")
@@ -241,7 +227,8 @@ def _scratch(root: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _held(folder: Path) -> bool:
+def _is_held(folder: Path) -> bool:
+    """Say whether a living process uses a scratch folder."""
     with contextlib.suppress(FileNotFoundError), (folder / "held").open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -251,7 +238,7 @@ def _held(folder: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _ScratchFile:
     """One tap's scratch file, ready to become a cache entry."""
 
     file: Path
@@ -260,7 +247,7 @@ class _Entry:
     projection: ProjectionConfig
 
     def write(self, folder: Path) -> None:
-        """Move the rows here; those of a PCA in the images' order, a block at a time."""
+        """Move the rows into `folder`; those of a PCA in the images' order, a block at a time."""
         path = folder / "features.npy"
         if self.projection.kind != "pca":
             self.file.rename(path)
@@ -269,19 +256,19 @@ class _Entry:
         n, d = raw.shape
         pca = Pca.fit(raw, self.n_fit, self.projection.components, self.projection.seed)
         place = np.argsort(self.order)
-        with _npy(path, n, pca.loadings.shape[1]) as out:
+        with _write_npy(path, n, pca.loadings.shape[1]) as out:
             for rows in row_blocks(n, d):
                 out(pca(read(raw, place[rows])))
         self.file.unlink()
 
 
 @contextlib.contextmanager
-def _npy(
+def _write_npy(
     path: Path, n: int, width: int, keep: bool = True
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write a float32 `.npy` row by row. Unlike a memory map, a full disk is an error here.
+    """Write a float32 `.npy` row by row. Unlike with a memory map, a full disk is an error here.
 
-    What is to be kept has reached the disk at the end.
+    With `keep` the rows have reached the disk at the end.
     """
     header = {"descr": "<f4", "fortran_order": False, "shape": (n, width)}
     with path.open("wb") as file:
@@ -296,35 +283,33 @@ def _npy(
             os.fsync(file.fileno())
 
 
-def _one_pass(
+def _run_pass(
     model: Model,
     images: np.ndarray,
     order: np.ndarray,
     taps: Sequence[str],
     projection: ProjectionConfig,
     scratch: Path,
-    *,
-    batch_size: int,
-    device: str,
-    precision: str,
-    progress: bool,
+    compute: Compute,
 ) -> dict[str, Path]:
     """Write every tap's rows, in the given order, to a scratch `.npy` each."""
-    sizes = _sizes(model, taps, projection)
+    sizes = _count_features(model, taps, projection)
     widths = {t: projection.folded_to(d) for t, d in sizes.items()}
     files = {t: scratch / f"{i}.npy" for i, t in enumerate(taps)}
-    starts = range(0, len(order), batch_size)
+    starts = range(0, len(order), compute.batch_size)
     with contextlib.ExitStack() as stack:
-        where = stack.enter_context(computing(model, device, precision))
+        where = stack.enter_context(computing(model, compute))
         keep = projection.kind != "pca"
-        write = {t: stack.enter_context(_npy(files[t], len(order), widths[t], keep)) for t in taps}
+        write = {
+            t: stack.enter_context(_write_npy(files[t], len(order), widths[t], keep)) for t in taps
+        }
         sketches = {
             t: SparseProjection.draw(d, widths[t], projection.seed).to(where)
             for t, d in sizes.items()
             if widths[t] < d
         }
-        for start in track(starts, "features", disable=not progress, transient=True):
-            rows = order[start : start + batch_size]
+        for start in track(starts, "features", disable=not compute.progress, transient=True):
+            rows = order[start : start + compute.batch_size]
 
             def visit(tap: str, output: Tensor, rows: np.ndarray = rows) -> None:
                 flat = pooled(output, projection.grid)
@@ -338,9 +323,9 @@ def _one_pass(
 
 
 @contextlib.contextmanager
-def computing(model: Model, device: str, precision: str) -> Iterator[torch.device]:
-    """Eval mode, no gradients, the chosen device and precision; everything is put back after."""
-    home = model.device
+def computing(model: Model, compute: Compute) -> Iterator[torch.device]:
+    """Set eval mode, no gradients, device and precision; put everything back afterwards."""
+    home, device = model.device, compute.device
     try:
         where = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -348,7 +333,7 @@ def computing(model: Model, device: str, precision: str) -> Iterator[torch.devic
         torch.empty(0, device=where)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r} cannot be used here: {error}.") from error
-    autocast = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
+    autocast = torch.autocast(where.type, torch.bfloat16, enabled=compute.precision == "bf16")
     model.to(where)
     try:
         with evaluating(model), torch.inference_mode(), autocast:
@@ -368,8 +353,10 @@ def _check_finite(flat: Tensor, tap: str, rows: np.ndarray) -> None:
             )
 
 
-def _sizes(model: Model, taps: Sequence[str], projection: ProjectionConfig) -> Mapping[str, int]:
-    """Number of features of each tap after pooling."""
+def _count_features(
+    model: Model, taps: Sequence[str], projection: ProjectionConfig
+) -> Mapping[str, int]:
+    """Count the features of each tap after pooling."""
     sizes = {}
     for tap, shape in model.tap_shapes(taps).items():
         grid = projection.grid
@@ -379,8 +366,8 @@ def _sizes(model: Model, taps: Sequence[str], projection: ProjectionConfig) -> M
     return sizes
 
 
-def _largest_map(model: Model, taps: Sequence[str]) -> int:
-    """Number of values of the largest output of any module on the way to the taps, one image."""
+def _count_largest_map(model: Model, taps: Sequence[str]) -> int:
+    """Count the values of the largest map on the way to the taps, for one image."""
     largest = 0
 
     def hook(module: nn.Module, inputs: object, output: object) -> None:

@@ -43,7 +43,7 @@ class ProjectionConfig(Config):
     """Fold wider taps to so many random sums before a PCA; None keeps the PCA exact (ours)."""
 
     @model_validator(mode="after")
-    def _sketch_before_pca(self) -> Self:
+    def _check_sketch(self) -> Self:
         if self.sketch is not None and (self.kind != "pca" or self.sketch < self.components):
             raise ValueError(
                 f"sketch: {self.sketch} goes before a PCA to fewer components, found kind: "
@@ -149,8 +149,8 @@ class Pca:
         decomposition (Halko, Martinsson & Tropp 2011, algorithms 4.4 and 5.1).
 
         Args:
-            raw: (N, d) float32, rows the PCA is fitted on first.
-            n_fit: number of those rows, two or more.
+            raw: (N, d) float32, those on which the PCA is fitted first.
+            n_fit: number of fitted rows, two or more.
             components: number of components asked for; `pca_size` says how many there can be.
             seed: of the randomized decomposition.
         """
@@ -161,9 +161,9 @@ class Pca:
             total += read(raw, rows).sum(axis=0, dtype=np.float64)
         mean = (total / n_fit).astype(np.float32)
         if n_fit > GRAM_ROWS:
-            loadings, rank = _randomized(raw, mean, n_fit, k, seed)
+            loadings, rank = _fit_randomized(raw, mean, n_fit, k, seed)
         else:
-            loadings, rank = _by_gram(raw, mean, n_fit, k)
+            loadings, rank = _fit_by_gram(raw, mean, n_fit, k)
         return cls(mean, loadings, rank)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
@@ -171,15 +171,15 @@ class Pca:
         return torch.mm(torch.from_numpy(rows - self.mean), torch.from_numpy(self.loadings)).numpy()
 
 
-def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.ndarray, int]:
-    """Loadings by way of the Gram matrix of the centered rows, in double precision."""
+def _fit_by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.ndarray, int]:
+    """Compute loadings by way of the Gram matrix of the centered rows, in double precision."""
     d = raw.shape[1]
     fitted = slice(0, n_fit)
     gram = torch.zeros(n_fit, n_fit, dtype=torch.float64)
     for columns in row_blocks(d, n_fit):
         block = torch.from_numpy(read(raw, fitted, columns) - mean[columns]).double()
         gram.addmm_(block, block.T)
-    weights, rank = _weights(gram, k)
+    weights, rank = _solve_weights(gram, k)
     loadings = torch.empty(d, k)
     for columns in row_blocks(d, n_fit):
         block = torch.from_numpy(read(raw, fitted, columns) - mean[columns])
@@ -187,10 +187,10 @@ def _by_gram(raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int) -> tuple[np.
     return loadings.numpy(), rank
 
 
-def _randomized(
+def _fit_randomized(
     raw: np.ndarray, mean: np.ndarray, n_fit: int, k: int, seed: int
 ) -> tuple[np.ndarray, int]:
-    """Loadings by a randomized range finder with power iterations, in blocks of rows."""
+    """Compute loadings by a randomized range finder with power iterations, in blocks of rows."""
     d = raw.shape[1]
     width = min(k + OVERSAMPLING, n_fit, d)
     basis = torch.randn(d, width, generator=torch.Generator().manual_seed(seed))
@@ -204,23 +204,23 @@ def _randomized(
         basis.zero_()
         for rows in row_blocks(n_fit, d):
             basis.addmm_(torch.from_numpy(read(raw, rows) - mean).T, samples[rows])
-    weights, rank = _weights(_gram(basis), k)
+    weights, rank = _solve_weights(_compute_gram(basis), k)
     return (basis @ weights).numpy(), rank
 
 
-def _weights(gram: Tensor, k: int | None = None) -> tuple[Tensor, int]:
-    """Eigenvectors of x x', the largest first, over their root: x' times them is orthonormal.
+def _solve_weights(gram: Tensor, k: int | None = None) -> tuple[Tensor, int]:
+    """Solve for the eigenvectors of x x', largest first, divided by the root of their eigenvalue.
 
-    Also returns how many there are; those of no variance are zero.
+    x' times them is orthonormal; those without variance are zero. Also returns how many are not.
     """
     squares, vectors = torch.linalg.eigh(gram)
     squares, vectors = squares.flip(0)[:k], vectors.flip(1)[:, :k]
-    kept = squares > max(float(squares[0]), 0.0) * TINY
+    varying = squares > max(float(squares[0]), 0.0) * TINY
     roots = squares.clamp(min=1e-300).sqrt()
-    return torch.where(kept, vectors / roots, 0.0).float(), int(kept.sum())
+    return torch.where(varying, vectors / roots, 0.0).float(), int(varying.sum())
 
 
-def _gram(x: Tensor) -> Tensor:
+def _compute_gram(x: Tensor) -> Tensor:
     """Return x' x of a tall matrix in double precision."""
     out = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
     for rows in row_blocks(*x.shape):
@@ -232,10 +232,10 @@ def _gram(x: Tensor) -> Tensor:
 def _orthonormalize(x: Tensor) -> None:
     """Make the columns of a tall matrix orthonormal in place; directions it lacks become zero.
 
-    By the eigenvectors of x' x, twice because once loses half of the digits.
+    The eigenvectors of x' x do it, applied twice because once loses half of the digits.
     """
     for _ in range(2):
-        weights, _ = _weights(_gram(x))
+        weights, _ = _solve_weights(_compute_gram(x))
         for rows in row_blocks(*x.shape):
             x[rows] = x[rows] @ weights
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.data import StimulusSet
 from striate.data.behavior.trials import CATEGORIES
@@ -21,7 +23,7 @@ from striate.evaluate.behavior.decisions import (
     kept_decisions,
     no_classifier,
 )
-from striate.models import load
+from striate.models import Model, load
 
 
 @pytest.fixture
@@ -62,17 +64,25 @@ def test_bad_mappings_are_named(mapping: Path, change: dict[str, object], words:
         Categories.read(mapping)
 
 
-def test_a_classifier_decides_and_is_not_asked_twice(mapping: Path, tmp_path: Path) -> None:
+def test_a_classifier_decides_and_is_not_asked_twice(
+    mapping: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     categories = Categories.read(mapping)
     model = load("squeezenet1_1@random", image_size=32)
     images = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), dtype=np.uint8)
-    found = decide(model, images, categories, batch_size=2, device="cpu")
+    found = decide(model, images, categories, Compute("cpu", batch_size=2))
     with torch.inference_mode():
         want = category_probabilities(model(torch.from_numpy(images)), categories)
     np.testing.assert_allclose(found, want.numpy(), rtol=1e-4)
-    cache, done = Cache(tmp_path / "cache"), []
+    compute, done = Compute("cpu", cache=Cache(tmp_path / "cache")), []
+
+    def spy(model: Model, images: np.ndarray, *more: Any) -> np.ndarray:
+        done.append(len(images))
+        return decide(model, images, *more)
+
+    monkeypatch.setattr("striate.evaluate.behavior.decisions.decide", spy)
     for _ in range(2):
-        kept = kept_decisions(model, images, categories, cache, device="cpu", step=done.append)
+        kept = kept_decisions(model, images, categories, compute)
     np.testing.assert_allclose(kept, found, rtol=1e-4)
     assert done == [5]
 

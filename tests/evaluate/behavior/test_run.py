@@ -18,7 +18,7 @@ from striate.core.cache import Cache
 from striate.core.errors import InputError, LeakError
 from striate.data.behavior.trials import CATEGORIES
 from striate.evaluate import BehaveConfig, Options, behave
-from striate.evaluate.behavior.inputs import _other_start
+from striate.evaluate.behavior.inputs import describe_other_start
 from striate.models import load, save
 from striate.models.lineage import record_start
 from striate.report import build
@@ -169,10 +169,10 @@ def test_a_reference_that_is_not_the_start_is_named() -> None:
     one, other = (load("squeezenet1_1@random", seed=s, image_size=32) for s in (0, 1))
     tuned = one.copy()
     tuned.provenance["stages"] = [{"kind": "contrastive tuning", "start": record_start(one)}]
-    assert _other_start(tuned, one) == ""
-    assert "random weights (seed 0)" in _other_start(tuned, other)
+    assert describe_other_start(tuned, one) == ""
+    assert "random weights (seed 0)" in describe_other_start(tuned, other)
     del tuned.provenance["stages"][0]["start"]
-    assert _other_start(tuned, other) == ""  # nothing is known
+    assert describe_other_start(tuned, other) == ""  # nothing is known
 
 
 def test_the_page(run: Path) -> None:

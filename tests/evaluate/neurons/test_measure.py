@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Split, StimulusSet, read
 from striate.data.responses.responses import Responses
@@ -50,7 +51,8 @@ def planted(model, tmp_path_factory):
     cache = Cache(tmp_path_factory.mktemp("cache"))
     features = extract(
         model, stimuli.decoded(SIZE, "squash", cache), stimuli.hashes, taps=["stage1"],
-        projection=ProjectionConfig(kind="none", grid=2), cache=cache, progress=False,
+        projection=ProjectionConfig(kind="none", grid=2),
+        compute=Compute(cache=cache, progress=False),
     )["stage1"]  # fmt: skip
     recordings = {}
     for subject in ("ann", "bob"):

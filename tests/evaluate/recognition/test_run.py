@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError, LeakError
 from striate.core.files import write_json
 from striate.evaluate import Options, TrainRunConfig, train_model
@@ -168,7 +169,9 @@ def test_leaks_and_bad_settings(run: Path, world: Path, tmp_path: Path) -> None:
 def test_clean_images_alone_and_no_mean(world: Path, tmp_path: Path) -> None:
     images, labels, _ = tiny_labeled(12)
     model = tiny_recognizer()
-    table, decisions = score_conditions(model, images, labels, (), cache=Cache(tmp_path))
+    table, decisions = score_conditions(
+        model, images, labels, (), compute=Compute(cache=Cache(tmp_path))
+    )
     with torch.no_grad():
         own = model(torch.from_numpy(images)).argmax(1).numpy()
     assert len(table) == 1 and np.array_equal(decisions[0], own)

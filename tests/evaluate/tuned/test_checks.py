@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError, LeakError
 from striate.data import Dataset, Recording, Responses, Split, StimulusSet, group_stimuli
 from striate.evaluate import CompareConfig
@@ -95,7 +95,7 @@ def test_a_model_that_saw_one_frame_is_not_scored_on_the_movie(tmp_path):
     config = CompareConfig.from_dict(
         {"data": {"name": "memory", "path": "."}, "methods": ["untuned"]}
     )
-    bench = Bench(config, dataset, split, tmp_path, Cache())
+    bench = Bench(config, dataset, split, tmp_path, Compute())
     model = load("lcl_v2@random", image_size=48)
     check_unseen(bench, model, "net", "bob")
     model.note_seen(dataset["ann"].stimuli.hashes[:1])

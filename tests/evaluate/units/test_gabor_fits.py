@@ -9,8 +9,8 @@ from scipy.optimize import check_grad
 from striate.core.errors import InputError
 from striate.evaluate.units.gabor_fits import (
     Gabor,
-    _grid,
-    _model,
+    _evaluate_gabor,
+    _make_grid,
     collapse_color,
     fit_gabors,
     localization,
@@ -140,11 +140,13 @@ def test_the_spectrum_peaks_where_the_carrier_is():
 
 
 def test_the_jacobian_is_the_derivative(rng):
-    x, y = _grid(7)
+    x, y = _make_grid(7)
     p = rng.normal([0, 0, 1, 0.2, 0.8, 0.9, 1, 1, 0], 0.3)
     for pixel in (0, 20, 33):
         error = check_grad(
-            lambda q, i=pixel: _model(q, x, y)[0][i], lambda q, i=pixel: _model(q, x, y)[1][i], p
+            lambda q, i=pixel: _evaluate_gabor(q, x, y)[0][i],
+            lambda q, i=pixel: _evaluate_gabor(q, x, y)[1][i],
+            p,
         )
         assert error < 1e-5
 

@@ -135,8 +135,8 @@ def test_a_finished_run_is_not_measured_again(run: Path, world: Path, monkeypatc
         raise AssertionError("measured again")
 
     before = pd.read_parquet(run / "tables" / "textures.parquet")
-    monkeypatch.setattr("striate.evaluate.units.run.physiology", never)
-    monkeypatch.setattr("striate.evaluate.units.run.texture_responses", never)
+    monkeypatch.setattr("striate.evaluate.units.measure.physiology", never)
+    monkeypatch.setattr("striate.evaluate.units.measure.texture_responses", never)
     (run / "probe.json").unlink()  # as if it had been killed at its end
     with pytest.raises(InputError, match=r"no probe\.json yet"):
         build(run)

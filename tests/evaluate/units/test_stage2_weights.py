@@ -24,15 +24,13 @@ def test_energy_lands_in_the_bins_of_the_units_below():
     np.testing.assert_allclose(maps.plane.sum((1, 2)) + maps.unassigned, [1, 1, 0])
     assert maps.spatial[0, 0, 1] == 1 and maps.spatial[1].sum() == pytest.approx(1)
     np.testing.assert_array_equal(maps.units, [[2, 1, 0, 0], [1, 0, 1, 0]])
-    np.testing.assert_allclose(maps.concentration, [1, 1, np.nan])
 
 
-def test_equal_weights_are_enriched_nowhere(rng):
+def test_equal_weights_pool_every_unit_alike(rng):
     angles, f = rng.uniform(0, 180, 64), rng.uniform(1, 8, 64)
     maps = pooling_maps(rng.choice([-1.0, 1.0], size=(2, 64, 5, 5)), angles, f)
-    full = np.broadcast_to(maps.units > 0, maps.plane.shape)
-    np.testing.assert_allclose(maps.enrichment[full], 1)
-    assert np.isnan(maps.enrichment[~full]).all()
+    expected = np.broadcast_to(maps.units / maps.units.sum(), maps.plane.shape)
+    np.testing.assert_allclose(maps.plane, expected)
     assert maps.plane.shape == (2, 4, 8) and maps.units.sum() == 64
     np.testing.assert_allclose(maps.spatial, 1 / 25)
 

@@ -6,6 +6,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.evaluate.behavior.measure import HUMANS
 from striate.evaluate.common.choices import ModelConfig, NamedModels
@@ -14,7 +16,7 @@ from striate.evaluate.common.choices import ModelConfig, NamedModels
 class BehaveModel(ModelConfig):
     """A classifier whose decisions are compared with those of humans.
 
-    Without `image_size` of its own it is shown images of the run's.
+    Without an `image_size` of its own it is shown images of the run's size.
     """
 
     id: str
@@ -45,11 +47,15 @@ class BehaveConfig(Config):
     device: str = "auto"
     batch_size: int = Field(64, gt=0)
 
+    def compute(self, cache: Cache, progress: bool = True) -> Compute:
+        """Return how decisions are computed."""
+        return Compute(self.device, self.batch_size, cache=cache, progress=progress)
+
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        both = sorted(self.models.keys() & self.decisions.keys())
-        if both:
-            raise ValueError(f"{both[0]!r} is a name of a model and of decisions, choose another")
+    def _check_names(self) -> Self:
+        shared = sorted(self.models.keys() & self.decisions.keys())
+        if shared:
+            raise ValueError(f"{shared[0]!r} is a name of a model and of decisions, choose another")
         names = [*self.models, *self.decisions]
         if HUMANS in names:
             raise ValueError(f"{HUMANS!r} is the name of the humans, choose another")

@@ -2,7 +2,7 @@
 
 The four measures of model-vs-human (Geirhos et al. 2021, arXiv 2106.07411, section 2), for all
 pairs of observers and all resamples of images at once: with 0/1 decisions everything is a function
-of three sums, of the one, of the other and of their product.
+of three sums: of the first, of the second and of their product.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def accuracy(correct: np.ndarray, counts: np.ndarray | None = None) -> np.ndarra
     >>> accuracy(np.array([[True, True, False, True]])).tolist()
     [[0.75]]
     """
-    correct = _binary(correct, "correct")
-    weights = _weights(counts, correct.shape[1])
+    correct = _check_binary(correct, "correct")
+    weights = _make_weights(counts, correct.shape[1])
     right, n = weights @ correct.T, weights.sum(axis=1, keepdims=True)
     return np.divide(right, n, out=np.full(right.shape, np.nan), where=n > 0)
 
@@ -42,7 +42,7 @@ def accuracy_difference(first: np.ndarray, second: np.ndarray) -> float:
     >>> accuracy_difference(np.array([1, 1, 0, 0]), np.array([1, 1, 1, 0]))
     0.0625
     """
-    return _one(first, second, "accuracy_difference")
+    return _measure_pair(first, second, "accuracy_difference")
 
 
 def observed_consistency(first: np.ndarray, second: np.ndarray) -> float:
@@ -54,7 +54,7 @@ def observed_consistency(first: np.ndarray, second: np.ndarray) -> float:
     >>> observed_consistency(np.array([1, 1, 0, 0]), np.array([1, 1, 1, 0]))
     0.75
     """
-    return _one(first, second, "observed_consistency")
+    return _measure_pair(first, second, "observed_consistency")
 
 
 def error_consistency(first: np.ndarray, second: np.ndarray) -> float:
@@ -72,10 +72,11 @@ def error_consistency(first: np.ndarray, second: np.ndarray) -> float:
     >>> error_consistency(np.array([1, 1]), np.array([1, 1]))
     1.0
     """
-    return _one(first, second, "error_consistency")
+    return _measure_pair(first, second, "error_consistency")
 
 
-def _one(first: np.ndarray, second: np.ndarray, measure: str) -> float:
+def _measure_pair(first: np.ndarray, second: np.ndarray, measure: str) -> float:
+    """Measure two observers in one condition."""
     a, b = (np.asarray(x)[None] for x in (first, second))
     pairs = np.zeros((1, 2), dtype=np.int64)
     groups = np.zeros(a.shape[-1], dtype=np.int64)
@@ -83,7 +84,7 @@ def _one(first: np.ndarray, second: np.ndarray, measure: str) -> float:
 
 
 def all_pairs(first: int, second: int | None = None) -> np.ndarray:
-    """Numbers of two observers a row: each of `first` with each of `second`, or among themselves.
+    """Pair observers, the numbers of two a row: `first` with `second`, or all among themselves.
 
     >>> all_pairs(3).tolist(), all_pairs(1, 2).tolist()
     ([[0, 1], [0, 2], [1, 2]], [[0, 0], [0, 1]])
@@ -100,7 +101,7 @@ def pair_measures(
     groups: np.ndarray,
     counts: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """The three measures of `MEASURES` for pairs of observers, each the mean over conditions.
+    """Compute the measures of `MEASURES` for pairs of observers, each a mean over conditions.
 
     Args:
         first: (A, T) boolean, whether each decision is right.
@@ -113,36 +114,38 @@ def pair_measures(
         (S, P) by measure.
 
     Raises:
-        InputError: shapes that do not fit, values beside 0 and 1, a condition without images.
+        InputError: shapes that do not fit, values other than 0 and 1.
     """
-    a, b = _binary(first, "first"), _binary(second, "second")
+    a, b = _check_binary(first, "first"), _check_binary(second, "second")
     groups = np.asarray(groups)
     if a.shape[1] != b.shape[1] or groups.shape != (a.shape[1],):
         raise InputError(
             f"observers with {a.shape[1]} and {b.shape[1]} trials and conditions of shape "
             f"{groups.shape}: all must be of the same images."
         )
-    weights = _weights(counts, a.shape[1])
-    found = {m: np.zeros((len(weights), len(pairs))) for m in MEASURES}
+    weights = _make_weights(counts, a.shape[1])
+    sums = {m: np.zeros((len(weights), len(pairs))) for m in MEASURES}
     conditions = np.unique(groups)
     for condition in conditions:
-        here = np.flatnonzero(groups == condition)
-        w = weights[:, here]
+        images = np.flatnonzero(groups == condition)
+        w = weights[:, images]
         n = w.sum(axis=1, keepdims=True)
-        one, two = a[pairs[:, 0]][:, here], b[pairs[:, 1]][:, here]
-        x, y, both = w @ one.T, w @ two.T, w @ (one * two).T  # whole numbers, so sums are exact
+        a_pairs, b_pairs = a[pairs[:, 0]][:, images], b[pairs[:, 1]][:, images]
+        # whole numbers, so the sums are exact
+        x, y, both = w @ a_pairs.T, w @ b_pairs.T, w @ (a_pairs * b_pairs).T
         same = n - x - y + 2 * both
         px, py = x / n, y / n
         chance = px * py + (1 - px) * (1 - py)
         kappa = np.ones_like(same)
         np.divide(same / n - chance, 1 - chance, out=kappa, where=same < n)
-        found["accuracy_difference"] += (px - py) ** 2
-        found["observed_consistency"] += same / n
-        found["error_consistency"] += kappa
-    return {m: values / len(conditions) for m, values in found.items()}
+        sums["accuracy_difference"] += (px - py) ** 2
+        sums["observed_consistency"] += same / n
+        sums["error_consistency"] += kappa
+    return {m: values / len(conditions) for m, values in sums.items()}
 
 
-def _binary(values: np.ndarray, name: str) -> np.ndarray:
+def _check_binary(values: np.ndarray, name: str) -> np.ndarray:
+    """Check decisions (observers, images) and return them as 0 and 1."""
     values = np.asarray(values)
     if values.ndim != 2 or not values.shape[1]:
         raise InputError(f"{name}: expected (observers, images), found shape {values.shape}.")
@@ -151,7 +154,8 @@ def _binary(values: np.ndarray, name: str) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _weights(counts: np.ndarray | None, n: int) -> np.ndarray:
+def _make_weights(counts: np.ndarray | None, n: int) -> np.ndarray:
+    """Return how often each of `n` images counts in each resample, (samples, n)."""
     weights = np.ones((1, n)) if counts is None else np.asarray(counts, dtype=np.float64)
     if weights.ndim != 2 or weights.shape[1] != n:
         raise InputError(f"counts: expected (samples, {n}), found shape {weights.shape}.")

@@ -1,13 +1,13 @@
 """What a classifier of the 1,000 ImageNet classes decides among few entry-level categories.
 
-Softmax over the classes, mean probability over the classes of each category, and the category
-with the largest mean (Geirhos et al. 2018, arXiv 1808.08750, section 2).
+The decision is the category with the largest mean of softmax probabilities over its classes
+(Geirhos et al. 2018, arXiv 1808.08750, section 2).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError, unknown_name
 from striate.core.files import read_json
 from striate.data import StimulusSet
 from striate.data.behavior.trials import CATEGORIES, COLUMNS
+from striate.evaluate.common.cost import gray_images
 from striate.evaluate.common.forward import each_batch
 from striate.models import Model, evaluating
 
@@ -82,7 +83,7 @@ class Categories:
 
 
 def category_probabilities(logits: Tensor, categories: Categories) -> Tensor:
-    """Mean softmax probability over the classes of each category.
+    """Average softmax probabilities over the classes of each category.
 
     Args:
         logits: (B, 1000).
@@ -98,22 +99,22 @@ def category_probabilities(logits: Tensor, categories: Categories) -> Tensor:
         tensor([[0.0000, 0.4450]])
     """
     p = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)
-    return torch.stack([p[:, list(own)].mean(dim=1) for own in categories.classes], dim=1)
+    return torch.stack([p[:, list(c)].mean(dim=1) for c in categories.classes], dim=1)
 
 
 def no_classifier(model: Model) -> str:
     """Say why a model's output cannot be read as ImageNet classes; '' where it can.
 
     A tuned model keeps the layers behind its tap as they were, so its classifier is that of the
-    network it started from, applied to what the tuned layers now give. Where the output itself was
-    tuned there is none.
+    network it started from, applied to what the tuned layers now give. A model whose output itself
+    was tuned has no classifier.
     """
     for stage in model.provenance["stages"]:
         settings = stage.get("config") if isinstance(stage, dict) else None
         if isinstance(settings, dict) and "tap" in settings and settings["tap"] is None:
             return "no classifier: its output itself was tuned to responses"
     size = model.preprocessing.size
-    gray = torch.full((1, size, size, 3), 128, dtype=torch.uint8, device=model.device)
+    gray = gray_images(1, size, model.device)
     with evaluating(model), torch.inference_mode():
         try:
             shape = tuple(model(gray).shape[1:])
@@ -130,20 +131,15 @@ def decide(
     model: Model,
     images: np.ndarray,
     categories: Categories,
-    *,
-    batch_size: int = 64,
-    device: str = "auto",
-    step: Callable[[int], None] = lambda done: None,
+    compute: Compute | None = None,
 ) -> np.ndarray:
-    """Probability of each category for each image.
+    """Compute the probability of each category for each image.
 
     Args:
         model: with a classifier of the 1,000 ImageNet classes (`no_classifier`).
         images: uint8 (N, H, W, 3), may be a memory map.
         categories: K of them.
-        batch_size: images a forward pass.
-        device: `auto`, `cpu`, `cuda` …
-        step: called with the number of images done.
+        compute: device and batch size.
 
     Returns:
         (N, K) float64; the decision is the largest of a row (`categories.names`).
@@ -154,53 +150,46 @@ def decide(
     reason = no_classifier(model)
     if reason:
         raise InputError(f"{model.id}: {reason}.")
-    out = np.empty((len(images), len(categories.names)))
+    probabilities = np.empty((len(images), len(categories.names)))
 
-    def use(rows: slice, logits: Tensor) -> None:
-        out[rows] = category_probabilities(logits, categories).double().cpu().numpy()
-        step(rows.stop)
+    def keep_probabilities(rows: slice, logits: Tensor) -> None:
+        probabilities[rows] = category_probabilities(logits, categories).double().cpu().numpy()
 
-    each_batch(model, images, use, batch_size=batch_size, device=device)
-    bad = ~np.isfinite(out).all(axis=1)
+    each_batch(model, images, keep_probabilities, compute or Compute())
+    bad = ~np.isfinite(probabilities).all(axis=1)
     if bad.any():
         raise InputError(
             f"{model.id} gives probabilities that are not finite for {int(bad.sum())} images "
             f"(first: number {int(bad.argmax())}). Its weights are damaged, or diverged."
         )
-    return out
+    return probabilities
 
 
 def kept_decisions(
-    model: Model,
-    images: np.ndarray,
-    categories: Categories,
-    cache: Cache,
-    *,
-    batch_size: int = 64,
-    device: str = "auto",
-    step: Callable[[int], None] = lambda done: None,
+    model: Model, images: np.ndarray, categories: Categories, compute: Compute | None = None
 ) -> np.ndarray:
-    """`decide`, kept in the cache under the model's weights, the pixels and the categories."""
+    """Do `decide` once; keep it in the cache under the weights, the pixels and the categories."""
+    compute = compute or Compute()
     key = {
         "model": model.fingerprint(),
         "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
         "shape": list(images.shape),
-        "classes": [list(own) for own in categories.classes],
+        "classes": [list(indices) for indices in categories.classes],
         "version": VERSION,
     }
 
     def build(folder: Path) -> None:
-        found = decide(model, images, categories, batch_size=batch_size, device=device, step=step)
-        np.save(folder / "probabilities.npy", found)
+        probabilities = decide(model, images, categories, compute)
+        np.save(folder / "probabilities.npy", probabilities)
 
-    return np.load(cache.get("decisions", key, build) / "probabilities.npy")
+    return np.load(compute.cache.get("decisions", key, build) / "probabilities.npy")
 
 
 def decision_table(
     experiment: str, observer: str, stimuli: StimulusSet, probabilities: np.ndarray,
     categories: Categories, conditions: Sequence[str] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Decisions as tidy trials (`data.behavior.trials.COLUMNS`) with the winner's `probability`.
+    """Turn decisions into tidy trials (`data.behavior.trials.COLUMNS`), with their `probability`.
 
     Args:
         experiment, observer: names.
@@ -212,14 +201,14 @@ def decision_table(
     Raises:
         InputError: an image that is in no category's folder.
     """
-    right = [i.rpartition("/")[0].rpartition("/")[2] for i in stimuli.ids]
-    wrong = [i for i, c in zip(stimuli.ids, right, strict=True) if c not in categories.names]
-    if wrong:
+    folders = [i.rpartition("/")[0].rpartition("/")[2] for i in stimuli.ids]
+    astray = [i for i, c in zip(stimuli.ids, folders, strict=True) if c not in categories.names]
+    if astray:
         raise unknown_name(
             "category",
-            wrong[0].rpartition("/")[0] or "(none)",
+            astray[0].rpartition("/")[0] or "(none)",
             categories.names,
-            f"(Image {wrong[0]} of experiment {experiment}: stimuli lie in a folder for each "
+            f"(Image {astray[0]} of experiment {experiment}: stimuli lie in a folder for each "
             "category.)",
         )
     best = probabilities.argmax(axis=1)
@@ -231,10 +220,42 @@ def decision_table(
             "trial": [str(i) for i in range(1, len(stimuli) + 1)],
             "rt": np.nan,
             "response": [categories.names[k] for k in best],
-            "category": right,
+            "category": folders,
             "condition": list(conditions) if conditions is not None else "0",
             "image": [i.rpartition("/")[2] for i in stimuli.ids],
         }
     )[list(COLUMNS)]
     table["probability"] = probabilities[np.arange(len(best)), best]
     return table
+
+
+def decide_all(
+    models: Mapping[str, Model],
+    stimuli: Mapping[str, StimulusSet],
+    categories: Categories,
+    compute: Compute,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, pd.DataFrame]:
+    """Let each model decide on all images.
+
+    Args:
+        models: with a classifier, by name.
+        stimuli: images by experiment.
+        categories: among which they decide.
+        compute: device, batch size, and the cache in which decisions are kept.
+        say: called with the name of each model before it decides.
+
+    Returns:
+        Tidy trials (`decision_table`) over all experiments, by model.
+    """
+    decisions: dict[str, pd.DataFrame] = {}
+    for name, model in models.items():
+        say(f"deciding: {name}")
+        trials = []
+        for experiment, images in stimuli.items():
+            shape = model.preprocessing
+            pixels = images.decoded(shape.size, shape.resize, compute.cache)
+            probabilities = kept_decisions(model, pixels, categories, compute)
+            trials.append(decision_table(experiment, name, images, probabilities, categories))
+        decisions[name] = pd.concat(trials, ignore_index=True)
+    return decisions

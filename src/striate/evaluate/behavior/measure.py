@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ CUE_CONFLICT = "cue-conflict"
 """The experiment whose images have a shape and a texture."""
 BIAS = ("shape_bias", "shape", "texture")
 CONGRUENT = "congruent_accuracy"
-"""Accuracy on cue-conflict images whose shape and texture agree: whether a classifier works."""
+"""Accuracy on cue-conflict images whose shape and texture agree; it says if a classifier works."""
 ALL = "all"
 """Stands for all categories together."""
 
@@ -42,62 +43,67 @@ class Measured:
     draws: np.ndarray
 
     def less(self, other: Measured) -> Measured:
-        """One number less another, on the same resamples."""
+        """Subtract another number, on the same resamples."""
         return Measured(self.value - other.value, self.draws - other.draws)
 
 
-Key = tuple[str, str, str]
-"""Observer, measure and category (`ALL`, or one)."""
+class Key(NamedTuple):
+    """What was measured: the observer, the measure and the category (`ALL`, or one)."""
+
+    observer: str
+    measure: str
+    category: str = ALL
 
 
 def mean_measured(values: Sequence[Measured]) -> Measured:
-    """Mean of numbers with their draws."""
+    """Average numbers with their draws."""
     return Measured(
         float(np.mean([m.value for m in values])), np.mean([m.draws for m in values], axis=0)
     )
 
 
 def centered_interval(measured: Measured, lowest: float = -np.inf) -> Interval:
-    """95 % percentile interval less the bootstrap's bias.
+    """Compute the 95 % percentile interval less the bootstrap's bias.
 
     The noise of resampling adds to every square, so that draws of an accuracy difference lie above
     its value; they are moved back by their mean distance (Efron & Tibshirani 1993, chapter 10).
 
     Args:
         measured: a number with its draws.
-        lowest: below which there are no values.
+        lowest: the smallest value that the number can have.
 
     >>> draws = np.arange(5.0) + 1  # one too high on average
-    >>> found = centered_interval(Measured(2.0, draws))
-    >>> round(found.low, 3), round(found.high, 3)
+    >>> interval = centered_interval(Measured(2.0, draws))
+    >>> round(interval.low, 3), round(interval.high, 3)
     (0.1, 3.9)
     """
-    known = measured.draws[np.isfinite(measured.draws)]
-    if known.size < 2:
+    draws = measured.draws[np.isfinite(measured.draws)]
+    if draws.size < 2:
         return Interval(measured.value, float("nan"), float("nan"))
-    bias = known.mean() - measured.value
-    low, high = np.percentile(known, [2.5, 97.5]) - bias
+    bias = draws.mean() - measured.value
+    low, high = np.percentile(draws, [2.5, 97.5]) - bias
     return Interval(measured.value, max(float(low), lowest), max(float(high), lowest))
 
 
 def image_counts(groups: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """How often each image is in each resample, (samples, T): drawn within each condition.
+    """Draw how often each image is in each resample, (samples, T), within each condition.
 
     Args:
         groups: (T,) number of each image's condition.
         samples: number of resamples.
         seed: of the draws.
     """
-    out = np.zeros((samples, len(groups)))
+    counts = np.zeros((samples, len(groups)))
     for condition in np.unique(groups):
-        here = groups == condition
-        size = int(here.sum())
-        out[:, here] = 1 if size < 2 else bootstrap_counts(size, samples, seed + int(condition))
-    return out
+        images = groups == condition
+        size = int(images.sum())
+        drawn = 1 if size < 2 else bootstrap_counts(size, samples, seed + int(condition))
+        counts[:, images] = drawn
+    return counts
 
 
 def seed_of(*place: object) -> int:
-    """A seed of its own for each place, so that experiments of one size differ in their draws."""
+    """Return a seed for each place, so that experiments of one size differ in their draws."""
     return int(hash_json(list(place))[:12], 16)
 
 
@@ -107,7 +113,7 @@ def measure(
     """Measure humans and models in one experiment.
 
     Args:
-        humans: at least one; between humans nothing is measured of fewer than two.
+        humans: at least one; humans are compared with each other only where there are two.
         models: one observer each, who judged the same images (`line_up(…, like=humans)`).
         samples: number of resamples.
         seed: of the draws.
@@ -120,63 +126,65 @@ def measure(
     """
     n_humans, groups = len(humans.names), humans.groups
     counts = image_counts(groups, samples, seed_of(seed, humans.experiment, "images"))
-    drawn = np.ones((samples, n_humans))
+    human_counts = np.ones((samples, n_humans))
     if n_humans > 1:
-        drawn = bootstrap_counts(n_humans, samples, seed_of(seed, humans.experiment, "humans"))
+        human_seed = seed_of(seed, humans.experiment, "humans")
+        human_counts = bootstrap_counts(n_humans, samples, human_seed)
     names = [HUMANS, *models]
     ends = range(n_humans, n_humans + len(models) + 1)
-    whose = [slice(0, n_humans), *map(slice, ends, ends[1:])]
+    rows_of = [slice(0, n_humans), *map(slice, ends, ends[1:])]
     response = np.concatenate([humans.response, *(m.response for m in models.values())])
     correct = response == humans.category
-    out: dict[Key, Measured] = {}
+    measured: dict[Key, Measured] = {}
 
-    def keep(measure: str, category: str, value: np.ndarray, draws: np.ndarray) -> None:
-        """Of all observers: (O,) and (samples, O); humans become their mean."""
-        for name, rows in zip(names, whose, strict=True):
-            weights = drawn if name == HUMANS else np.ones((samples, 1))
-            out[name, measure, category] = Measured(
-                float(_mean(value[rows][None], np.ones((1, weights.shape[1])))[0]),
-                _mean(draws[:, rows], weights),
+    def keep(measure: str, category: str, values: np.ndarray, draws: np.ndarray) -> None:
+        """Keep values (O,) and draws (samples, O) of all observers; humans become their mean."""
+        for name, rows in zip(names, rows_of, strict=True):
+            weights = human_counts if name == HUMANS else np.ones((samples, 1))
+            measured[Key(name, measure, category)] = Measured(
+                float(_average(values[rows][None], np.ones((1, weights.shape[1])))[0]),
+                _average(draws[:, rows], weights),
             )
 
-    for category, here in parts(humans):
-        draws = accuracy(correct[:, here], counts[:, here])
-        keep("accuracy", category, accuracy(correct[:, here])[0], draws)
-    right = humans.correct
-    compared = [(HUMANS, right, all_pairs(n_humans))] if n_humans > 1 else []
-    compared += [(name, one.correct, all_pairs(1, n_humans)) for name, one in models.items()]
+    for category, images in parts(humans):
+        draws = accuracy(correct[:, images], counts[:, images])
+        keep("accuracy", category, accuracy(correct[:, images])[0], draws)
+    humans_correct = humans.correct
+    compared = [(HUMANS, humans_correct, all_pairs(n_humans))] if n_humans > 1 else []
+    compared += [(name, model.correct, all_pairs(1, n_humans)) for name, model in models.items()]
     for name, first, pairs in compared:
-        weights = drawn[:, pairs[:, 1]] * (drawn[:, pairs[:, 0]] if name == HUMANS else 1)
-        plain = pair_measures(first, right, pairs, groups)
-        found = pair_measures(first, right, pairs, groups, counts)
+        weights = human_counts[:, pairs[:, 1]]
+        weights = weights * (human_counts[:, pairs[:, 0]] if name == HUMANS else 1)
+        values = pair_measures(first, humans_correct, pairs, groups)
+        resampled = pair_measures(first, humans_correct, pairs, groups, counts)
         for kind in MEASURES:
-            draws = _mean(found[kind], weights)
-            out[name, kind, ALL] = Measured(float(plain[kind].mean()), draws)
+            draws = _average(resampled[kind], weights)
+            measured[Key(name, kind)] = Measured(float(values[kind].mean()), draws)
     if humans.experiment == CUE_CONFLICT:
         texture = texture_categories(humans.images.tolist(), humans.categories)
-        for category, here in parts(humans):
-            args = (response[:, here], humans.category[here], texture[here])
-            value, draws_of = shape_bias(*args), shape_bias(*args, counts[:, here])
+        for category, images in parts(humans):
+            args = (response[:, images], humans.category[images], texture[images])
+            bias, bias_draws = shape_bias(*args), shape_bias(*args, counts[:, images])
             for name in BIAS:
-                keep(name, category, value[name][0], draws_of[name])
-        same = humans.category == texture
-        if same.any():
-            resampled = accuracy(correct[:, same], counts[:, same])
-            keep(CONGRUENT, ALL, accuracy(correct[:, same])[0], resampled)
-    return out
+                keep(name, category, bias[name][0], bias_draws[name])
+        congruent = humans.category == texture
+        if congruent.any():
+            draws = accuracy(correct[:, congruent], counts[:, congruent])
+            keep(CONGRUENT, ALL, accuracy(correct[:, congruent])[0], draws)
+    return measured
 
 
 def parts(humans: Observers) -> Iterator[tuple[str, np.ndarray]]:
-    """All images, then those of each category."""
+    """Yield all images, then those of each category, as boolean (T,)."""
     yield ALL, np.ones(len(humans.images), dtype=bool)
     for k in np.unique(humans.category):
         yield humans.categories[k], humans.category == k
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted mean of each row, (S, O) to (S,), over what is known; NaN where nothing is."""
-    known = np.isfinite(values)
-    weights = np.where(known, weights, 0.0)
+def _average(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average the finite values of each row by weights, (S, O) to (S,); NaN where none is."""
+    finite = np.isfinite(values)
+    weights = np.where(finite, weights, 0.0)
     total = weights.sum(axis=1)
-    summed = (np.where(known, values, 0.0) * weights).sum(axis=1)
+    summed = (np.where(finite, values, 0.0) * weights).sum(axis=1)
     return np.divide(summed, total, out=np.full(len(total), np.nan), where=total > 0)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder
-from striate.data import StimulusSet
 from striate.data.behavior.conditions import exclude
 from striate.data.behavior.observers import Observers, line_up
 from striate.data.behavior.trials import read_trials
-from striate.evaluate.behavior import tables
 from striate.evaluate.behavior.config import BehaveConfig
-from striate.evaluate.behavior.decisions import Categories, decision_table, kept_decisions
-from striate.evaluate.behavior.inputs import build_models, find_stimuli, predict, read_decisions
-from striate.evaluate.behavior.measure import Key, Measured, measure
+from striate.evaluate.behavior.decisions import Categories, decide_all
+from striate.evaluate.behavior.inputs import build_models, find_stimuli, read_decisions
+from striate.evaluate.behavior.measure import measure
+from striate.evaluate.behavior.plan import describe
+from striate.evaluate.behavior.tables import human_table, make_tables
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
-from striate.models import Model
 
 
 @dataclass
@@ -66,7 +63,8 @@ def behave(
     options = options or Options()
     if out is not None:
         check_run_folder(out, config, overwrite=options.overwrite)
-    device_name(config.device)
+    compute = config.compute(options.cache, options.progress)
+    compute.torch_device()  # refused now, not after the trials are read
     categories = Categories.read(config.categories) if config.categories else None
     trials = exclude(read_trials(config.humans), config.exclude)
     humans = {e: line_up(trials, e) for e in sorted(trials["experiment"].unique())}
@@ -76,30 +74,32 @@ def behave(
     if out is None:
         if config.models or config.decisions:
             raise InputError("models and decisions need a run folder: give one (--out).")
-        found = {e: measure(one, {}, config.bootstrap, config.seed) for e, one in humans.items()}
-        return BehaveResult({"humans": tables.human_table(humans.values(), found)})
+        measured = {e: measure(h, {}, config.bootstrap, config.seed) for e, h in humans.items()}
+        return BehaveResult({"humans": human_table(humans.values(), measured)})
     models, facts = build_models(config, stimuli)
-    options.say(predict(models, stimuli, config))
+    options.say(describe(models, stimuli, compute))
     run = RunFolder(
         out, config, command=options.command, verb="behave", overwrite=options.overwrite
     )
     with locked(run / ".lock", wait=False):
         (run / "behavior.json").unlink(missing_ok=True)
-        decided = decide_all(models, stimuli, categories, config, options)
-        lined: dict[str, dict[str, Observers]] = {e: {} for e in humans}
-        for name, table in {**given, **decided}.items():
+        decided = {}
+        if categories is not None:
+            decided = decide_all(models, stimuli, categories, compute, options.say)
+        trials_of = {**given, **decided}
+        observers: dict[str, dict[str, Observers]] = {e: {} for e in humans}
+        for name, table in trials_of.items():
             for experiment in table["experiment"].unique():
-                lined[experiment][name] = line_up(table, experiment, humans[experiment])
-        found = {
-            e: measure(one, lined[e], config.bootstrap, config.seed) for e, one in humans.items()
+                observers[experiment][name] = line_up(table, experiment, humans[experiment])
+        measured = {
+            e: measure(h, observers[e], config.bootstrap, config.seed) for e, h in humans.items()
         }
-        result = BehaveResult(
-            _tables(config, humans, found, [*config.models, *given]), facts, folder=run.path
-        )
-        result.notes = _notes(config, result)
-        if decided or given:
-            every = pd.concat([t.assign(observer=n) for n, t in {**given, **decided}.items()])
-            write_table(run / "decisions.parquet", every)
+        tables = make_tables(config, humans, measured, [*config.models, *given])
+        result = BehaveResult(tables, facts, folder=run.path)
+        result.notes = _collect_notes(result)
+        if trials_of:
+            every_trial = pd.concat([t.assign(observer=n) for n, t in trials_of.items()])
+            write_table(run / "decisions.parquet", every_trial)
         for name, table in result.tables.items():
             write_table(run / "tables" / f"{name}.parquet", table)
         write_models(
@@ -109,77 +109,27 @@ def behave(
     return result
 
 
-def decide_all(
-    models: Mapping[str, Model],
-    stimuli: Mapping[str, StimulusSet],
-    categories: Categories | None,
-    config: BehaveConfig,
-    options: Options,
-) -> dict[str, pd.DataFrame]:
-    """Tidy trials of each model over all its experiments."""
-    decided: dict[str, pd.DataFrame] = {}
-    if categories is None:
-        return decided
-    for name, model in models.items():
-        options.say(f"deciding: {name}")
-        parts = []
-        for experiment, images in stimuli.items():
-            shape = model.preprocessing
-            found = kept_decisions(
-                model,
-                images.decoded(shape.size, shape.resize, options.cache),
-                categories,
-                options.cache,
-                batch_size=config.batch_size,
-                device=config.device,
-            )
-            parts.append(decision_table(experiment, name, images, found, categories))
-        decided[name] = pd.concat(parts, ignore_index=True)
-    return decided
-
-
-def _tables(
-    config: BehaveConfig,
-    humans: Mapping[str, Observers],
-    found: Mapping[str, Mapping[Key, Measured]],
-    names: list[str],
-) -> dict[str, pd.DataFrame]:
-    references = {n: m.reference for n, m in config.models.items() if m.reference}
-    groups = {n: m.group for n, m in config.models.items() if m.group}
-    differences = tables.difference_table(found, references, groups)
-    return {
-        "humans": tables.human_table(humans.values(), found),
-        "each_human": tables.each_human(humans.values()),
-        "each_human_bias": tables.each_human_bias(humans.values()),
-        "benchmark": tables.benchmark_table(found, names),
-        "means": tables.mean_table(found, names),
-        "categories": tables.category_table(found, names),
-        "differences": differences,
-        "groups": tables.group_table(differences, config.seed),
-    }
-
-
-def _notes(config: BehaveConfig, result: BehaveResult) -> list[str]:
-    """What a reader of the tables must be told."""
+def _collect_notes(result: BehaveResult) -> list[str]:
+    """Say what a reader of the tables must be told."""
     notes = [f"{n}: {f['status']}." for n, f in result.models.items() if f["status"] != "measured"]
     simulated = [n for n, f in result.models.items() if f["simulated"]]
     notes += [f"{n} was tuned to SIMULATED responses." for n in simulated]
     humans = result.tables["humans"]["experiment"].iloc[:-1]
     means = result.tables["means"].drop_duplicates("observer").iloc[1:]
-    for experiments, own in means.groupby("experiments", sort=False):
-        there = str(experiments).split(", ")
-        gone = [e for e in humans if e not in there]
-        if gone:
+    for experiments, rows in means.groupby("experiments", sort=False):
+        decided = str(experiments).split(", ")
+        missing = [e for e in humans if e not in decided]
+        if missing:
             notes.append(
-                f"{_few(list(own['observer']))}: not measured, for want of decisions, in "
-                f"{len(gone)} of {len(humans)} experiments ({', '.join(gone)}). Means are not "
-                "those of the whole benchmark."
+                f"{_shorten_list(list(rows['observer']))}: not measured, for want of decisions, in "
+                f"{len(missing)} of {len(humans)} experiments ({', '.join(missing)}). Means are "
+                "not those of the whole benchmark."
             )
-    for name, about in result.models.items():
-        if about.get("no_start"):
+    for name, facts in result.models.items():
+        if facts.get("no_start"):
             notes.append(
-                f"{name} did not start from its reference {about['reference']}, but from "
-                f"{about['no_start']}: the difference of the two is not what its last stage of "
+                f"{name} did not start from its reference {facts['reference']}, but from "
+                f"{facts['no_start']}: the difference of the two is not what its last stage of "
                 "learning changed."
             )
     if any(f["tuned"] for f in result.models.values()):
@@ -192,6 +142,6 @@ def _notes(config: BehaveConfig, result: BehaveResult) -> list[str]:
     return notes
 
 
-def _few(names: list[str]) -> str:
-    """Names, or the first of many."""
+def _shorten_list(names: list[str]) -> str:
+    """Name all, or the first of many."""
     return ", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more"

@@ -1,4 +1,4 @@
-"""Shape bias: whether decisions follow shape or texture where an image says both.
+"""Shape bias: whether decisions follow shape or texture where the two of an image differ.
 
 In a cue-conflict image the shape of one category has the texture of another (Geirhos et al. 2019,
 arXiv 1811.12231): shape bias is the share of shape decisions among those that name either.
@@ -17,14 +17,14 @@ _NAME = re.compile(r"([a-z]+)\d+-([a-z]+)\d+")
 
 
 def texture_categories(images: Sequence[str], categories: Sequence[str]) -> np.ndarray:
-    """Index of the texture's category of each cue-conflict image, by its name `SHAPEn-TEXTUREm`.
+    """Find the category of each cue-conflict image's texture by its name, `SHAPEn-TEXTUREm`.
 
     Args:
         images: (T,) names.
-        categories: of the indices.
+        categories: names, in the order of the indices.
 
     Returns:
-        (T,).
+        (T,) indices of categories.
 
     Raises:
         InputError: a name of another form, or an unknown category.
@@ -32,18 +32,19 @@ def texture_categories(images: Sequence[str], categories: Sequence[str]) -> np.n
     >>> texture_categories(["cat7-dog2", "dog1-dog3"], ["cat", "dog"]).tolist()
     [1, 1]
     """
-    out = []
+    indices = []
     for image in images:
-        named = _NAME.fullmatch(str(image))
-        if named is None:
+        name_parts = _NAME.fullmatch(str(image))
+        if name_parts is None:
             raise InputError(
                 f"cue-conflict image {image}: expected a name like cat7-dog2, the shape and then "
                 "the texture, each with a number."
             )
-        if named[2] not in categories:
-            raise unknown_name("category", named[2], categories, f"(Texture of image {image}.)")
-        out.append(list(categories).index(named[2]))
-    return np.array(out, dtype=np.int64)
+        texture = name_parts[2]
+        if texture not in categories:
+            raise unknown_name("category", texture, categories, f"(Texture of image {image}.)")
+        indices.append(list(categories).index(texture))
+    return np.array(indices, dtype=np.int64)
 
 
 def shape_bias(
@@ -52,7 +53,7 @@ def shape_bias(
     texture: np.ndarray,
     counts: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Shape bias of each observer, over the images whose shape and texture disagree.
+    """Compute the shape bias of each observer over the images whose shape and texture disagree.
 
     `shape_bias = n_shape / (n_shape + n_texture)`: decisions for a third category do not count.
 
@@ -63,8 +64,8 @@ def shape_bias(
         counts: (S, T), how often each image is in each resample; default once.
 
     Returns:
-        (S, O) each: `shape_bias`, NaN where no decision names shape or texture, and `shape` and
-        `texture`, the shares of the conflict images that were decided so.
+        (S, O) each: `shape_bias`, NaN where no decision names shape or texture; and `shape` and
+        `texture`, the shares of the conflict images that were decided by shape or by texture.
 
     Examples:
         >>> cat, dog, car = 0, 1, 2

@@ -11,6 +11,7 @@ import pandas as pd
 from striate.data.behavior.observers import Observers
 from striate.encoding.inference import bootstrap_p, mean_interval, sign_flip_p
 from striate.encoding.ties import merge_relative_ties
+from striate.evaluate.behavior.config import BehaveConfig
 from striate.evaluate.behavior.consistency import MEASURES, accuracy, all_pairs, pair_measures
 from striate.evaluate.behavior.measure import (
     ALL,
@@ -26,96 +27,136 @@ from striate.evaluate.behavior.measure import (
 )
 from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories
 
-FOUR = ("accuracy", *MEASURES)
+BENCHMARK_MEASURES = ("accuracy", *MEASURES)
 NOT_MEASURED = "not measured"
-Everything = Mapping[str, Mapping[Key, Measured]]
+MeasuredExperiments = Mapping[str, Mapping[Key, Measured]]
 """What `measure` found, by experiment."""
 
 
-def human_table(experiments: Iterable[Observers], found: Everything) -> pd.DataFrame:
-    """Humans with each other: one row an experiment, the last the mean over experiments."""
+def make_tables(
+    config: BehaveConfig,
+    humans: Mapping[str, Observers],
+    measured: MeasuredExperiments,
+    models: Sequence[str],
+) -> dict[str, pd.DataFrame]:
+    """Make every table of a run, by name.
+
+    Args:
+        config: references and groups of the models, and the seed.
+        humans: by experiment.
+        measured: by experiment.
+        models: names of the observers beside the humans.
+    """
+    references = {n: m.reference for n, m in config.models.items() if m.reference}
+    groups = {n: m.group for n, m in config.models.items() if m.group}
+    differences = difference_table(measured, references, groups)
+    return {
+        "humans": human_table(humans.values(), measured),
+        "each_human": each_human(humans.values()),
+        "each_human_bias": each_human_bias(humans.values()),
+        "benchmark": benchmark_table(measured, models),
+        "means": mean_table(measured, models),
+        "categories": category_table(measured, models),
+        "differences": differences,
+        "groups": group_table(differences, config.seed),
+    }
+
+
+def human_table(experiments: Iterable[Observers], measured: MeasuredExperiments) -> pd.DataFrame:
+    """Tabulate humans with each other: one row an experiment, the last the mean over them."""
     rows: list[dict[str, Any]] = []
-    for one in experiments:
+    for humans in experiments:
         place = {
-            "experiment": one.experiment,
-            "observers": len(one.names),
-            "conditions": len(np.unique(one.conditions)),
-            "trials": len(one.images),
+            "experiment": humans.experiment,
+            "observers": len(humans.names),
+            "conditions": len(np.unique(humans.conditions)),
+            "trials": len(humans.images),
         }
-        known = {m: found[one.experiment].get((HUMANS, m, ALL)) for m in FOUR}
-        rows.append({**place, **_wide(known)})
-    mean = {"experiment": "mean", **{k: sum(r[k] for r in rows) for k in list(rows[0])[1:4]}}
-    joined = {}
-    for name in FOUR:
-        values = [own.get((HUMANS, name, ALL)) for own in found.values()]
-        joined[name] = None if None in values else mean_measured([v for v in values if v])
-    return pd.DataFrame([*rows, {**mean, **_wide(joined)}])
+        by_measure = {
+            m: measured[humans.experiment].get(Key(HUMANS, m)) for m in BENCHMARK_MEASURES
+        }
+        rows.append({**place, **_spread_measures(by_measure)})
+    totals = {"experiment": "mean", **{k: sum(r[k] for r in rows) for k in list(rows[0])[1:4]}}
+    means = {}
+    for name in BENCHMARK_MEASURES:
+        values = [by_key.get(Key(HUMANS, name)) for by_key in measured.values()]
+        means[name] = None if None in values else mean_measured([v for v in values if v])
+    return pd.DataFrame([*rows, {**totals, **_spread_measures(means)}])
 
 
-def _wide(known: Mapping[str, Measured | None]) -> dict[str, float]:
-    out = {}
-    for name, one in known.items():
-        found = one and centered_interval(one, _lowest(name))
-        out[name] = found.value if found else float("nan")
-        out[f"{name}_low"] = found.low if found else float("nan")
-        out[f"{name}_high"] = found.high if found else float("nan")
-    return out
+def _spread_measures(by_measure: Mapping[str, Measured | None]) -> dict[str, float]:
+    """Spread measures over columns: each measure, and the low and high end of its interval."""
+    columns = {}
+    for name, measured in by_measure.items():
+        interval = measured and centered_interval(measured, _find_lowest(name))
+        columns[name] = interval.value if interval else float("nan")
+        columns[f"{name}_low"] = interval.low if interval else float("nan")
+        columns[f"{name}_high"] = interval.high if interval else float("nan")
+    return columns
 
 
-def _lowest(measure: str) -> float:
+def _find_lowest(measure: str) -> float:
+    """Return the smallest value that a measure can have."""
     return -1.0 if measure == "error_consistency" else 0.0
 
 
-def benchmark_table(found: Everything, models: Sequence[str]) -> pd.DataFrame:
-    """One row an experiment x observer x measure; `status` says what was not measured."""
+def benchmark_table(measured: MeasuredExperiments, models: Sequence[str]) -> pd.DataFrame:
+    """Tabulate all measures, one row an experiment x observer x measure.
+
+    `status` says what was not measured.
+    """
     rows = []
-    for experiment, own in found.items():
+    for experiment, by_key in measured.items():
         for observer in (HUMANS, *models):
-            names = FOUR + ((*BIAS, CONGRUENT) if experiment == CUE_CONFLICT else ())
+            names = BENCHMARK_MEASURES + ((*BIAS, CONGRUENT) if experiment == CUE_CONFLICT else ())
             for name in names:
-                one = own.get((observer, name, ALL))
                 place = {"experiment": experiment, "observer": observer, "measure": name}
-                rows.append({**place, **_row(one, name)})
+                rows.append({**place, **_make_row(by_key.get(Key(observer, name)), name)})
     return pd.DataFrame(rows)
 
 
-def _row(one: Measured | None, measure: str) -> dict[str, Any]:
-    if one is None:
+def _make_row(measured: Measured | None, measure: str) -> dict[str, Any]:
+    """Make the columns of a measure: its value with its interval, and its status."""
+    if measured is None:
         nan = float("nan")
         return {"value": nan, "low": nan, "high": nan, "status": NOT_MEASURED}
-    found = centered_interval(one, _lowest(measure))
-    return {"value": found.value, "low": found.low, "high": found.high, "status": "measured"}
+    interval = centered_interval(measured, _find_lowest(measure))
+    columns = {"value": interval.value, "low": interval.low, "high": interval.high}
+    return {**columns, "status": "measured"}
 
 
-def measured_experiments(found: Everything, observer: str) -> list[str]:
-    """The experiments in which an observer was measured."""
-    return [e for e, own in found.items() if (observer, "accuracy", ALL) in own]
+def measured_experiments(measured: MeasuredExperiments, observer: str) -> list[str]:
+    """List the experiments in which an observer was measured."""
+    return [e for e, by_key in measured.items() if Key(observer, "accuracy") in by_key]
 
 
-def mean_table(found: Everything, models: Sequence[str]) -> pd.DataFrame:
-    """Means over the experiments a model was measured in, beside those of humans in the same.
+def mean_table(measured: MeasuredExperiments, models: Sequence[str]) -> pd.DataFrame:
+    """Average over the experiments a model was measured in, beside the mean of humans in them.
 
     One row an observer x measure. `mean_rank` is over the models that were measured in the same
     experiments: the mean of a model's ranks by the three measures of consistency, 1 the best.
     """
     rows = []
     for observer in (HUMANS, *models):
-        own = measured_experiments(found, observer)
-        for name in FOUR:
-            both = {o: [found[e].get((o, name, ALL)) for e in own] for o in (observer, HUMANS)}
-            known = {o: [p for p in ps if p] for o, ps in both.items()}
-            whole = own and len(known[observer]) == len(own)
-            one = mean_measured(known[observer]) if whole else None
-            human = mean_measured(known[HUMANS]).value if known[HUMANS] else float("nan")
-            place = {"observer": observer, "measure": name, "n_experiments": len(own)}
-            place |= {"experiments": ", ".join(own), "humans": human}
-            rows.append({**place, **_row(one, name)})
+        experiments = measured_experiments(measured, observer)
+        for name in BENCHMARK_MEASURES:
+            values, human_values = (
+                [m for e in experiments if (m := measured[e].get(Key(o, name)))]
+                for o in (observer, HUMANS)
+            )
+            complete = experiments and len(values) == len(experiments)
+            mean = mean_measured(values) if complete else None
+            human = mean_measured(human_values).value if human_values else float("nan")
+            place = {"observer": observer, "measure": name, "n_experiments": len(experiments)}
+            place |= {"experiments": ", ".join(experiments), "humans": human}
+            rows.append({**place, **_make_row(mean, name)})
     table = pd.DataFrame(rows)
-    table["mean_rank"] = _mean_ranks(table)
+    table["mean_rank"] = _compute_mean_ranks(table)
     return table
 
 
-def _mean_ranks(table: pd.DataFrame) -> pd.Series:
+def _compute_mean_ranks(table: pd.DataFrame) -> pd.Series:
+    """Average the ranks of each model by the measures of consistency."""
     ranked = table[(table["observer"] != HUMANS) & table["measure"].isin(MEASURES)]
     ranked = ranked[ranked["status"] == "measured"]
     signed = ranked["value"].where(ranked["measure"] == "accuracy_difference", -ranked["value"])
@@ -125,125 +166,134 @@ def _mean_ranks(table: pd.DataFrame) -> pd.Series:
 
 
 def _rank_values(values: pd.Series) -> pd.Series:
-    """Rank numbers; those that rounding alone parts share a rank."""
-    known = values.dropna()
-    merged = pd.Series(merge_relative_ties(known.to_numpy(dtype=np.float64)), known.index)
+    """Rank numbers; those that differ only by rounding share a rank."""
+    measured = values.dropna()
+    merged = pd.Series(merge_relative_ties(measured.to_numpy(dtype=np.float64)), measured.index)
     return merged.rank().reindex(values.index)
 
 
-def category_table(found: Everything, models: Sequence[str]) -> pd.DataFrame:
-    """One row an experiment x observer x category x measure: accuracy, and shape bias."""
+def category_table(measured: MeasuredExperiments, models: Sequence[str]) -> pd.DataFrame:
+    """Tabulate accuracy and shape bias, one row an experiment x observer x category x measure."""
     rows = []
-    for experiment, own in found.items():
-        for (observer, name, category), one in own.items():
+    for experiment, by_key in measured.items():
+        for (observer, name, category), value in by_key.items():
             if observer in (HUMANS, *models) and name in ("accuracy", *BIAS) and category != ALL:
                 place = {"experiment": experiment, "observer": observer, "category": category}
-                rows.append({**place, "measure": name, **_row(one, name)})
+                rows.append({**place, "measure": name, **_make_row(value, name)})
     return pd.DataFrame(rows)
 
 
 def each_human(experiments: Iterable[Observers]) -> pd.DataFrame:
-    """One row an experiment x human: accuracy, and the mean measures with the other humans."""
+    """Tabulate accuracy and the mean measures with other humans, one row an experiment x human."""
     rows = []
-    for one in experiments:
-        n = len(one.names)
-        pairs = all_pairs(n)
-        found = pair_measures(one.correct, one.correct, pairs, one.groups) if n > 1 else {}
-        right = accuracy(one.correct)[0]
-        for i, name in enumerate(one.names):
-            mine = (pairs == i).any(axis=1)
-            own = {m: float(found[m][0, mine].mean()) if found else float("nan") for m in MEASURES}
-            place = {"experiment": one.experiment, "observer": name, "accuracy": right[i]}
-            rows.append({**place, **own})
+    for humans in experiments:
+        correct, n_humans = humans.correct, len(humans.names)
+        pairs = all_pairs(n_humans)
+        values = pair_measures(correct, correct, pairs, humans.groups) if n_humans > 1 else {}
+        accuracies = accuracy(correct)[0]
+        for i, name in enumerate(humans.names):
+            with_human = (pairs == i).any(axis=1)
+            means = {
+                m: float(values[m][0, with_human].mean()) if values else float("nan")
+                for m in MEASURES
+            }
+            place = {"experiment": humans.experiment, "observer": name, "accuracy": accuracies[i]}
+            rows.append({**place, **means})
     return pd.DataFrame(rows)
 
 
 def each_human_bias(experiments: Iterable[Observers]) -> pd.DataFrame:
-    """One row a human x category (and `ALL`): shape bias in the cue-conflict experiment."""
+    """Tabulate shape bias on cue-conflict images, one row a human x category (and `ALL`)."""
     rows = []
-    for one in experiments:
-        if one.experiment != CUE_CONFLICT:
+    for humans in experiments:
+        if humans.experiment != CUE_CONFLICT:
             continue
-        texture = texture_categories(one.images.tolist(), one.categories)
-        for category, here in parts(one):
-            found = shape_bias(one.response[:, here], one.category[here], texture[here])
-            values = found["shape_bias"][0]
+        texture = texture_categories(humans.images.tolist(), humans.categories)
+        for category, images in parts(humans):
+            response, shape = humans.response[:, images], humans.category[images]
+            bias = shape_bias(response, shape, texture[images])["shape_bias"][0]
             rows += [
                 {"observer": name, "category": category, "shape_bias": float(value)}
-                for name, value in zip(one.names, values, strict=True)
+                for name, value in zip(humans.names, bias, strict=True)
             ]
     return pd.DataFrame(rows, columns=["observer", "category", "shape_bias"])
 
 
 def difference_table(
-    found: Everything, references: Mapping[str, str], groups: Mapping[str, str]
+    measured: MeasuredExperiments, references: Mapping[str, str], groups: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Each model less its reference, on the same resamples of images and humans.
+    """Tabulate each model less its reference, on the same resamples of images and humans.
 
     One row an experiment (or `mean`, over those both were measured in) x model x measure: `delta`
     with its 95 % interval, and `p`, two-sided, of no difference.
 
     Args:
-        found: by experiment.
+        measured: by experiment.
         references: the reference of each model that has one.
         groups: the group of each model that is in one.
     """
     rows = []
     for model, reference in references.items():
-        both = [e for e in measured_experiments(found, model)
-                if (reference, "accuracy", ALL) in found[e]]  # fmt: skip
-        apart: dict[str, list[Measured]] = {}
-        for experiment in both:
-            own = found[experiment]
-            for name in (*FOUR, *BIAS, CONGRUENT):
-                if (model, name, ALL) not in own:
+        experiments = [
+            e
+            for e in measured_experiments(measured, model)
+            if Key(reference, "accuracy") in measured[e]
+        ]
+        gaps_by_measure: dict[str, list[Measured]] = {}
+        for experiment in experiments:
+            by_key = measured[experiment]
+            for name in (*BENCHMARK_MEASURES, *BIAS, CONGRUENT):
+                if Key(model, name) not in by_key:
                     continue
-                gap = own[model, name, ALL].less(own[reference, name, ALL])
-                rows.append(_difference(experiment, model, reference, name, gap))
-                if name in FOUR:
-                    apart.setdefault(name, []).append(gap)
-        for name, gaps in apart.items():
-            rows.append(_difference("mean", model, reference, name, mean_measured(gaps)))
+                gap = by_key[Key(model, name)].less(by_key[Key(reference, name)])
+                rows.append(_make_difference(experiment, model, reference, name, gap))
+                if name in BENCHMARK_MEASURES:
+                    gaps_by_measure.setdefault(name, []).append(gap)
+        for name, gaps in gaps_by_measure.items():
+            rows.append(_make_difference("mean", model, reference, name, mean_measured(gaps)))
     table = pd.DataFrame(rows)
     if len(table):
         table["group"] = table["model"].map(lambda m: groups.get(m, ""))
     return table
 
 
-def _difference(
+def _make_difference(
     experiment: str, model: str, reference: str, name: str, gap: Measured
 ) -> dict[str, Any]:
-    found = centered_interval(gap)
+    """Make a row of `difference_table`."""
+    interval = centered_interval(gap)
     place = {"experiment": experiment, "model": model, "reference": reference, "measure": name}
     p = bootstrap_p(gap.draws - (gap.draws.mean() - gap.value))
-    return {**place, "delta": found.value, "low": found.low, "high": found.high, "p": p}
+    delta = {"delta": interval.value, "low": interval.low, "high": interval.high}
+    return {**place, **delta, "p": p}
 
 
 def group_table(differences: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Mean difference over the models of a group, such as one tuned network a session.
+    """Average differences over the models of a group, such as one tuned network a session.
 
-    The interval is Student's t over models and `p` from flips of their signs: what other models of
-    that kind would do, on these images and humans.
+    The interval is Student's t over models and `p` is from flips of their signs: they say what
+    other models of that kind would do on these images and humans.
     """
     rows = []
     if len(differences):
-        inside = differences[differences["group"] != ""]
-        for (group, experiment, name), own in inside.groupby(
+        grouped = differences[differences["group"] != ""]
+        for (group, experiment, name), members in grouped.groupby(
             ["group", "experiment", "measure"], sort=False
         ):
-            found = mean_interval(own["delta"].to_numpy())
+            deltas = members["delta"].to_numpy()
+            interval = mean_interval(deltas)
             rows.append(
                 {
                     "group": group,
                     "experiment": experiment,
                     "measure": name,
-                    "models": len(own),
-                    "delta": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "smallest": own["delta"].min(),
-                    "largest": own["delta"].max(),
-                    "p": sign_flip_p(own["delta"].to_numpy(), seed),
+                    "models": len(members),
+                    "delta": interval.value,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "smallest": members["delta"].min(),
+                    "largest": members["delta"].max(),
+                    "p": sign_flip_p(deltas, seed),
                 }
             )
     return pd.DataFrame(rows)

@@ -75,6 +75,7 @@ class ModelConfig(NetworkConfig):
 
 
 def _expand_ids(values: Any) -> Any:
+    """Expand an id or a folder alone to `{id: …}`."""
     if not isinstance(values, dict):
         return values
     return {k: {"id": v} if isinstance(v, str) else v for k, v in values.items()}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.core.device import device_name
+from striate.core.compute import Compute
 from striate.models import Model, evaluating
 
 
@@ -16,9 +16,7 @@ def each_batch(
     model: Model,
     images: np.ndarray,
     use: Callable[[slice, Tensor], None],
-    *,
-    batch_size: int,
-    device: str = "auto",
+    compute: Compute,
 ) -> None:
     """Call `use` with the rows of each batch and the model's output for them, without gradients.
 
@@ -26,15 +24,15 @@ def each_batch(
         model: in eval mode meanwhile, and on its own device again afterwards.
         images: uint8 (N, H, W, 3), may be a memory map.
         use: called in the order of the images.
-        batch_size: images a forward pass.
-        device: `auto`, `cpu`, `cuda` …
+        compute: device and batch size.
     """
-    home, place = model.device, torch.device(device_name(device))
+    home, device = model.device, compute.torch_device()
     try:
-        model.to(place)
+        model.to(device)
         with evaluating(model), torch.inference_mode():
-            for start in range(0, len(images), batch_size):
-                batch = torch.from_numpy(np.array(images[start : start + batch_size])).to(place)
+            for start in range(0, len(images), compute.batch_size):
+                pixels = np.array(images[start : start + compute.batch_size])
+                batch = torch.from_numpy(pixels).to(device)
                 use(slice(start, start + len(batch)), model(batch))
     finally:
         model.to(home)

@@ -1,4 +1,4 @@
-"""Pictures that look like one picture: where the split has put them, and what is said of it."""
+"""Pictures that look alike: where the split has put them, and what a reader is told of it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ HOW = f"{SIDE} x {SIDE} thumbnails differ by at most {ALIKE:g} of their contrast
 
 
 def crossing(split: Split, subject: str) -> np.ndarray:
-    """Positions of a subject's test stimuli that look like an image of another part."""
+    """Find the positions of a subject's test stimuli that look like an image of another part."""
     table = split.table
     if "lookalike" not in table.columns:
         return np.empty(0, dtype=np.int64)
     others = table[~table["part"].isin(["test", "unused"]) & (table["lookalike"] != "")]
-    own = table[table["subject"] == subject]
-    return np.flatnonzero((own["part"] == "test") & own["lookalike"].isin(set(others["lookalike"])))
+    seen = table[table["subject"] == subject]
+    crosses = (seen["part"] == "test") & seen["lookalike"].isin(set(others["lookalike"]))
+    return np.flatnonzero(crosses)
 
 
 def lookalike_facts(split: Split, config: SplitConfig) -> dict[str, Any]:
-    """Count the look-alikes of a split, each picture once whoever saw it.
+    """Count the look-alikes of a split, each picture once, whoever saw it.
 
     Returns:
         `mode` (`SplitConfig.lookalikes`), `how` they are found; `pictures` that look like another,
@@ -45,24 +46,24 @@ def lookalike_facts(split: Split, config: SplitConfig) -> dict[str, Any]:
 
 
 def describe_lookalikes(split: Split, config: SplitConfig) -> list[str]:
-    """Say what was found and what was done, in one line or two; nothing where there are none."""
+    """Say what was found and what was done in one line or two; nothing where there are none."""
     if config.lookalikes == "ignore":
         return ["Look-alikes of test images were not looked for (split.lookalikes=ignore)."]
     facts = lookalike_facts(split, config)
     if not facts["pictures"]:
         return []
-    found = (
+    summary = (
         f"{facts['pictures']} images look like another one, re-encoded or resized ({HOW}): "
         f"{facts['classes']} groups"
     )
     lines = []
     if config.lookalikes == "group":
         lines.append(
-            f"{found}, each in one part of the split and drawn as one; {facts['test']} of the "
+            f"{summary}, each in one part of the split and drawn as one; {facts['test']} of the "
             "images are in test."
         )
     if facts["crossing"]:
-        start = f"{found}. " if config.lookalikes == "warn" else ""
+        start = f"{summary}. " if config.lookalikes == "warn" else ""
         why = (
             "split.lookalikes=group puts look-alikes into one part."
             if config.lookalikes == "warn"
@@ -71,21 +72,21 @@ def describe_lookalikes(split: Split, config: SplitConfig) -> list[str]:
         )
         lines.append(
             f"{start}{facts['crossing']} test images look like an image outside of test (first: "
-            f"{_first(split)}). Scores on them are not on new images. {why}"
+            f"{_name_first(split)}). Scores on them are not on new images. {why}"
         )
     elif config.lookalikes == "warn":
-        lines.append(f"{found}; none is in test and in another part.")
+        lines.append(f"{summary}; none is in test and in another part.")
     return lines
 
 
-def _first(split: Split) -> str:
+def _name_first(split: Split) -> str:
     """Name a test image and one outside of test that it looks like."""
     table = split.table[split.table["part"] != "unused"]
     test = table[(table["part"] == "test") & (table["lookalike"] != "")]
     others = table[(table["part"] != "test")].drop_duplicates("lookalike").set_index("lookalike")
-    one = test[test["lookalike"].isin(others.index)].iloc[0]
-    other = others.loc[one["lookalike"]]
+    tested = test[test["lookalike"].isin(others.index)].iloc[0]
+    other = others.loc[tested["lookalike"]]
     return (
-        f"{one['subject']}/{one['stimulus_id']} in test, {other['subject']}/"
+        f"{tested['subject']}/{tested['stimulus_id']} in test, {other['subject']}/"
         f"{other['stimulus_id']} in {other['part']}"
     )

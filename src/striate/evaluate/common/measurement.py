@@ -118,19 +118,21 @@ def read_measurements(path: Path) -> list[Measurement]:
         InputError: naming the file and the column that is missing or not known.
     """
     table = read_table(path)
-    names = [f.name for f in fields(Measurement)]
+    columns = [f.name for f in fields(Measurement)]
     missing = [c for c in NEEDED if c not in table]
-    odd = [c for c in table.columns if c not in names]
-    if missing or odd:
-        what = f"has no column {missing[0]!r}" if missing else f"has an unknown column {odd[0]!r}"
-        raise InputError(
-            f"{path} {what}. Expected {', '.join(NEEDED)}, and may have "
-            f"{', '.join(name for name in names if name not in NEEDED)}."
+    unknown = [c for c in table.columns if c not in columns]
+    if missing or unknown:
+        problem = (
+            f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
         )
-    out = []
+        raise InputError(
+            f"{path} {problem}. Expected {', '.join(NEEDED)}, and may have "
+            f"{', '.join(c for c in columns if c not in NEEDED)}."
+        )
+    measurements = []
     for row in table.to_dict("records"):
         values = {str(k): v for k, v in row.items()}
         if "protocol" in values:
             values["protocol"] = json.loads(values["protocol"] or "{}")
-        out.append(Measurement(**values))
-    return out
+        measurements.append(Measurement(**values))
+    return measurements

@@ -1,4 +1,4 @@
-"""`models.json` of a run folder: which models were scored, so that other runs know them again."""
+"""`models.json` of a run folder: which models were scored, so that other runs recognize them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "models.json"
 
 
 def model_record(name: str, model: Model, group: str | None = None) -> dict[str, Any]:
-    """What a run tells of a model.
+    """Say what a run tells of a model.
 
     Args:
         name: in the tables of the run.

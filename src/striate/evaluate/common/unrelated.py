@@ -20,8 +20,8 @@ def find_unrelated(null: pd.DataFrame) -> list[str]:
     """Name the subjects whose responses no model predicts better than with stimuli shuffled.
 
     A subject counts as predicted where any score of any model is above its own null at a false
-    discovery rate of 5 % over all scores of the subject (Benjamini & Hochberg 1995): one of many
-    scores that is above by chance shows nothing.
+    discovery rate of 5 % over all scores of the subject (Benjamini & Hochberg 1995): that one of
+    many scores is above by chance shows nothing.
 
     Args:
         null: one row a score: `subject`, `model`, `r`, and of the shuffled stimuli `null_mean`,
@@ -32,17 +32,17 @@ def find_unrelated(null: pd.DataFrame) -> list[str]:
     Returns:
         At most one sentence, to stand before all others; none where no score has a null.
     """
-    known = null[null["p"].notna() & null["r"].notna()]
-    silent = [
-        (str(subject), own)
-        for subject, own in known.groupby("subject", sort=False)
-        if not (fdr(refine_p(own)) < ALPHA).any()
-    ]
-    if not silent:
+    tested = null[null["p"].notna() & null["r"].notna()]
+    unpredicted = {
+        str(subject): scores
+        for subject, scores in tested.groupby("subject", sort=False)
+        if not (fdr(refine_p(scores)) < ALPHA).any()
+    }
+    if not unpredicted:
         return []
-    r = np.concatenate([own["r"].to_numpy() for _, own in silent])
-    names = [name for name, _ in silent]
-    who = "any subject" if len(names) == known["subject"].nunique() else ", ".join(names)
+    r = np.concatenate([scores["r"].to_numpy() for scores in unpredicted.values()])
+    everyone = len(unpredicted) == tested["subject"].nunique()
+    who = "any subject" if everyone else ", ".join(unpredicted)
     return [
         f"NO MODEL PREDICTS {who}: none of {len(r)} scores (mean r {r.min():.2f} to {r.max():.2f}) "
         f"is above what the same predictions reach with the stimuli shuffled. {WHAT_TO_CHECK}"
@@ -58,7 +58,7 @@ def refine_p(null: pd.DataFrame) -> np.ndarray:
     """
     p = null["p"].to_numpy(dtype=np.float64)
     spread = (null["null_95"] - null["null_mean"]).to_numpy(dtype=np.float64) / stats.norm.ppf(0.95)
-    apart = (null["r"] - null["null_mean"]).to_numpy(dtype=np.float64)
-    z = np.divide(apart, spread, out=np.zeros(len(p)), where=spread > 0)
-    floor = p <= (1 + 1e-9) / (null["permutations"].to_numpy(dtype=np.float64) + 1)
-    return np.where(floor, np.minimum(p, stats.norm.sf(z)), p)
+    excess = (null["r"] - null["null_mean"]).to_numpy(dtype=np.float64)
+    z = np.divide(excess, spread, out=np.zeros(len(p)), where=spread > 0)
+    at_floor = p <= (1 + 1e-9) / (null["permutations"].to_numpy(dtype=np.float64) + 1)
+    return np.where(at_floor, np.minimum(p, stats.norm.sf(z)), p)

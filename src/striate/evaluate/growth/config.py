@@ -18,10 +18,10 @@ class GrowRunConfig(GrowConfig):
 
     @field_validator("photographs", mode="before")
     @classmethod
-    def _one_folder(cls, value: Any) -> Any:
+    def _wrap_one_folder(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     def growth(self) -> GrowConfig:
         """The settings of growing alone."""
-        own = {k: v for k, v in self.to_dict().items() if k not in ("photographs", "device")}
-        return GrowConfig.from_dict(own)
+        settings = {k: v for k, v in self.to_dict().items() if k not in ("photographs", "device")}
+        return GrowConfig.from_dict(settings)

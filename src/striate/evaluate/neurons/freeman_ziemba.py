@@ -27,6 +27,7 @@ import pandas as pd
 from pydantic import Field
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_json
@@ -360,10 +361,7 @@ def presented(
         taps=list(taps),
         projection=projection,
         fit=fit,
-        cache=cache,
-        batch_size=config.batch_size,
-        device=config.device,
-        progress=False,
+        compute=Compute(config.device, config.batch_size, cache=cache or Cache(), progress=False),
     )
     start = 0 if pca is None else len(pca)
     return {tap: np.asarray(values[start:]) for tap, values in features.items()}, aperture

@@ -19,6 +19,7 @@ import pandas as pd
 from pydantic import Field
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import read_json, write_arrays, write_json, write_table
@@ -298,10 +299,7 @@ def _score_subjects(
             recording.stimuli.hashes,
             taps=wanted,
             projection=ProjectionConfig(kind="none", grid=config.grid),
-            cache=cache,
-            batch_size=config.batch_size,
-            device=config.device,
-            progress=False,
+            compute=Compute(config.device, config.batch_size, cache=cache, progress=False),
         )
         sizes = {tap: values.shape[1] for tap, values in features.items()}
         predicted = predict(

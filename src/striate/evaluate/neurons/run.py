@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.device import device_name
 from striate.core.errors import InputError
 from striate.core.files import locked, write_json, write_table
@@ -33,7 +34,7 @@ from striate.evaluate.neurons.tables import (
     score_table,
     seed_table,
 )
-from striate.evaluate.similarity.models import rsa_table, with_twins
+from striate.evaluate.similarity.models import RDM_BATCH, rsa_table, with_twins
 from striate.models import Model, random_twin
 from striate.models.taps import resolve_tap
 
@@ -275,8 +276,7 @@ def _it_table(
             measure=settings.measure,
             seed=config.models[name].seed,
             twins=config.random,
-            cache=cache,
-            device=settings.device,
+            compute=Compute(settings.device, batch_size=RDM_BATCH, cache=cache, progress=False),
         )
     parts = []
     for brain, target in (("human IT", human), ("monkey IT", data["monkey_IT"])):

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.data.images.distortions import SEVERITIES
 from striate.evaluate.common.choices import NetworkConfig
@@ -49,11 +51,11 @@ class DistortionConfig(Config):
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
-        wrong = [e for e in self.experiments if e not in SEVERITIES]
-        if wrong:
+    def _check_experiments(self) -> Self:
+        unknown = [e for e in self.experiments if e not in SEVERITIES]
+        if unknown:
             raise ValueError(
-                f"distortions.experiments: {wrong[0]!r} is none of {', '.join(SEVERITIES)}"
+                f"distortions.experiments: {unknown[0]!r} is none of {', '.join(SEVERITIES)}"
             )
         return self
 
@@ -71,3 +73,7 @@ class TrainRunConfig(Config):
     device: str = "auto"
     batch_size: int = Field(256, ge=1)
     """Images a forward pass of the tests."""
+
+    def compute(self, cache: Cache, progress: bool = True) -> Compute:
+        """Return how the tests are computed."""
+        return Compute(self.device, self.batch_size, cache=cache, progress=progress)

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.core.hashing import hash_array
 from striate.data.images.distortions import VERSION, Condition, conditions, distort, mean_amplitude
@@ -23,35 +24,32 @@ BLOCK = 256
 """Images that are distorted at once."""
 
 
-def decide(
-    model: Model, images: np.ndarray, *, batch_size: int = 256, device: str = "auto"
-) -> np.ndarray:
-    """The class that a classifier gives each image.
+def decide(model: Model, images: np.ndarray, compute: Compute | None = None) -> np.ndarray:
+    """Decide, with a classifier, of which class each image is.
 
     Args:
         model: whose output is (B, classes).
         images: uint8 (N, H, W, 3), may be a memory map.
-        batch_size: images a forward pass.
-        device: `auto`, `cpu`, `cuda` …
+        compute: device and batch size.
 
     Returns:
-        int64 (N,).
+        int64 (N,), the number of the class.
 
     Raises:
         InputError: outputs that are not finite.
     """
-    out = np.empty(len(images), np.int64)
+    decisions = np.empty(len(images), np.int64)
 
-    def use(rows: slice, logits: Tensor) -> None:
+    def keep_decisions(rows: slice, logits: Tensor) -> None:
         if not bool(torch.isfinite(logits).all()):
             raise InputError(
                 f"{model.id} gives outputs that are not finite for images {rows.start} to "
                 f"{rows.stop - 1}. Its weights are damaged, or diverged."
             )
-        out[rows] = logits.argmax(1).cpu().numpy()
+        decisions[rows] = logits.argmax(1).cpu().numpy()
 
-    each_batch(model, images, use, batch_size=batch_size, device=device)
-    return out
+    each_batch(model, images, keep_decisions, compute or Compute())
+    return decisions
 
 
 class Distorted:
@@ -69,7 +67,7 @@ class Distorted:
         self._amplitude: np.ndarray | None = None
 
     def of(self, condition: Condition) -> np.ndarray:
-        """All images in one condition, uint8 (N, S, S, 3)."""
+        """Return all images in one condition, uint8 (N, S, S, 3)."""
         key = {
             "pixels": self._pixels,
             "condition": [condition.experiment, condition.severity],
@@ -78,15 +76,15 @@ class Distorted:
         }
 
         def build(folder: Path) -> None:
-            np.save(folder / "images.npy", self._make(condition))
+            np.save(folder / "images.npy", self._distort_all(condition))
 
-        kept = np.load(self.cache.get("distorted", key, build) / "images.npy", mmap_mode="r")
-        return kept if kept.ndim == 4 else np.repeat(kept[..., None], 3, axis=3)
+        pixels = np.load(self.cache.get("distorted", key, build) / "images.npy", mmap_mode="r")
+        return pixels if pixels.ndim == 4 else np.repeat(pixels[..., None], 3, axis=3)
 
-    def _make(self, condition: Condition) -> np.ndarray:
+    def _distort_all(self, condition: Condition) -> np.ndarray:
         if condition.experiment == "power-equalisation" and self._amplitude is None:
             self._amplitude = mean_amplitude(self.images)
-        parts = [
+        blocks = [
             distort(
                 np.array(self.images[start : start + BLOCK]),
                 condition,
@@ -96,9 +94,9 @@ class Distorted:
             )
             for start in range(0, len(self.images), BLOCK)
         ]
-        out = np.concatenate(parts)
+        distorted = np.concatenate(blocks)
         gray = condition.experiment != "false-colour"  # three equal planes are kept as one
-        return out[..., 0] if gray else out
+        return distorted[..., 0] if gray else distorted
 
 
 def score_conditions(
@@ -108,12 +106,10 @@ def score_conditions(
     experiments: Sequence[str],
     *,
     seed: int = 0,
-    cache: Cache | None = None,
-    batch_size: int = 256,
-    device: str = "auto",
+    compute: Compute | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Accuracy of a classifier on clean images and in every condition of some experiments.
+    """Score a classifier on clean images and in every condition of the given experiments.
 
     Args:
         model: whose output is (B, classes).
@@ -121,9 +117,7 @@ def score_conditions(
         labels: (N,).
         experiments: keys of `striate.data.images.distortions.SEVERITIES`.
         seed: of what is random in the distortions.
-        cache: where distorted images are kept.
-        batch_size: images a forward pass.
-        device: `auto`, `cpu`, `cuda` …
+        compute: device, batch size, and the cache in which distorted images are kept.
         say: called with the name of each experiment before it begins.
 
     Returns:
@@ -131,35 +125,35 @@ def score_conditions(
         out of means by the benchmark), images, accuracy, low, high (Wilson's 95 % interval over
         images); and the decisions, int64 (rows, N).
     """
-    copies = Distorted(images, seed, cache or Cache())
-    all_of = [Condition(CLEAN, "0", 0, False), *conditions(experiments)]
+    compute = compute or Compute()
+    copies = Distorted(images, seed, compute.cache)
     rows, decisions = [], []
-    for condition in all_of:
+    for condition in [Condition(CLEAN, "0", 0, False), *conditions(experiments)]:
         if condition.level == 0:
             say(condition.experiment)
         shown = images if condition.experiment == CLEAN else copies.of(condition)
-        found = decide(model, shown, batch_size=batch_size, device=device)
-        decisions.append(found)
-        rows.append({**vars(condition), **_accuracy(found == labels)})
+        decisions.append(decide(model, shown, compute))
+        rows.append({**vars(condition), **_score_accuracy(decisions[-1] == labels)})
     return pd.DataFrame(rows), np.stack(decisions)
 
 
-def _accuracy(right: np.ndarray) -> dict[str, float]:
-    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+def _score_accuracy(correct: np.ndarray) -> dict[str, float]:
+    """Return the share of correct decisions, with Wilson's 95 % interval over images."""
+    interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
     return {
-        "images": len(right),
-        "accuracy": float(right.mean()),
+        "images": len(correct),
+        "accuracy": float(correct.mean()),
         "low": float(interval.low),
         "high": float(interval.high),
     }
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean accuracy of each experiment over the conditions that count, and over experiments.
+    """Average accuracy over the conditions of each experiment that count, and over experiments.
 
-    As in the benchmark of Geirhos et al. 2021 (docs/papers/lcl-v2.md 5.5): conditions of an
-    experiment have as many images each, so its mean is that over all its trials; then the mean
-    over experiments.
+    This is the mean of the benchmark of Geirhos et al. 2021 (docs/papers/lcl-v2.md 5.5): the
+    conditions of an experiment have equally many images, so its mean is that over all its trials;
+    then the mean over experiments is taken.
 
     Args:
         table: of `score_conditions`.
@@ -171,11 +165,12 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     counted = table[~table["excluded"] & (table["experiment"] != CLEAN)]
     if counted.empty:
         return pd.DataFrame(columns=["experiment", "conditions", "accuracy"])
-    by = counted.groupby("experiment", sort=False)["accuracy"].agg(["size", "mean"]).reset_index()
-    by.columns = pd.Index(["experiment", "conditions", "accuracy"])
-    last = {
+    averages = counted.groupby("experiment", sort=False)["accuracy"].agg(["size", "mean"])
+    averages = averages.reset_index()
+    averages.columns = pd.Index(["experiment", "conditions", "accuracy"])
+    overall = {
         "experiment": "mean",
-        "conditions": int(by["conditions"].sum()),
-        "accuracy": by["accuracy"].mean(),
+        "conditions": int(averages["conditions"].sum()),
+        "accuracy": averages["accuracy"].mean(),
     }
-    return pd.concat([by, pd.DataFrame([last])], ignore_index=True)
+    return pd.concat([averages, pd.DataFrame([overall])], ignore_index=True)

@@ -40,12 +40,12 @@ def write_results(
 ) -> None:
     """Write tables, decisions and what a scorecard takes, and the summary with `asked` last."""
     summary = means(table)
-    for name, one in zip(TABLES, (table, summary), strict=True):
-        write_table(folder / "tables" / f"{name}.parquet", one)
+    for name, written in zip(TABLES, (table, summary), strict=True):
+        write_table(folder / "tables" / f"{name}.parquet", written)
     arrays = {"decisions": decisions.astype(np.int32), "labels": testing.labels}
     write_arrays(folder / "decisions.npz", arrays)
     name = f"classifier on {config.front.id}"
-    write_measurements(folder / FILE, _measurements(name, config, table, summary, testing))
+    write_measurements(folder / FILE, _make_measurements(name, config, table, summary, testing))
     write_models(folder, [model_record(name, model)])
     overall = summary.loc[summary["experiment"] == "mean", "accuracy"]
     clean = table.loc[table["experiment"] == CLEAN, ["accuracy", "low", "high"]].iloc[0]
@@ -70,14 +70,14 @@ def folder_name(data: str) -> str:
     return Path(data).absolute().parent.name
 
 
-def _measurements(
+def _make_measurements(
     name: str,
     config: TrainRunConfig,
     table: pd.DataFrame,
     summary: pd.DataFrame,
     testing: Labeled,
 ) -> list[Measurement]:
-    """Accuracy on the test images as they are, and the mean over their distortions."""
+    """Make the scorecard's rows: accuracy on the test images, and the mean over distortions."""
     data = config.data.name or folder_name(config.data.test)
     protocol = {"test_images": hash_json(sorted(testing.images.hashes))}
     facts: dict[str, Any] = {
@@ -87,7 +87,7 @@ def _measurements(
         "null_is": "chance",
     }
     clean = table[table["experiment"] == CLEAN].iloc[0]
-    found = [
+    measurements = [
         Measurement(
             row=f"accuracy: {data}",
             value=float(clean["accuracy"]),
@@ -101,7 +101,7 @@ def _measurements(
     overall = summary.loc[summary["experiment"] == "mean", "accuracy"]
     if len(overall):
         experiments = sorted(set(summary["experiment"]) - {"mean"})
-        found.append(
+        measurements.append(
             Measurement(
                 row=f"accuracy: {data}, mean of {len(experiments)} distortions",
                 value=float(overall.iloc[0]),
@@ -111,11 +111,11 @@ def _measurements(
                 **facts,
             )
         )
-    return found
+    return measurements
 
 
 def read_results(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    """The summary of a finished run, accuracy by condition, and means by distortion."""
+    """Read the summary of a finished run, accuracy by condition, and means by distortion."""
     folder = Path(folder)
-    accuracy, means_ = (read_table(folder / "tables" / f"{name}.parquet") for name in TABLES)
-    return read_json(folder / DONE), accuracy, means_
+    accuracy, averages = (read_table(folder / "tables" / f"{name}.parquet") for name in TABLES)
+    return read_json(folder / DONE), accuracy, averages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,6 @@ from striate.encoding.resampling import Resampling, make_resampling
 
 BLOCK_BYTES = 2**26
 """Memory for resamples handled at once."""
-ROUNDING = 1e-12
-"""A difference of two similarities as small as this is none."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,13 @@ class Difference:
     p_fdr: float
 
 
+class ModelPair(NamedTuple):
+    """The names of two models, in the order in which they were given."""
+
+    first: str
+    second: str
+
+
 @dataclass(frozen=True)
 class RsaResult:
     """Similarities of models to data.
@@ -48,7 +54,7 @@ class RsaResult:
         method: how RDMs were compared.
         scores: mean similarity over subjects with its interval over stimuli, by model.
         by_subject: (n_subjects,) similarity, by model.
-        differences: by pair of models, in the order given.
+        differences: by pair of models, in the order in which they were given.
         ceiling: lower and upper bound of the noise ceiling; NaN for a single subject.
         samples: (n_samples,) scores in each resample, by model; resamples are shared.
         n_pairs: pairs of stimuli that were compared.
@@ -57,7 +63,7 @@ class RsaResult:
     method: str
     scores: dict[str, Interval]
     by_subject: dict[str, np.ndarray]
-    differences: dict[tuple[str, str], Difference]
+    differences: dict[ModelPair, Difference]
     ceiling: tuple[float, float]
     samples: dict[str, np.ndarray]
     n_pairs: int
@@ -81,13 +87,13 @@ def rsa(
     left out instead (`striate.encoding.make_resampling`).
 
     Args:
-        models: (n, n) RDM by model. Sign and scale are of distances: what is no RDM is refused.
+        models: (n, n) RDM by model, with sign and scale of distances: what is no RDM is refused.
         data: (n, n), or (n_subjects, n, n); a session counts as a subject where units differ.
             Pairs of stimuli that are NaN in any RDM, of model or subject, are left out of all.
         method: `rho_a`, `spearman` or `cosine` (`striate.encoding.rdm_similarity`).
-        groups: one label a stimulus (`StimulusSet.groups`): a group, such as the frames of a
-            movie, is resampled whole, as its stimuli do not vary independently. `` for a stimulus
-            that stands alone.
+        groups: one label a stimulus (`StimulusSet.groups`), `` for a stimulus that stands alone.
+            A group, such as the frames of a movie, is resampled whole, as its stimuli do not vary
+            independently.
         samples: number of resamples.
         seed: of the draws.
 
@@ -113,54 +119,55 @@ def rsa(
                 "from the same stimuli, in the same order."
             )
     stack = np.stack(list(pairs.values()))
-    known = ~(np.isnan(stack).any(axis=0) | np.isnan(subjects).any(axis=0))
-    if known.sum() < 3:
+    defined = ~(np.isnan(stack).any(axis=0) | np.isnan(subjects).any(axis=0))
+    if defined.sum() < 3:
         raise InputError(
-            f"RSA: {known.sum()} pairs of stimuli are defined in every RDM; 3 or more are needed. "
-            "Look for constant patterns (NaN) in one of the RDMs."
+            f"RSA: {defined.sum()} pairs of stimuli are defined in every RDM; 3 or more are "
+            "needed. Look for constant patterns (NaN) in one of the RDMs."
         )
-    stack, subjects = stack[:, known], subjects[:, known]
-    full = compare_pairs(stack, subjects, method)
-    member = group_numbers(groups, shape[-1])
-    if member.max() < 1:
+    stack, subjects = stack[:, defined], subjects[:, defined]
+    similarities = compare_pairs(stack, subjects, method)
+    group_of = group_numbers(groups, shape[-1])
+    if group_of.max() < 1:
         raise InputError(
             "RSA: all stimuli are of one group, so none can be left out for an interval. Divide "
             "them into two groups or more."
         )
     resampling = make_resampling(shape[-1], groups, samples, seed)
+    n_rdms = len(stack) + len(subjects)
     drawn = np.concatenate(
         [
-            _scores(stack, subjects, method, weights)
-            for weights in _blocks(resampling.counts, member, known, len(stack) + len(subjects))
+            _score_resamples(stack, subjects, method, weights)
+            for weights in _yield_weights(resampling.counts, group_of, defined, n_rdms)
         ],
         axis=1,
     )
-    means = dict(zip(models, full.mean(axis=1), strict=True))
+    means = dict(zip(models, similarities.mean(axis=1), strict=True))
     resampled = dict(zip(models, drawn, strict=True))
     return RsaResult(
         method,
         {name: resampling.interval(float(means[name]), resampled[name]) for name in models},
-        dict(zip(models, full, strict=True)),
-        _differences(means, resampled, resampling),
+        dict(zip(models, similarities, strict=True)),
+        _compare_models(means, resampled, resampling),
         noise_ceiling_pairs(subjects, method),
         resampled,
-        int(known.sum()),
+        int(defined.sum()),
     )
 
 
-def _blocks(
-    counts: np.ndarray, member: np.ndarray, known: np.ndarray, n_rdms: int
+def _yield_weights(
+    counts: np.ndarray, group_of: np.ndarray, defined: np.ndarray, n_rdms: int
 ) -> Iterator[np.ndarray]:
-    """Yield weights of the known pairs, some resamples at a time."""
-    rows = max(1, BLOCK_BYTES // (8 * int(known.sum()) * (n_rdms + 4)))
+    """Yield weights of the pairs that are defined, a block of resamples at a time."""
+    rows = max(1, BLOCK_BYTES // (8 * int(defined.sum()) * (n_rdms + 4)))
     for start in range(0, len(counts), rows):
-        yield pair_weights(counts[start : start + rows], member)[:, known]
+        yield pair_weights(counts[start : start + rows], group_of)[:, defined]
 
 
-def _scores(
+def _score_resamples(
     models: np.ndarray, subjects: np.ndarray, method: str, weights: np.ndarray
 ) -> np.ndarray:
-    """Mean similarity over subjects in each resample, (n_models, n_samples).
+    """Average similarity over subjects in each resample, (n_models, n_samples).
 
     The mean over subjects of inner products is one inner product with the subjects' mean.
     """
@@ -170,14 +177,15 @@ def _scores(
     return np.array([(prepared(values, method, weights) * mean).sum(-1) for values in models])
 
 
-def _differences(
+def _compare_models(
     means: Mapping[str, float], samples: Mapping[str, np.ndarray], resampling: Resampling
-) -> dict[tuple[str, str], Difference]:
-    pairs = list(combinations(means, 2))
-    apart = {(a, b): samples[a] - samples[b] for a, b in pairs}
-    gaps = {(a, b): float(means[a] - means[b]) for a, b in pairs}
-    intervals = [resampling.interval(gaps[pair], apart[pair]) for pair in pairs]
-    p = np.array([resampling.p(gaps[pair], apart[pair]) for pair in pairs])
+) -> dict[ModelPair, Difference]:
+    """Compare every two models on the same resamples."""
+    pairs = [ModelPair(*names) for names in combinations(means, 2)]
+    draws = {pair: samples[pair.first] - samples[pair.second] for pair in pairs}
+    gaps = {pair: float(means[pair.first] - means[pair.second]) for pair in pairs}
+    intervals = [resampling.interval(gaps[pair], draws[pair]) for pair in pairs]
+    p = np.array([resampling.p(gaps[pair], draws[pair]) for pair in pairs])
     adjusted = fdr(p)
     return {
         pair: Difference(interval, float(p[i]), float(adjusted[i]))

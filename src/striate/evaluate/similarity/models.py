@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError, unknown_name
 from striate.data import StimulusSet
 from striate.data.responses.rdm_checks import check_rdms, unmask
@@ -30,6 +30,8 @@ MEASURES = {
     "euclidean": rdm_euclidean,
     "squared_euclidean": rdm_squared_euclidean,
 }
+RDM_BATCH = 32
+"""Images a forward pass where nothing is said: whole maps are kept, which take memory."""
 
 
 def model_rdms(
@@ -40,11 +42,9 @@ def model_rdms(
     measure: str = "correlation",
     image_size: int | None = None,
     grid: int | None = None,
-    cache: Cache | None = None,
-    batch_size: int = 32,
-    device: str = "auto",
+    compute: Compute | None = None,
 ) -> dict[str, np.ndarray]:
-    """Dissimilarities of a model's activations to a set of images.
+    """Compute the dissimilarities of a model's activations to a set of images.
 
     Args:
         model: the network.
@@ -54,7 +54,7 @@ def model_rdms(
             crossnobis would be the last).
         image_size: side at which the images are shown, instead of the model's own.
         grid: maps are averaged to grid x grid first; None keeps every position.
-        cache: for features; batch_size, device: of the pass.
+        compute: how features are computed; default batches of `RDM_BATCH`.
 
     Returns:
         (N, N) by tap.
@@ -64,22 +64,21 @@ def model_rdms(
     """
     if measure not in MEASURES:
         raise unknown_name("measure", measure, MEASURES)
-    given = model.preprocessing
-    model.preprocessing = replace(given, size=image_size or given.size)
+    compute = compute or Compute(batch_size=RDM_BATCH, progress=False)
+    own_preprocessing = model.preprocessing
+    size = image_size or own_preprocessing.size
+    model.preprocessing = replace(own_preprocessing, size=size)
     try:
         features = extract(
             model,
-            stimuli.decoded(model.preprocessing.size, given.resize, cache),
+            stimuli.decoded(size, own_preprocessing.resize, compute.cache),
             stimuli.hashes,
             taps=taps,
             projection=ProjectionConfig(kind="none", grid=grid),
-            cache=cache,
-            batch_size=batch_size,
-            device=device,
-            progress=False,
+            compute=compute,
         )
     finally:
-        model.preprocessing = given
+        model.preprocessing = own_preprocessing
     return {tap: MEASURES[measure](np.asarray(values)) for tap, values in features.items()}
 
 
@@ -90,22 +89,21 @@ def with_twins(
     measure: str = "correlation",
     seed: int = 0,
     twins: bool = True,
-    cache: Cache | None = None,
-    device: str = "auto",
+    compute: Compute | None = None,
 ) -> dict[str, np.ndarray]:
-    """RDMs of all taps of models and of their random-weight twins, by `MODEL/TAP`.
+    """Compute RDMs of all taps of models and of their random-weight twins, by `MODEL/TAP`.
 
     A twin is `MODEL@random/TAP`; fixed networks have none.
     """
-    out: dict[str, np.ndarray] = {}
+    rdms: dict[str, np.ndarray] = {}
     for name, model in models.items():
-        nets = {name: model}
+        networks = {name: model}
         if twins and any(True for _ in model.network.parameters()):
-            nets[f"{name}@random"] = random_twin(model, seed)
-        for label, net in nets.items():
-            found = model_rdms(net, stimuli, measure=measure, cache=cache, device=device)
-            out |= {f"{label}/{tap}": rdm for tap, rdm in found.items()}
-    return out
+            networks[f"{name}@random"] = random_twin(model, seed)
+        for label, network in networks.items():
+            by_tap = model_rdms(network, stimuli, measure=measure, compute=compute)
+            rdms |= {f"{label}/{tap}": rdm for tap, rdm in by_tap.items()}
+    return rdms
 
 
 def shuffled_similarity(
@@ -117,9 +115,9 @@ def shuffled_similarity(
     seed: int = 0,
     groups: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Mean similarity to the data's RDMs with the stimuli of a model's shuffled.
+    """Average the similarity to the data's RDMs with the stimuli of the model's RDM shuffled.
 
-    Rows and columns are permuted together (Mantel 1967), groups of stimuli whole
+    Rows and columns are permuted together (Mantel 1967). Groups of stimuli are permuted whole
     (`encoding.groups.shuffled_orders`): single frames of a movie would seem independent.
 
     Args:
@@ -157,7 +155,7 @@ def rsa_table(
     permutations: int = 100,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, dict[str, RsaResult]]:
-    """One row a method x model RDM: similarity, interval, ceiling, null of shuffled stimuli.
+    """Tabulate similarity, interval, ceiling and null, one row a method x model RDM.
 
     `p` is NaN where groups can be shuffled in fewer than 20 ways.
 
@@ -172,16 +170,16 @@ def rsa_table(
         The table, and by method what `rsa` returned (differences of every two models among it).
     """
     rows, results = [], {}
-    resolved = count_arrangements(np.shape(data)[-1], groups) >= FEWEST_ARRANGEMENTS
+    has_p = count_arrangements(np.shape(data)[-1], groups) >= FEWEST_ARRANGEMENTS
     for method in methods:
-        found = rsa(models, data, method=method, groups=groups, samples=samples, seed=seed)
-        results[method] = found
+        result = rsa(models, data, method=method, groups=groups, samples=samples, seed=seed)
+        results[method] = result
         for name, rdm in models.items():
             null = shuffled_similarity(
                 rdm, np.asarray(data), method=method, permutations=permutations, seed=seed,
                 groups=groups,
             )  # fmt: skip
-            score = found.scores[name]
+            score = result.scores[name]
             rows.append(
                 {
                     "method": method,
@@ -189,13 +187,13 @@ def rsa_table(
                     "similarity": score.value,
                     "low": score.low,
                     "high": score.high,
-                    "ceiling_low": found.ceiling[0],
-                    "ceiling_high": found.ceiling[1],
+                    "ceiling_low": result.ceiling[0],
+                    "ceiling_high": result.ceiling[1],
                     "null": float(null.mean()) if null.size else float("nan"),
                     "null_95": float(np.percentile(null, 95)) if null.size else float("nan"),
-                    "p": permutation_p(score.value, null) if resolved else float("nan"),
-                    "subjects": len(found.by_subject[name]),
-                    "pairs": found.n_pairs,
+                    "p": permutation_p(score.value, null) if has_p else float("nan"),
+                    "subjects": len(result.by_subject[name]),
+                    "pairs": result.n_pairs,
                 }
             )
     return pd.DataFrame(rows), results

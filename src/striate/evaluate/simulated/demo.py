@@ -33,7 +33,7 @@ class Demo:
 
 
 def demo_config(data: Path, planted: SimulateConfig, epochs: int) -> CompareConfig:
-    """The comparison that the demo runs: one network, five models, small enough for 2 cores.
+    """Configure the demo's comparison: one network, five models, small enough for 2 cores.
 
     Both objectives get the same budget, heads first and then the later blocks of the network.
     """
@@ -68,7 +68,7 @@ def demo(
     planted: SimulateConfig | None = None,
     epochs: int = 12,
 ) -> Demo:
-    """Simulate subjects from packaged photographs, compare five models, and check the truth.
+    """Simulate subjects from packaged photographs, compare five models and check the truth.
 
     Writes `out/simulated` (the data) and `out/run` (the run folder).
 
@@ -101,19 +101,19 @@ def check_truth(result: Result, data: Path, planted: SimulateConfig) -> list[str
     """Say, ROI by ROI, what was planted and how much of it the comparison found."""
     split = Split.load(result.folder / SPLIT_FILE)
     taps = pd.read_parquet(result.folder / "tables" / "taps.parquet")
-    oracle = _oracle(data, planted, split)
+    oracle = _score_oracle(data, planted, split)
     lines = []
     for roi in planted.rois:
         where = f"{roi.hemisphere} {roi.name}"
-        own = result.group[result.group["roi"] == roi.name]
-        r = dict(zip(own["model"], own["r"].astype(float), strict=True))
+        models = result.group[result.group["roi"] == roi.name]
+        r = dict(zip(models["model"], models["r"].astype(float), strict=True))
         chosen = taps[(taps["roi"] == roi.name) & (taps["model"] == "untuned") & taps["chosen"]]
-        found = sorted(set(chosen["tap"]))
-        verdict = "recovered" if found == [roi.tap] else "NOT recovered"
+        best_taps = sorted(set(chosen["tap"]))
+        verdict = "recovered" if best_taps == [roi.tap] else "NOT recovered"
         first, last = roi.components
         lines.append(
             f"{where}: planted at tap {roi.tap}, components {first} to {last - 1}; the untuned "
-            f"network's best tap: {', '.join(found)} ({verdict})."
+            f"network's best tap: {', '.join(best_taps)} ({verdict})."
         )
         room = oracle[roi.name] - r["untuned"]
         gains = ", ".join(
@@ -123,21 +123,22 @@ def check_truth(result: Result, data: Path, planted: SimulateConfig) -> list[str
             if model not in ("untuned", "random")
         )
         lines.append(
-            f"{where}: noise ceiling planted {_ceiling(result, roi.name):.3f}; a readout from the "
-            f"planted components themselves reaches {oracle[roi.name]:.3f}, the untuned network "
-            f"{r['untuned']:.3f}, so the room for tuning is {room:.3f}. Of it came: {gains}."
+            f"{where}: noise ceiling planted {_average_ceiling(result, roi.name):.3f}; a readout "
+            f"from the planted components themselves reaches {oracle[roi.name]:.3f}, the untuned "
+            f"network {r['untuned']:.3f}, so the room for tuning is {room:.3f}. Of it came: "
+            f"{gains}."
         )
     return lines
 
 
-def _ceiling(result: Result, roi: str) -> float:
-    """Mean noise ceiling of a ROI over subjects."""
+def _average_ceiling(result: Result, roi: str) -> float:
+    """Average the noise ceiling of a ROI over subjects."""
     return float(result.rois.loc[result.rois["roi"] == roi, "ceiling"].mean())
 
 
-def _oracle(data: Path, planted: SimulateConfig, split: Split) -> dict[str, float]:
-    """Mean r over subjects of a readout from the planted components, with the same split."""
-    found: dict[str, list[float]] = {roi.name: [] for roi in planted.rois}
+def _score_oracle(data: Path, planted: SimulateConfig, split: Split) -> dict[str, float]:
+    """Average r over subjects of a readout from the planted components, with the same split."""
+    r_by_roi: dict[str, list[float]] = {roi.name: [] for roi in planted.rois}
     for subject, recording in read("algonauts2023", data).items():
         _, latents = truth_of(data, subject)
         parts = {part: split.part(subject, part) for part in ("fit", "select", "test")}
@@ -149,5 +150,5 @@ def _oracle(data: Path, planted: SimulateConfig, split: Split) -> dict[str, floa
                 parts,
                 EncodeConfig(permutations=0),
             )
-            found[target.roi].append(scores.rois[target.roi].mean_r)
-    return {roi: float(np.mean(values)) for roi, values in found.items()}
+            r_by_roi[target.roi].append(scores.rois[target.roi].mean_r)
+    return {roi: float(np.mean(values)) for roi, values in r_by_roi.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import read_json
@@ -50,7 +51,7 @@ class PlantedRoi(Config):
     """Standard deviation of the signal over that of one trial's noise."""
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _check_hemisphere(self) -> Self:
         if self.hemisphere not in HEMISPHERES:
             raise ValueError(f"hemisphere must be lh or rh, found {self.hemisphere!r}")
         return self
@@ -70,7 +71,7 @@ class SimulateConfig(Config):
     stimuli: int = Field(480, ge=20)
     """Images of each subject."""
     shared: int = Field(100, ge=0)
-    """Of them, images that all subjects see."""
+    """How many of them all subjects see."""
     tile: int = Field(64, ge=8)
     """Side of an image in pixels."""
     most: int = Field(72, ge=1)
@@ -81,7 +82,7 @@ class SimulateConfig(Config):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_sizes(self) -> Self:
         if self.shared > self.stimuli:
             raise ValueError(f"shared ({self.shared}) is more than stimuli ({self.stimuli})")
         names = [roi.name for roi in self.rois]
@@ -104,8 +105,8 @@ def simulate(config: SimulateConfig, out: str | Path, cache: Cache | None = None
     run = RunFolder(out, config, verb="simulate")
     files = photographs_in(config.photographs) if config.photographs else packaged_photographs()
     images = cut(files, config.tile, config.most, config.seed)
-    own = config.stimuli - config.shared
-    needed = config.shared + config.subjects * (own + TEST_IMAGES)
+    unshared = config.stimuli - config.shared
+    needed = config.shared + config.subjects * (unshared + TEST_IMAGES)
     if len(images) < needed:
         raise InputError(
             f"{len(files)} photographs give {len(images)} images of {config.tile} pixels that "
@@ -113,17 +114,18 @@ def simulate(config: SimulateConfig, out: str | Path, cache: Cache | None = None
             "or a folder with more photographs."
         )
     images = images[:needed]
-    features, fingerprint = _features(config, images, cache or Cache())
+    features, fingerprint = _extract_features(config, images, cache or Cache())
     for number in range(1, config.subjects + 1):
         folder = run / f"subj{number:02d}"
         if not (folder / "SIMULATED.json").exists():
-            _write(config, folder, number, images, features, fingerprint, sorted(files))
+            _write_planted(config, folder, number, images, features, fingerprint, sorted(files))
     return run.path
 
 
-def _features(
+def _extract_features(
     config: SimulateConfig, images: list[np.ndarray], cache: Cache
 ) -> tuple[dict[str, np.ndarray], str]:
+    """Extract the features in which components are planted, and the model's fingerprint."""
     model = config.model.build()
     shape = model.preprocessing
     resized = np.stack([resize_image(image, shape.size, shape.resize) for image in images])
@@ -133,13 +135,12 @@ def _features(
         [hash_image(image) for image in images],
         taps=tuple(dict.fromkeys(roi.tap for roi in config.rois)),
         projection=ProjectionConfig(kind="none", grid=config.grid),
-        cache=cache,
-        progress=False,
+        compute=Compute(cache=cache, progress=False),
     )
     return features, model.fingerprint()
 
 
-def _write(
+def _write_planted(
     config: SimulateConfig,
     folder: Path,
     number: int,
@@ -148,14 +149,16 @@ def _write(
     fingerprint: str,
     photographs: list[str],
 ) -> None:
-    own = config.stimuli - config.shared
-    first = config.shared + (number - 1) * (own + TEST_IMAGES)
-    rows = np.concatenate([np.arange(config.shared), np.arange(first, first + own)])
+    """Plant components in one subject and write its folder."""
+    unshared = config.stimuli - config.shared
+    first = config.shared + (number - 1) * (unshared + TEST_IMAGES)
+    last = first + unshared
+    rows = np.concatenate([np.arange(config.shared), np.arange(first, last)])
     rows = np.random.default_rng([config.seed, number]).permutation(rows)
     planted = {}
     for i, roi in enumerate(config.rois):
         seed = 1000 * config.seed + 100 * i + number
-        whole = plant(
+        components = plant(
             np.asarray(features[roi.tap]),
             roi.units,
             roi.components,
@@ -163,8 +166,10 @@ def _write(
             config.repeats,
             seed,
         )
-        planted[roi.name] = Planted(whole.latents[rows], whole.responses[rows], whole.ceiling)
-    test = {int(n): images[n] for n in range(first + own, first + own + TEST_IMAGES)}
+        planted[roi.name] = Planted(
+            components.latents[rows], components.responses[rows], components.ceiling
+        )
+    test = {int(n): images[n] for n in range(last, last + TEST_IMAGES)}
     truth: dict[str, Any] = {
         "model": config.model.id,
         "fingerprint": fingerprint,
@@ -180,16 +185,16 @@ def _write(
         [images[i] for i in rows],
         rows.tolist(),
         test,
-        {side: _side(config, side, planted, len(rows), number) for side in HEMISPHERES},
+        {side: _join_rois(config, side, planted, len(rows), number) for side in HEMISPHERES},
         truth,
         {name: p.latents.astype(np.float32) for name, p in planted.items()},
     )
 
 
-def _side(
+def _join_rois(
     config: SimulateConfig, side: str, planted: dict[str, Planted], n: int, number: int
 ) -> Side:
-    """Join a hemisphere's ROIs, with some vertices of noise behind them."""
+    """Join a hemisphere's ROIs, with vertices of noise behind them."""
     generator = np.random.default_rng([config.seed, number, HEMISPHERES.index(side)])
     blocks, ceilings, rois, start = [], [], {}, 0
     for roi in config.rois:

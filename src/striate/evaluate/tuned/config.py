@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.data import SplitConfig
 from striate.encoding import EncodeConfig
@@ -36,6 +38,10 @@ class RunConfig(Config):
     batch_size: int = Field(64, gt=0)
     """Images a forward pass while features are taken (tuning has its own)."""
 
+    def compute(self, cache: Cache, progress: bool = True) -> Compute:
+        """Return how features are computed."""
+        return Compute(self.device, self.batch_size, self.precision, cache, progress)
+
 
 class TuneRunConfig(RunConfig):
     """`striate tune`: tune a model to each target, or one pooled over subjects to each ROI."""
@@ -51,7 +57,7 @@ class EncodeRunConfig(RunConfig):
     """Further models to score, by a name of yours: model ids, or folders that tuning wrote."""
 
     @model_validator(mode="after")
-    def _names(self) -> Self:
+    def _check_names(self) -> Self:
         taken = sorted(set(self.models) & set(CONTROLS))
         if taken:
             raise ValueError(f"models: {taken[0]!r} is the name of a control, choose another")
@@ -77,8 +83,8 @@ class CompareConfig(RunConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _regression_defaults(cls, values: Any) -> Any:
-        """A partial `regression` section fills up from the paper's regression settings."""
+    def _fill_regression_defaults(cls, values: Any) -> Any:
+        """Fill up a partial `regression` section from the paper's regression settings."""
         if not isinstance(values, dict):
             return values
         values = dict(values)
@@ -88,22 +94,22 @@ class CompareConfig(RunConfig):
         return values
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_methods(self) -> Self:
         for section, objective in (
             ("contrastive", "contrastive"),
             ("pooled_contrastive", "contrastive"),
             ("regression", "regression"),
             ("pooled_regression", "regression"),
         ):
-            given = getattr(self, section)
-            if given is not None and given.objective != objective:
+            tuning = getattr(self, section)
+            if tuning is not None and tuning.objective != objective:
                 raise ValueError(f"{section}.objective must be {objective!r}")
         if "untuned" not in self.methods:
             raise ValueError("methods must contain 'untuned': every score stands beside it")
         return self
 
     def tuning(self, method: Method) -> TuneConfig:
-        """The settings that a tuned method uses."""
+        """Return the settings that a tuned method uses."""
         if method == "pooled_contrastive":
             return self.pooled_contrastive or self.contrastive
         if method == "pooled_regression":

@@ -17,30 +17,32 @@ COLUMNS = ["subject", "hemisphere", "roi", "model", "n", "r", "n_without", "r_wi
 
 
 def effect_table(bench: Bench, scored: Sequence[ScoredTarget]) -> pd.DataFrame:
-    """Mean r on all test stimuli, and without those that look like an image outside of test.
+    """Average r over all test stimuli, and without those that look like an image outside of test.
 
-    One row a subject x ROI x model, for subjects with such stimuli alone; empty where none has.
-    `r` is of the predictions of all test stimuli together, and so is `r_without`.
+    The table has one row a subject x ROI x model, only for subjects with such stimuli; it is empty
+    where no subject has any. `r` and `r_without` are of the predictions of all test stimuli
+    together.
     """
     rows = []
-    for one in {(s.folder, roi_key(s.target), s.method): s for s in scored}.values():
-        subject, roi = one.target.subject, one.roi
-        near = crossing(bench.split, subject)
-        if not len(near):
+    for scored_target in {(s.folder, roi_key(s.target), s.method): s for s in scored}.values():
+        target, roi = scored_target.target, scored_target.roi
+        lookalikes = crossing(bench.split, target.subject)
+        if not len(lookalikes):
             continue
-        read = bench.split.part(subject, *bench.config.encode.parts)
-        keep = ~np.isin(read[one.stimuli], near)
-        known = keep.sum() > 2
-        without = score_r(roi.observed[keep], roi.predictions[keep]) if known else np.array([])
+        rows_read = bench.split.part(target.subject, *bench.config.encode.parts)
+        rest = ~np.isin(rows_read[scored_target.stimuli], lookalikes)
+        r_without = float("nan")
+        if rest.sum() > 2:
+            r_without = mean_r(score_r(roi.observed[rest], roi.predictions[rest]))
         values = (
-            subject,
-            one.target.hemisphere,
-            one.target.roi,
-            one.method,
-            len(keep),
+            target.subject,
+            target.hemisphere,
+            target.roi,
+            scored_target.method,
+            len(rest),
             mean_r(score_r(roi.observed, roi.predictions)),
-            int(keep.sum()),
-            mean_r(without) if known else float("nan"),
+            int(rest.sum()),
+            r_without,
         )
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return pd.DataFrame(rows, columns=COLUMNS)

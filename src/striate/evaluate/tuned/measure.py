@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.core.hashing import hash_array, hash_json
 from striate.core.run import Pieces
 from striate.data import PARTS, Dataset, Split, StimulusSet, Target, assert_unseen_in
 from striate.encoding import Encoding, encode, extract
+from striate.evaluate.common.lookalikes import lookalike_facts
 from striate.evaluate.tuned.config import RunConfig
 from striate.learning import TuneConfig, TuneData, tune
 from striate.models import Model
@@ -41,19 +42,17 @@ class Bench:
         dataset: the recordings.
         split: the part of every stimulus.
         folder: the run folder.
-        cache: where decoded images and features are kept.
-        progress: whether to draw progress bars.
+        compute: how features are computed, and where they and decoded images are kept.
         notes: what was changed or left out when the data were read.
         given: models that were given, by their source.
-        leaks: one entry a leak check that was passed (else the run stops), in order.
+        leaks: one entry for each leak check that was passed (else the run stops), in order.
     """
 
     config: RunConfig
     dataset: Dataset
     split: Split
     folder: Path
-    cache: Cache
-    progress: bool = True
+    compute: Compute
     notes: tuple[str, ...] = ()
     given: Mapping[str, Model] = field(default_factory=dict)
     leaks: list[dict[str, Any]] = field(default_factory=list)
@@ -64,9 +63,9 @@ class Bench:
         return {s: r.responses.mean() for s, r in self.dataset.items()}
 
     def decoded(self, stimuli: StimulusSet, model: Model) -> np.ndarray:
-        """Images at the size the model takes, uint8 (N, size, size, 3)."""
+        """Decode images at the size the model takes, uint8 (N, size, size, 3)."""
         shape = model.preprocessing
-        return stimuli.decoded(shape.size, shape.resize, self.cache)
+        return stimuli.decoded(shape.size, shape.resize, self.compute.cache)
 
     def note(self, what: str, **facts: Any) -> None:
         """Add a line to the run's `metrics.jsonl`."""
@@ -75,23 +74,25 @@ class Bench:
 
 
 def roi_key(target: Target) -> str:
-    """One name for a target within a subject: `lh/V1v`."""
+    """Name a target within a subject: `lh/V1v`."""
     return f"{target.hemisphere}/{target.roi}" if target.hemisphere else target.roi
 
 
 def tuned_model(
     bench: Bench, base: Model, targets: Sequence[Target], config: TuneConfig, name: str
 ) -> Model:
-    """Tune `base` to one target, or pooled to several; resumes and reuses `models/<name>`."""
+    """Tune `base` to one target, or pooled to several; resume and reuse `models/<name>`."""
     started = time.monotonic()
     folder = bench.folder / "models" / name
-    data = [_tune_data(bench, target, base) for target in targets]
-    model = tune(base, data, config, folder, device=bench.config.device, progress=bench.progress)
+    data = [_make_tune_data(bench, target, base) for target in targets]
+    compute = bench.compute
+    model = tune(base, data, config, folder, device=compute.device, progress=compute.progress)
     bench.note("tuned", model=name, seconds=round(time.monotonic() - started, 2))
     return model
 
 
-def _tune_data(bench: Bench, target: Target, model: Model) -> TuneData:
+def _make_tune_data(bench: Bench, target: Target, model: Model) -> TuneData:
+    """Gather the images and responses that a model is tuned to for one target."""
     recording = bench.dataset[target.subject]
     unit_ids = recording.responses.unit_ids
     return TuneData(
@@ -116,7 +117,7 @@ def score_subject(
     targets: Sequence[Target],
     chosen: Encoding | None = None,
 ) -> Path:
-    """Score a model on one subject's units; kept in the run folder.
+    """Score a model on one subject's units, and keep the scores in the run folder.
 
     Args:
         bench: what the run shares.
@@ -153,7 +154,7 @@ def score_subject(
         "parts": {part: hash_array(i) for part, i in parts.items()},
         "encode": config.to_dict(),
         "taps": list(taps),
-        "precision": bench.config.precision,
+        "precision": bench.compute.precision,
         "chosen": chosen.settings_key() if chosen else None,
         "version": VERSION,
     }
@@ -172,11 +173,7 @@ def score_subject(
         taps=taps,
         projection=config.projection,
         fit=np.sort(np.concatenate([parts[p] for p in config.fitted_parts])),
-        cache=bench.cache,
-        batch_size=bench.config.batch_size,
-        device=bench.config.device,
-        precision=bench.config.precision,
-        progress=bench.progress,
+        compute=bench.compute,
     )
     try:
         encoding = encode(
@@ -199,7 +196,7 @@ def score_subject(
 
 
 def check_unseen(bench: Bench, model: Model, name: str, subject: str) -> None:
-    """Refuse to score on stimuli the model has seen; note what was compared where it has not.
+    """Refuse to score on stimuli that the model has seen; else note what was compared.
 
     Raises:
         LeakError: as `striate.data.assert_unseen`.
@@ -215,3 +212,19 @@ def check_unseen(bench: Bench, model: Model, name: str, subject: str) -> None:
             "test": len({hashes[row] for row in tested}),
         }
     )
+
+
+def leak_facts(bench: Bench) -> dict[str, Any]:
+    """Say what was checked for leaks, and count images that are in two parts of the split."""
+    table = bench.split.table
+    parts = table[table["part"] != "unused"].groupby("hash")["part"].nunique()
+    return {
+        "images": int(table["hash"].nunique()),
+        "images_in_two_parts": int((parts > 1).sum()),
+        "images_of_several_subjects": int((table.groupby("hash")["subject"].nunique() > 1).sum()),
+        # What was compared before each score. An image in both raises LeakError, so that
+        # nothing is written: a check that stands here has found none.
+        "on_overlap": "refused",
+        "lookalikes": lookalike_facts(bench.split, bench.config.split),
+        "checks": bench.leaks,
+    }

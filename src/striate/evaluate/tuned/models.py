@@ -51,13 +51,13 @@ class ModelSpec:
 def compare_specs(config: CompareConfig, targets: Groups) -> list[ModelSpec]:
     """List the models of a comparison, the untuned one first.
 
-    Controls are scored on every subject; a model tuned to one target on that target; a model
-    pooled over subjects on its ROI in every subject, also those held out.
+    Controls are scored on every subject. A model tuned to one target is scored on that target, and
+    a model pooled over subjects on its ROI in every subject, also those held out.
 
     Raises:
         InputError: a tuned method and nobody to tune to.
     """
-    specs = _controls([m for m in CONTROLS if m in config.methods], targets)
+    specs = _list_controls([m for m in CONTROLS if m in config.methods], targets)
     for method in config.methods:
         if method not in CONTROLS:
             specs += tuning_specs(
@@ -70,7 +70,7 @@ def encode_specs(config: EncodeRunConfig, targets: Groups) -> list[ModelSpec]:
     """List the controls and the models that were given, each scored on every subject."""
     everything = {s: tuple(t) for s, t in targets.items()}
     given = [ModelSpec(n, n, everything, source=source) for n, source in config.models.items()]
-    return _controls(CONTROLS, targets) + given
+    return _list_controls(CONTROLS, targets) + given
 
 
 def tune_specs(config: TuneRunConfig, targets: Groups) -> list[ModelSpec]:
@@ -79,7 +79,8 @@ def tune_specs(config: TuneRunConfig, targets: Groups) -> list[ModelSpec]:
     return tuning_specs(config, name, config.tuning, targets, pooled=config.pooled)
 
 
-def _controls(names: Sequence[str], targets: Groups) -> list[ModelSpec]:
+def _list_controls(names: Sequence[str], targets: Groups) -> list[ModelSpec]:
+    """List the controls, each scored on every subject."""
     everything = {s: tuple(t) for s, t in targets.items()}
     return [ModelSpec(name, name, everything, source=name) for name in names]
 
@@ -97,23 +98,23 @@ def tuning_specs(
     if not pooled:
         return [
             ModelSpec(method, f"{method}/{t.name}", {s: (t,)}, (t,), tuning)
-            for s, own in tuned.items()
-            for t in own
+            for s, subject_targets in tuned.items()
+            for t in subject_targets
         ]
     specs = []
     for hemisphere, roi in dict.fromkeys((t.hemisphere, t.roi) for o in tuned.values() for t in o):
-        members = _at(tuned, hemisphere, roi)
+        members = _find_roi(tuned, hemisphere, roi)
         name = file_name(hemisphere, roi)
         tuned_to = tuple(t for group in members.values() for t in group)
-        scored = _at(targets, hemisphere, roi)
+        scored = _find_roi(targets, hemisphere, roi)
         specs.append(ModelSpec(method, f"{method}/{name}", scored, tuned_to, tuning))
     return specs
 
 
-def _at(groups: Groups, hemisphere: str, roi: str) -> dict[str, tuple[Target, ...]]:
-    """The subjects that have a ROI, with its target."""
-    own = {
+def _find_roi(groups: Groups, hemisphere: str, roi: str) -> dict[str, tuple[Target, ...]]:
+    """Find the subjects that have a ROI, with its target."""
+    targets = {
         s: tuple(t for t in g if (t.hemisphere, t.roi) == (hemisphere, roi))
         for s, g in groups.items()
     }
-    return {s: t for s, t in own.items() if t}
+    return {s: t for s, t in targets.items() if t}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from striate.core.compute import Compute
 from striate.data import Dataset, Split
 from striate.encoding import predict_cost
-from striate.evaluate.common.cost import duration, time_pass
+from striate.evaluate.common.cost import duration, time_pass, training_bytes
 from striate.evaluate.tuned.config import RunConfig
 from striate.evaluate.tuned.models import ModelSpec
 from striate.learning import TuneConfig
@@ -80,28 +81,26 @@ def make_plan(
     split: Split,
     specs: Sequence[ModelSpec],
     model: Model,
+    compute: Compute,
     *,
     scoring: bool = True,
 ) -> Plan:
     """Predict time and memory of a run from its shapes and a few timed batches."""
-    # The forward pass is the same for every method: timed once.
+    # The forward pass is the same for every method, so it is timed once.
     taps = tuple(config.encode.taps or model.taps)
-    seconds, _ = (
-        time_pass(model, taps, config.device, config.precision, backward=False)
-        if scoring
-        else (0.0, 0)
-    )
+    seconds, _ = time_pass(model, taps, compute, backward=False) if scoring else (0.0, 0)
     steps = []
     for method in dict.fromkeys(spec.method for spec in specs):
-        own = [spec for spec in specs if spec.method == method]
-        if own[0].tuning is not None:
-            steps.append(_tuning(config, split, own, own[0].tuning, model))
+        method_specs = [spec for spec in specs if spec.method == method]
+        tuning = method_specs[0].tuning
+        if tuning is not None:
+            steps.append(_plan_tuning(split, method_specs, tuning, model, compute))
         if scoring:
-            steps.append(_scoring(config, dataset, split, own, model, taps, seconds))
+            steps.append(_plan_scoring(config, dataset, split, method_specs, model, taps, seconds))
     return Plan(tuple(steps))
 
 
-def _scoring(
+def _plan_scoring(
     config: RunConfig,
     dataset: Dataset,
     split: Split,
@@ -126,13 +125,14 @@ def _scoring(
     )
 
 
-def _tuning(
-    config: RunConfig, split: Split, specs: Sequence[ModelSpec], tuning: TuneConfig, model: Model
+def _plan_tuning(
+    split: Split, specs: Sequence[ModelSpec], tuning: TuneConfig, model: Model, compute: Compute
 ) -> Step:
     sizes = [len(split.part(t.subject, "tune")) for spec in specs for t in spec.tuned_to]
     taps = (tuning.tap,) if tuning.tap else ()
-    seconds, kept = time_pass(model, taps, config.device, tuning.precision, backward=True)
-    parameters = 16 * sum(p.numel() for p in model.parameters())  # weights, gradient, Adam's two
+    compute = replace(compute, precision=tuning.precision)
+    seconds, saved_bytes = time_pass(model, taps, compute, backward=True)
     images = tuning.epochs * sum(sizes)
-    memory = (min(tuning.batch_size, max(sizes)) * kept + parameters) / 1e9 + RUNTIME_GB
+    in_memory = min(tuning.batch_size, max(sizes)) * saved_bytes + training_bytes(model)
+    memory = in_memory / 1e9 + RUNTIME_GB
     return Step(f"tune {specs[0].method}", len(specs), images, images * seconds, memory)

@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
-from striate.core.device import device_name
 from striate.core.files import locked, write_dataset, write_json, write_table
 from striate.core.run import RunFolder, check_run_folder, holds_same_run
 from striate.data import Dataset, Split, load_split, make_split, tidy
 from striate.data.splits.split import SPLIT_FILE
 from striate.encoding import Encoding
-from striate.evaluate.common.lookalikes import describe_lookalikes, lookalike_facts
+from striate.evaluate.common.lookalikes import describe_lookalikes
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.evaluate.common.unrelated import find_unrelated
@@ -35,7 +34,7 @@ from striate.evaluate.tuned.config import (
     TuneRunConfig,
 )
 from striate.evaluate.tuned.lookalike_scores import effect_table
-from striate.evaluate.tuned.measure import Bench, score_subject, tuned_model
+from striate.evaluate.tuned.measure import Bench, leak_facts, score_subject, tuned_model
 from striate.evaluate.tuned.models import Groups, ModelSpec, compare_specs, encode_specs, tune_specs
 from striate.evaluate.tuned.plan import make_plan
 from striate.evaluate.tuned.subjects import Generalization
@@ -133,21 +132,22 @@ def started(
             written; another process at work in the folder.
     """
     check_run_folder(out, config, overwrite=options.overwrite)
-    device_name(config.device)  # refused now, not after the data are read
+    compute = config.compute(options.cache, options.progress)
+    compute.torch_device()  # refused now, not after the data are read
     options.say(f"reading {config.data.name} from {config.data.path}")
     dataset, notes = tidy(config.data.read())
-    split = _divide(dataset, config, Path(out), options)
-    targets, more = find_targets(config, dataset, split)
+    split = _load_or_make_split(dataset, config, Path(out), options)
+    targets, left_out = find_targets(config, dataset, split)
     check_sizes(config, dataset, split)
     specs = specs_of(config, targets)
     base = config.model.build()
     given = load_given(specs, base)
     check_taps(config, specs, [base, *given.values()])
-    notes += more + describe_lookalikes(split, config.split)
+    notes += left_out + describe_lookalikes(split, config.split)
     for note in notes:
         options.say(f"note: {note}")
-    options.say(_what(dataset, split, targets))
-    plan = make_plan(config, dataset, split, specs, base, scoring=scoring)
+    options.say(_describe_data(dataset, split, targets))
+    plan = make_plan(config, dataset, split, specs, base, compute, scoring=scoring)
     options.say(str(plan))
     # Only now is anything written: a folder made for a mistyped name would be in the way.
     run = RunFolder(out, config, command=options.command, verb=verb, overwrite=options.overwrite)
@@ -155,36 +155,28 @@ def started(
         split.save(run / SPLIT_FILE)
         write_json(run / "plan.json", plan.to_dict())
         yield (
-            Bench(
-                config,
-                dataset,
-                split,
-                run.path,
-                options.cache,
-                options.progress,
-                tuple(notes),
-                given,
-            ),
+            Bench(config, dataset, split, run.path, compute, tuple(notes), given),
             specs,
             base,
         )
 
 
-def _divide(dataset: Dataset, config: RunConfig, out: Path, options: Options) -> Split:
-    """The split that a run with these settings saved before, else a new one."""
+def _load_or_make_split(dataset: Dataset, config: RunConfig, out: Path, options: Options) -> Split:
+    """Load the split that a run with these settings saved before, else make one."""
     same = holds_same_run(out, config)
     saved = load_split(out / SPLIT_FILE, dataset) if same and not options.overwrite else None
     return saved or make_split(dataset, config.split)
 
 
-def _what(dataset: Dataset, split: Split, targets: Groups) -> str:
+def _describe_data(dataset: Dataset, split: Split, targets: Groups) -> str:
+    """Say how many subjects, ROIs, units and stimuli there are."""
     counts = split.counts()
     label = " (SIMULATED responses)" if dataset.simulated else ""
     lines = [f"{len(dataset)} subject{'s' if len(dataset) > 1 else ''}{label}:"]
-    for subject, own in targets.items():
+    for subject, rois in targets.items():
         parts = ", ".join(f"{part} {n}" for part, n in counts.loc[subject].items())
-        units = sum(len(t.units) for t in own)
-        lines.append(f"  {subject}: {len(own)} ROIs, {units} units; stimuli: {parts}")
+        units = sum(len(roi.units) for roi in rois)
+        lines.append(f"  {subject}: {len(rois)} ROIs, {units} units; stimuli: {parts}")
     return "\n".join(lines)
 
 
@@ -207,14 +199,14 @@ def score(bench: Bench, specs: Sequence[ModelSpec], base: Model, options: Option
     """
     scored: list[tables.ScoredTarget] = []
     generalization = Generalization(bench.dataset, bench.means, bench.config.split.held_out)
-    told: dict[str, None] = {}
+    notes: dict[str, None] = {}  # ordered, each once
     untuned: dict[str, Path] = {}
-    known = []
+    records = []
     for number, spec in enumerate(specs, 1):
         options.say(f"[{number}/{len(specs)}] {spec.name}")
         model = make_model(bench, spec, base)
         group = spec.method if spec.name != spec.method else None
-        known.append(model_record(spec.name, model, group))
+        records.append(model_record(spec.name, model, group))
         for subject, targets in spec.scored.items():
             chosen = None
             if bench.config.encode.protocol == "paper_a" and spec.source != "untuned":
@@ -224,28 +216,33 @@ def score(bench: Bench, specs: Sequence[ModelSpec], base: Model, options: Option
                 untuned[subject] = folder
             for target in targets:
                 kind = generalization.kind(model, target)
-                told |= dict.fromkeys(kind.notes)
+                notes |= dict.fromkeys(kind.notes)
                 scored.append(tables.ScoredTarget(spec.method, kind.name, target, folder))
-    for note in told:
+    for note in notes:
         options.say(f"note: {note}")
-    write_models(bench.folder, known)
-    return _write(replace(bench, notes=(*bench.notes, *told)), with_controls(scored))
+    write_models(bench.folder, records)
+    return _write_results(replace(bench, notes=(*bench.notes, *notes)), with_controls(scored))
 
 
 def with_controls(scored: Sequence[tables.ScoredTarget]) -> list[tables.ScoredTarget]:
     """Put the controls of a target beside every kind of generalization that it is scored for."""
     kinds: dict[str, dict[str, None]] = {}
-    for one in scored:
-        if one.method not in CONTROLS:
-            kinds.setdefault(one.target.name, {})[one.generalization] = None
-    out = []
-    for one in scored:
-        own = kinds.get(one.target.name) if one.method in CONTROLS else None
-        out += [replace(one, generalization=kind) for kind in own] if own else [one]
-    return out
+    for scored_target in scored:
+        if scored_target.method not in CONTROLS:
+            target_kinds = kinds.setdefault(scored_target.target.name, {})
+            target_kinds[scored_target.generalization] = None
+    repeated = []
+    for scored_target in scored:
+        control_kinds = kinds.get(scored_target.target.name, {})
+        if scored_target.method in CONTROLS and control_kinds:
+            repeated += [replace(scored_target, generalization=kind) for kind in control_kinds]
+        else:
+            repeated.append(scored_target)
+    return repeated
 
 
-def _write(bench: Bench, scored: Sequence[tables.ScoredTarget]) -> Result:
+def _write_results(bench: Bench, scored: Sequence[tables.ScoredTarget]) -> Result:
+    """Write the tables of the run folder, and what a reader must be told."""
     folder, config = bench.folder, bench.config.encode
     parts = {s: bench.split.part(s, *config.parts) for s in bench.dataset}
     units = tables.unit_table(scored, bench.dataset, parts)
@@ -262,23 +259,8 @@ def _write(bench: Bench, scored: Sequence[tables.ScoredTarget]) -> Result:
     ):
         write_table(folder / f"{name}.parquet", table)
     write_dataset(folder / "scores.nc", tables.score_dataset(units, taps))
-    write_json(folder / "leaks.json", _leaks(bench))
+    write_json(folder / "leaks.json", leak_facts(bench))
     unrelated, warnings = find_unrelated(null), find_warnings(bench, scored, rois, null)
     write_json(folder / "unrelated.json", unrelated)
     write_json(folder / "warnings.json", warnings)
     return Result(folder, group, rois, unrelated + warnings)
-
-
-def _leaks(bench: Bench) -> dict[str, Any]:
-    table = bench.split.table
-    parts = table[table["part"] != "unused"].groupby("hash")["part"].nunique()
-    return {
-        "images": int(table["hash"].nunique()),
-        "images_in_two_parts": int((parts > 1).sum()),
-        "images_of_several_subjects": int((table.groupby("hash")["subject"].nunique() > 1).sum()),
-        # What was compared before each score. An image in both raises LeakError, so that
-        # nothing is written: a check that stands here has found none.
-        "on_overlap": "refused",
-        "lookalikes": lookalike_facts(bench.split, bench.config.split),
-        "checks": bench.leaks,
-    }

@@ -1,4 +1,4 @@
-"""To what a model generalizes on a target: by the units and images it was tuned to, not by name."""
+"""To what a model generalizes: decided by the units and images it was tuned to, not by names."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from striate.evaluate.tuned.models import NEW_IMAGES, NEW_SUBJECTS, OTHER_UNITS
 from striate.models import Model
 
 MOST = 0.5
-"""A target counts as tuned to where more than this share of its units were (ours)."""
+"""A target counts as tuned to where more than this share of its units was tuned to (ours)."""
 UNRELATED = 0.1
-"""Units of one id whose rank correlation over shared images is lower on average are others (ours):
-the same units measured again agree better."""
+"""Units with the same ids are taken for others where their rank correlation over shared images is
+lower on average (ours): the same units measured again agree better."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Generalization:
     def kind(self, model: Model, target: Target) -> Kind:
         """Say to what a model generalizes when it is scored on a target.
 
-        New images: to most of the target's units the model was tuned. Other units: of the same
-        subject. New subjects: neither. Units are known by how they rank images, else by subject and
-        id; of models that noted no units (version 0.1) names decide.
+        New images: the model was tuned to most of the target's units. Other units: it was tuned to
+        others of the same subject. New subjects: neither. Units are recognized by how they rank
+        images, else by subject and id; for models that noted no units (version 0.1) names decide.
         """
         tunings = [s for s in model.provenance["stages"] if isinstance(s, Mapping)]
         tunings = [s for s in tunings if s.get("targets")]
@@ -56,15 +56,15 @@ class Generalization:
             return Kind(NEW_SUBJECTS if target.subject in self.held_out else NEW_IMAGES)
         noted = [r for s in tunings for r in s.get("tuned_to", ())]
         if not noted:
-            return _by_name(tunings, target)
+            return _judge_by_name(tunings, target)
         tuned = np.zeros(len(target.units), bool)
         same_subject, notes = False, []
         for record in noted:
-            match = self._match(target.subject, record)
-            subject, own, said = _judge(record, match, target)
-            tuned |= own
-            same_subject |= subject
-            notes += said
+            match = self._match_units(target.subject, record)
+            is_subject, tuned_units, record_notes = _judge_record(record, match, target)
+            tuned |= tuned_units
+            same_subject |= is_subject
+            notes += record_notes
         if tuned.mean() > MOST:
             kind = NEW_IMAGES
         else:
@@ -76,21 +76,22 @@ class Generalization:
             )
         return Kind(kind, tuple(dict.fromkeys(notes)))
 
-    def _match(self, subject: str, record: Mapping[str, Any]) -> Match:
+    def _match_units(self, subject: str, record: Mapping[str, Any]) -> Match:
         key = (subject, id(record))
         if key not in self._matches:
             recording = self.recordings[subject]
-            found = match_units(
+            match = match_units(
                 record,
                 recording.stimuli.hashes,
                 self.means[subject],
                 recording.responses.unit_ids,
             )
-            self._matches[key] = record, found  # the record is kept, so that its id stays its own
+            self._matches[key] = record, match  # the record is kept, so that its id stays unique
         return self._matches[key][1]
 
 
-def _by_name(tunings: Sequence[Mapping[str, Any]], target: Target) -> Kind:
+def _judge_by_name(tunings: Sequence[Mapping[str, Any]], target: Target) -> Kind:
+    """Say to what a model generalizes from the names of its targets and subjects."""
     if any(target.name in stage.get("targets", ()) for stage in tunings):
         return Kind(NEW_IMAGES)
     if any(target.subject in stage.get("subjects", ()) for stage in tunings):
@@ -98,44 +99,45 @@ def _by_name(tunings: Sequence[Mapping[str, Any]], target: Target) -> Kind:
     return Kind(NEW_SUBJECTS)
 
 
-def _judge(
+def _judge_record(
     record: Mapping[str, Any], match: Match, target: Target
 ) -> tuple[bool, np.ndarray, list[str]]:
-    """Whether the subject is the one noted, which units of the target were tuned to, and notes."""
-    theirs, notes = str(record["subject"]), []
-    one_name = theirs == target.subject
-    common = match.known & match.same
-    if common.any():
-        own = match.same | (~match.known & match.named)
-        if not one_name:
+    """Say whether the subject is the one noted, which of its units were tuned to, and notes."""
+    noted_subject, notes = str(record["subject"]), []
+    same_name = noted_subject == target.subject
+    same_responses = match.known & match.same
+    if same_responses.any():
+        tuned = match.same | (~match.known & match.named)
+        if not same_name:
             notes.append(
-                f"{target.subject} has {int(common.sum())} units that respond to "
-                f"{match.shared} images exactly as units of {theirs} do, to which a scored model "
-                "was tuned: it is taken for the same subject under another name."
+                f"{target.subject} has {int(same_responses.sum())} units that respond to "
+                f"{match.shared} images exactly as units of {noted_subject} do, to which a scored "
+                "model was tuned: it is taken for the same subject under another name."
             )
-        return True, own[target.units], notes
-    none = np.zeros(len(target.units), bool)
-    experiment = match.shared >= FEWEST_IMAGES
-    if match.agreement < UNRELATED and one_name:
+        return True, tuned[target.units], notes
+    no_units = np.zeros(len(target.units), bool)
+    comparable = match.shared >= FEWEST_IMAGES
+    if match.agreement < UNRELATED and same_name:
         notes.append(
             f"{target.subject} is called as a subject that a scored model was tuned to, but its "
             f"units respond to {match.shared} shared images in another way (mean rank correlation "
             f"{match.agreement:.2f} of units with the same id): it is taken for another subject."
         )
-        return False, none, notes
+        return False, no_units, notes
     if not match.named.any():
-        if one_name and not experiment:
+        if same_name and not comparable:
             notes.append(
                 f"{target.subject} is called as a subject that a scored model was tuned to, but "
                 "no unit id and hardly an image are the same: it is taken for another subject."
             )
-        return one_name and experiment, none, notes
-    if one_name:
+        return same_name and comparable, no_units, notes
+    if same_name:
         return True, match.named[target.units], notes
-    if match.named.sum() == match.noted == len(match.named) and not experiment:
+    if match.named.sum() == match.noted == len(match.named) and not comparable:
         notes.append(
-            f"{target.subject} has the {match.noted} unit ids of {theirs}, to which a scored model "
-            "was tuned, and shares no image with it by which responses could be compared. It "
-            "counts as a new subject; if it is the same one, these scores are on new images."
+            f"{target.subject} has the {match.noted} unit ids of {noted_subject}, to which a "
+            "scored model was tuned, and shares no image with it by which responses could be "
+            "compared. It counts as a new subject; if it is the same one, these scores are on new "
+            "images."
         )
-    return False, none, notes
+    return False, no_units, notes

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,7 +70,7 @@ class ScoredTarget:
 
     @property
     def stimuli(self) -> np.ndarray:
-        """Positions of the test stimuli among those that were read (`Encoding.stimuli`)."""
+        """Positions of the test stimuli among the stimuli that were read (`Encoding.stimuli`)."""
         return _load(self.folder).stimuli
 
     @property
@@ -79,9 +79,18 @@ class ScoredTarget:
         return _load(self.folder).groups
 
 
+class Place(NamedTuple):
+    """Whose responses a score is of, and what it generalizes to."""
+
+    generalization: str
+    subject: str
+    hemisphere: str
+    roi: str
+
+
 @lru_cache(maxsize=4)
 def _load(folder: Path) -> Encoding:
-    """Whole-subject encodings can be large, and each is asked for once a ROI."""
+    """Load an encoding; of a whole subject it can be large, and each ROI asks for it."""
     return Encoding.load(folder)
 
 
@@ -131,33 +140,34 @@ def unit_table(
 def roi_table(
     scored: Sequence[ScoredTarget], units: pd.DataFrame, samples: int, seed: int
 ) -> pd.DataFrame:
-    """One row a subject x ROI x model: mean r with intervals, and the gain over `untuned`.
+    """Tabulate mean r with intervals and the gain over `untuned`, one row a subject x ROI x model.
 
-    Intervals are 95 % over test stimuli, groups of them whole (`encoding.make_resampling`); all
-    models of a ROI are resampled together, so that `delta` is paired. `p` is two-sided, of no
-    gain; `q` its FDR over the ROIs of a subject. `n_groups` counts movies and other groups among
-    the `n_stimuli`, and each stimulus that stands alone. `share_improved` has an interval of its
-    own (`encoding.share_interval`), over the same stimuli with these units. `share_explained` is
-    `explained` over `explainable`, means over `n_reliable` units (`encoding.explained`): a share
-    of variance, where `r_normalized` is one of a correlation.
+    Intervals are 95 % over test stimuli, whose groups are resampled whole
+    (`encoding.make_resampling`); all models of a ROI are resampled together, so that `delta` is
+    paired. `p` is two-sided, of no gain; `q` is its FDR over the ROIs of a subject. `n_groups`
+    counts movies and other groups among the `n_stimuli`, and each stimulus that stands alone.
+    `share_improved` has an interval of its own (`encoding.share_interval`), over the same stimuli
+    with these units. `share_explained` is `explained` over `explainable`, means over `n_reliable`
+    units (`encoding.explained`): it is a share of variance, `r_normalized` of a correlation.
     """
-    places: dict[tuple[str, str, str, str], dict[str, ScoredTarget]] = {}
-    for one in scored:
-        place = (one.generalization, one.target.subject, one.target.hemisphere, one.target.roi)
-        places.setdefault(place, {})[one.method] = one
+    places: dict[Place, dict[str, ScoredTarget]] = {}
+    for scored_target in scored:
+        target = scored_target.target
+        place = Place(scored_target.generalization, target.subject, target.hemisphere, target.roi)
+        places.setdefault(place, {})[scored_target.method] = scored_target
     rows = []
     for place, by_method in places.items():
-        rois = {method: one.roi for method, one in by_method.items()}
+        rois = {method: scored_target.roi for method, scored_target in by_method.items()}
         base = _load(by_method[BASELINE].folder)
         n_stimuli = len(rois[BASELINE].observed)
         resampling = make_resampling(n_stimuli, base.groups, samples, seed)
-        draws = _draws(rois, resampling, base.protocol)
-        here = (units[UNIT_KEYS[:4]] == list(place)).all(axis=1)
+        draws = _resample_rois(rois, resampling, base.protocol)
+        at_place = (units[UNIT_KEYS[:4]] == list(place)).all(axis=1)
         for method, roi in rois.items():
-            own = units[here & (units["model"] == method)]
+            scored_units = units[at_place & (units["model"] == method)]
             value = resampling.interval(roi.mean_r, draws[method])
             variance = explained_variance(
-                roi.r, own["reliability"].to_numpy(), len(roi.observed) - 1
+                roi.r, scored_units["reliability"].to_numpy(), len(roi.observed) - 1
             )
             row: dict[str, Any] = dict(zip(ROI_KEYS, (*place, method), strict=True))
             row |= {
@@ -168,18 +178,19 @@ def roi_table(
                 "r": value.value,
                 "r_low": value.low,
                 "r_high": value.high,
-                "r_median": _median(roi.r),
-                "ceiling": mean_r(own["ceiling"].to_numpy()),
-                "ceiling_source": sources(own["ceiling_source"].to_numpy()),
-                "r_normalized": mean_r(own["r_normalized"].to_numpy()),
+                "r_median": _compute_median(roi.r),
+                "ceiling": mean_r(scored_units["ceiling"].to_numpy()),
+                "ceiling_source": sources(scored_units["ceiling_source"].to_numpy()),
+                "r_normalized": mean_r(scored_units["r_normalized"].to_numpy()),
                 "explained": variance.explained,
                 "explainable": variance.explainable,
                 "share_explained": variance.share,
                 "n_reliable": variance.units,
-                "simulated": bool(own["simulated"].any()),
+                "simulated": bool(scored_units["simulated"].any()),
             }
-            row |= _gain(roi, rois[BASELINE], draws[method] - draws[BASELINE], resampling, method)
-            row |= _share(roi, rois[BASELINE], base, samples, seed, method)
+            gain_draws = draws[method] - draws[BASELINE]
+            row |= _measure_gain(roi, rois[BASELINE], gain_draws, resampling, method)
+            row |= _measure_share(roi, rois[BASELINE], base, samples, seed, method)
             rows.append(row)
     table = pd.DataFrame(rows)
     groups = ["generalization", "subject", "model"]
@@ -187,13 +198,13 @@ def roi_table(
     return table
 
 
-def _draws(
+def _resample_rois(
     rois: Mapping[str, RoiEncoding], resampling: Resampling, protocol: str
 ) -> dict[str, np.ndarray]:
-    """ROI means by model in the same resamples of the stimuli.
+    """Compute ROI means by model in the same resamples of the stimuli.
 
-    None for `paper_b`: its r is a mean over folds that chose the settings, which predictions
-    put together again do not give.
+    They are NaN for `paper_b`: its r is a mean over folds that chose the settings, which
+    predictions put together again do not give.
     """
     if protocol == "paper_b":
         return {method: np.full(len(resampling.counts), np.nan) for method in rois}
@@ -201,13 +212,14 @@ def _draws(
     return resample_models(observed, {m: roi.predictions for m, roi in rois.items()}, resampling)
 
 
-def _gain(
+def _measure_gain(
     roi: RoiEncoding,
     baseline: RoiEncoding,
     draws: np.ndarray,
     resampling: Resampling,
     method: str,
 ) -> dict[str, float]:
+    """Measure the gain over the untuned network, with its interval and p."""
     if method == BASELINE:
         return dict.fromkeys(("delta", "delta_low", "delta_high", "p"), float("nan"))
     value = mean_r(roi.r - baseline.r)
@@ -220,7 +232,7 @@ def _gain(
     }
 
 
-def _share(
+def _measure_share(
     roi: RoiEncoding,
     baseline: RoiEncoding,
     encoding: Encoding,
@@ -228,34 +240,34 @@ def _share(
     seed: int,
     method: str,
 ) -> dict[str, float]:
-    """Share of units improved, with its interval where predictions are of one readout."""
+    """Measure the share of units improved, with its interval where one readout predicts all."""
     nan = float("nan")
-    found = Interval(nan, nan, nan)
+    share = Interval(nan, nan, nan)
     if method != BASELINE and encoding.protocol == "paper_b":
-        found = Interval(share_improved(roi.r, baseline.r), nan, nan)
+        share = Interval(share_improved(roi.r, baseline.r), nan, nan)
     elif method != BASELINE:
-        found = share_interval(
+        share = share_interval(
             roi.observed, roi.predictions, baseline.predictions, encoding.groups, samples, seed
         )
     return {
-        "share_improved": found.value,
-        "share_improved_low": found.low,
-        "share_improved_high": found.high,
+        "share_improved": share.value,
+        "share_improved_low": share.low,
+        "share_improved_high": share.high,
     }
 
 
-def _median(r: np.ndarray) -> float:
+def _compute_median(r: np.ndarray) -> float:
     return float(np.nanmedian(r)) if np.isfinite(r).any() else float("nan")
 
 
 def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One row a ROI x model over subjects: mean r, mean gain, a paired test and its FDR.
+    """Tabulate mean r, mean gain, a paired test and its FDR over subjects, one row a ROI x model.
 
     Intervals are Student's t over subjects; `p` is from sign flips of the subjects' gains
-    (`encoding.sign_flip_p`), `q` its FDR over the ROIs of a model. With one subject there is
+    (`encoding.sign_flip_p`), `q` is its FDR over the ROIs of a model. With one subject there is
     neither interval nor test. The interval of `share_improved` is over subjects too
-    (`encoding.inference.share_over_subjects`). `n_ceiling` is how many subjects `r_normalized` is
-    the mean of. `share_explained` pools the subjects that have a ceiling
+    (`encoding.inference.share_over_subjects`). `r_normalized` is the mean
+    over `n_ceiling` subjects. `share_explained` pools the subjects that have a ceiling
     (`encoding.pooled_share`).
     """
     rows = []
@@ -300,12 +312,16 @@ def group_table(rois: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def tap_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
-    """One row a subject x ROI x model x tap: the score on `select` that taps were chosen by."""
+    """Tabulate the scores on `select` by which taps were chosen.
+
+    One row a subject x ROI x model x tap.
+    """
     tables = []
-    for one in scored:
-        scores = _load(one.folder).tap_scores
-        own = scores[scores["roi"] == roi_key(one.target)].drop(columns="roi")
-        tables.append(own.assign(**one.place)[[*ROI_KEYS, "tap", "score", "chosen"]])
+    for scored_target in scored:
+        scores = _load(scored_target.folder).tap_scores
+        roi_scores = scores[scores["roi"] == roi_key(scored_target.target)].drop(columns="roi")
+        labeled = roi_scores.assign(**scored_target.place)
+        tables.append(labeled[[*ROI_KEYS, "tap", "score", "chosen"]])
     return pd.concat(tables, ignore_index=True)
 
 
@@ -323,7 +339,7 @@ def null_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
 
 
 def score_dataset(units: pd.DataFrame, taps: pd.DataFrame) -> xr.Dataset:
-    """The unit table as an `xarray.Dataset`: scores (model, row), tap scores (target, model, tap).
+    """Turn the unit table into a dataset: scores (model, row), tap scores (target, model, tap).
 
     A unit of two ROIs has a row in each. Cells that were not scored are NaN.
     """

@@ -19,37 +19,37 @@ FEW_STIMULI = 50
 def find_warnings(
     bench: Bench, scored: Sequence[ScoredTarget], rois: pd.DataFrame, null: pd.DataFrame
 ) -> list[str]:
-    """What must stand beside the scores, the most important first, naming whom it is about."""
-    found = []
+    """Say what must stand beside the scores, most important first, naming whom it is about."""
+    warnings = []
     if bench.dataset.simulated:
-        found.append("The responses are SIMULATED: nothing here is about a brain.")
-    without = sorted(set(rois.loc[rois["ceiling"].isna(), "subject"]))
-    if without:
-        found.append(
-            f"No noise ceiling for {', '.join(without)}: the data have no repeats there, so r "
+        warnings.append("The responses are SIMULATED: nothing here is about a brain.")
+    no_ceiling = sorted(set(rois.loc[rois["ceiling"].isna(), "subject"]))
+    if no_ceiling:
+        warnings.append(
+            f"No noise ceiling for {', '.join(no_ceiling)}: the data have no repeats there, so r "
             "cannot be compared with what noise allows."
         )
     for kind, group in rois.groupby("generalization"):
         n = group["subject"].nunique()
         if n < ENOUGH_SUBJECTS:
-            found.append(
+            warnings.append(
                 f"{kind}: with {n} subject{'s' if n > 1 else ''} the sign-flip test over subjects "
                 + ("does not exist." if n < 2 else f"cannot give a p below {2 / 2**n:.3g}.")
             )
-    found += few_stimuli(rois) + unresolved_nulls(null)
-    found += bench.notes
-    about: dict[str, dict[str, None]] = {}
-    places = {f"{one.method}/{one.target.name}": one for one in scored}
-    for place, one in places.items():
-        for caveat in read_json(one.folder / "encoding.json")["caveats"]:
-            about.setdefault(caveat, {})[place] = None
-    for caveat, where in about.items():
-        names = ", ".join(list(where)[:3]) + (" …" if len(where) > 3 else "")
-        some = len(where) < len(places)
-        found.append(
-            f"{len(where)} of {len(places)} scores ({names}): {caveat}" if some else caveat
-        )
-    return list(dict.fromkeys(found))
+    warnings += few_stimuli(rois) + unresolved_nulls(null)
+    warnings += bench.notes
+    scores_by_caveat: dict[str, dict[str, None]] = {}
+    scores = {f"{s.method}/{s.target.name}": s for s in scored}
+    for score, scored_target in scores.items():
+        for caveat in read_json(scored_target.folder / "encoding.json")["caveats"]:
+            scores_by_caveat.setdefault(caveat, {})[score] = None
+    for caveat, concerned in scores_by_caveat.items():
+        if len(concerned) == len(scores):
+            warnings.append(caveat)
+            continue
+        names = ", ".join(list(concerned)[:3]) + (" …" if len(concerned) > 3 else "")
+        warnings.append(f"{len(concerned)} of {len(scores)} scores ({names}): {caveat}")
+    return list(dict.fromkeys(warnings))
 
 
 def few_stimuli(rois: pd.DataFrame) -> list[str]:

@@ -13,7 +13,8 @@ from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
 from striate.evaluate.units.properties import Stimuli
 
 SMALLEST, LARGEST = 8, 4096
-"""Sides in pixels of a texture as models see it: of fewer nothing is seen, more fit no memory."""
+"""Sides in pixels of a texture as models see it: smaller ones show nothing, larger ones fit no
+memory."""
 
 
 class ProbedModel(ModelConfig):
@@ -36,7 +37,7 @@ class ProbeConfig(Config):
     negative: Literal["rectify", "refuse"] = "rectify"
     """What to do where a tap gives negative responses to textures: set them to 0, or stop."""
     baseline: Literal["subtract", "keep"] = "subtract"
-    """Whether the response to gray is taken from those to textures."""
+    """Whether the response to gray is subtracted from those to textures."""
     histograms: str | None = None
     """CSV or JSON file of published histograms to compare with (`read_histograms`)."""
     bootstrap: int = Field(1000, gt=0)
@@ -45,7 +46,7 @@ class ProbeConfig(Config):
     device: str = "auto"
 
     @model_validator(mode="after")
-    def _once(self) -> Self:
+    def _check_stimuli(self) -> Self:
         if len(set(self.stimuli)) < len(self.stimuli):
             raise ValueError(f"stimuli: each once, found {list(self.stimuli)}")
         side = self.textures.degrees * self.pixels_per_degree

@@ -28,7 +28,7 @@ class RateScale:
 def rate_scale(peaks: np.ndarray, blanks: np.ndarray) -> RateScale:
     """Return the map that takes the median unit's peak to 33.8 and its blank response to 0.82.
 
-    One map for all units of a tap (Marques et al. 2021; docs/papers/lcl-v2.md 5.3):
+    One map serves all units of a tap (Marques et al. 2021; docs/papers/lcl-v2.md 5.3):
     slope = (33.8 - 0.82) / (median peak - median blank), offset = 0.82 - slope median blank.
 
     Args:
@@ -39,10 +39,10 @@ def rate_scale(peaks: np.ndarray, blanks: np.ndarray) -> RateScale:
         The map; of NaN where no unit responds above its blank response.
     """
     peaks, blanks = np.asarray(peaks, dtype=float), np.asarray(blanks, dtype=float)
-    known = np.isfinite(peaks) & np.isfinite(blanks)
-    if not known.any():
+    measured = np.isfinite(peaks) & np.isfinite(blanks)
+    if not measured.any():
         return RateScale(float("nan"), float("nan"))
-    peak, blank = float(np.median(peaks[known])), float(np.median(blanks[known]))
+    peak, blank = float(np.median(peaks[measured])), float(np.median(blanks[measured]))
     if not peak > blank:
         return RateScale(float("nan"), float("nan"))
     slope = (PEAK - SPONTANEOUS) / (peak - blank)

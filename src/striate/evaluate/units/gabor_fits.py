@@ -58,7 +58,9 @@ class Gabor:
         shape = [self.x0, self.y0, angle, self.frequency, self.sigma_x, self.sigma_y]
         shape[4:] = np.log(shape[4:])
         linear = [self.amplitude * np.cos(p), self.amplitude * np.sin(p), self.offset]
-        return _model(np.array([*shape, *linear]), *_grid(side))[0].reshape(side, side)
+        return _evaluate_gabor(np.array([*shape, *linear]), *_make_grid(side))[0].reshape(
+            side, side
+        )
 
 
 def collapse_color(
@@ -98,7 +100,7 @@ def collapse_color(
 
 
 def localization(pattern: np.ndarray) -> float:
-    """Largest share of a kernel's energy (about its mean) in a window of half its side.
+    """Find the largest share of a kernel's energy (about its mean) in a window of half its side.
 
     Noise of side 11 gives about 0.4, a spot 1. The window's side is rounded up.
     """
@@ -111,7 +113,7 @@ def localization(pattern: np.ndarray) -> float:
 
 
 def spectral_peaks(pattern: np.ndarray, number: int = 1) -> list[tuple[float, float]]:
-    """Orientation (degrees) and frequency (cycles per pixel) of the largest Fourier peaks.
+    """Find orientation (degrees) and frequency (cycles per pixel) of the largest Fourier peaks.
 
     The mean is taken off first. A kernel of few cycles has a broad peak that its mirror image
     and its mean move, so this checks a fit roughly: within half a cycle per kernel.
@@ -120,12 +122,12 @@ def spectral_peaks(pattern: np.ndarray, number: int = 1) -> list[tuple[float, fl
     f = np.fft.fftfreq(PADDED)
     fy, fx = f[:, None], f[None]
     power[(fy < 0) | ((fy == 0) & (fx <= 0)) | (np.hypot(fx, fy) > NYQUIST)] = -1
-    found = []
+    peaks = []
     for _ in range(number):
         y, x = np.unravel_index(int(power.argmax()), power.shape)
-        found.append((float(np.rad2deg(np.arctan2(f[x], f[y])) % 180), float(np.hypot(f[x], f[y]))))
+        peaks.append((float(np.rad2deg(np.arctan2(f[x], f[y])) % 180), float(np.hypot(f[x], f[y]))))
         power[np.hypot(fy - f[y], fx - f[x]) < 1 / len(pattern)] = -1
-    return found
+    return peaks
 
 
 def fit_gabors(
@@ -195,7 +197,7 @@ _COLUMNS = (
 
 
 def share_of_gabors(fits: pd.DataFrame, threshold: float = GOOD_FIT) -> float:
-    """Share of all kernels, flat ones too, whose fit has an R2 above the threshold.
+    """Compute the share of all kernels, flat ones too, whose fit has an R2 above the threshold.
 
     >>> share_of_gabors(pd.DataFrame({"r2": [0.9, 0.2, np.nan, 0.8]}))
     0.5
@@ -206,18 +208,18 @@ def share_of_gabors(fits: pd.DataFrame, threshold: float = GOOD_FIT) -> float:
 def fit_gabor(pattern: np.ndarray) -> tuple[Gabor, float]:
     """Fit one pattern (k, k) that is not flat; return the Gabor and its R2."""
     side = len(pattern)
-    x, y = _grid(side)
+    x, y = _make_grid(side)
     level = float(np.sqrt(np.mean(np.square(pattern - pattern.mean()))))
     target = (pattern / level).ravel()
     reach = (side - 1) / 2
     low = np.array([-reach, -reach, -np.inf, 0.25 / side, *np.log([0.5, 0.5]), *[-np.inf] * 3])
     high = np.array([reach, reach, np.inf, NYQUIST, *np.log([2.0 * side] * 2), *[np.inf] * 3])
     best = None
-    for start in _starts(pattern, target, x, y)[:STARTS]:
+    for start in _rank_starts(pattern, target, x, y)[:STARTS]:
         fit = least_squares(
-            lambda p: _model(p, x, y)[0] - target,
+            lambda p: _evaluate_gabor(p, x, y)[0] - target,
             np.clip(start, low + 1e-6, high - 1e-6),
-            jac=lambda p: _model(p, x, y)[1],
+            jac=lambda p: _evaluate_gabor(p, x, y)[1],
             bounds=(low, high),
             x_scale="jac",
             ftol=1e-5, xtol=1e-5, gtol=1e-6, max_nfev=60,
@@ -226,11 +228,11 @@ def fit_gabor(pattern: np.ndarray) -> tuple[Gabor, float]:
             best = fit
     assert best is not None
     r2 = 1 - 2 * best.cost / float(np.square(target - target.mean()).sum())
-    return _gabor(best.x, level), float(r2)
+    return _normalize_gabor(best.x, level), float(r2)
 
 
-def _gabor(p: np.ndarray, level: float) -> Gabor:
-    """Bring parameters to their ranges; turning by 180 degrees mirrors the phase."""
+def _normalize_gabor(p: np.ndarray, level: float) -> Gabor:
+    """Bring parameters to their ranges; a turn by 180 degrees mirrors the phase."""
     x0, y0, angle, frequency, log_x, log_y, even, odd, offset = (float(v) for v in p)
     phase = np.rad2deg(np.arctan2(odd, even))
     halves = np.floor(np.rad2deg(angle) / 180)
@@ -248,10 +250,10 @@ def _gabor(p: np.ndarray, level: float) -> Gabor:
     )
 
 
-def _starts(
+def _rank_starts(
     pattern: np.ndarray, target: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> list[np.ndarray]:
-    """Candidates, best first; of each the three linear parameters are solved for."""
+    """Rank candidates, best first, after solving for the three linear parameters of each."""
     side = len(pattern)
     energy = np.square(pattern - pattern.mean())
     smooth = gaussian_filter(energy, side / 8, mode="constant").ravel()
@@ -267,20 +269,20 @@ def _starts(
     ranked = []
     for (angle, f), (x0, y0), sigma in product(spectral_peaks(pattern, 2), places, widths):
         p = np.array([x0, y0, np.deg2rad(angle), f, *np.log(sigma), 0.0, 0.0, 0.0])
-        basis = _model(p, x, y)[1][:, 6:]
+        basis = _evaluate_gabor(p, x, y)[1][:, 6:]
         p[6:], *_ = np.linalg.lstsq(basis, target, rcond=None)
         ranked.append((float(np.square(basis @ p[6:] - target).sum()), p))
     return [p for _, p in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows of the pixels from the middle, each flat; rows count downwards."""
+def _make_grid(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make columns and rows of the pixels from the middle, each flat; rows count downwards."""
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     return x.ravel(), y.ravel()
 
 
-def _model(p: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) and Jacobian (n, 9) of a Gabor; even and odd amplitudes stand for the phase."""
+def _evaluate_gabor(p: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute values (n,) and Jacobian (n, 9) of a Gabor, its phase as even and odd amplitudes."""
     x0, y0, angle, f, log_x, log_y, even, odd, offset = p
     s, c = np.sin(angle), np.cos(angle)
     u, v = (x - x0) * s + (y - y0) * c, (x - x0) * c - (y - y0) * s

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 
 from striate.core.errors import InputError
@@ -22,6 +20,7 @@ from striate.evaluate.units.gratings import (
     turns,
 )
 from striate.evaluate.units.properties import PROPERTIES
+from striate.evaluate.units.recording import Position, record, window
 from striate.evaluate.units.tuning_curves import (
     circular_variance,
     cv_bandwidth_ratio,
@@ -34,112 +33,25 @@ from striate.evaluate.units.tuning_curves import (
     preferred_orientation,
     size_tuning,
 )
-from striate.models import Model, evaluating
-from striate.models.receptive_field import receptive_field
+from striate.models import Model
 
 THRESHOLD = 5 / round(PEAK - SPONTANEOUS)
 """Of the median unit's response: 5 spikes/s, that being 33.8 - 0.82 (Marques et al. 2021)."""
 FLAGS = ("orientation_selective", "frequency_selective")
 """Properties that are true or false."""
-Component = Literal["f0", "larger"]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Where a unit is probed.
-
-    Attributes:
-        size: side of the images in pixels.
-        position: row and column of the unit in the tap's map for such images.
-        center: row and column in pixels of the middle of its receptive field.
-        cropped: whether the images are only as large as the unit can see.
-    """
-
-    size: int
-    position: tuple[int, int]
-    center: tuple[float, float]
-    cropped: bool
-
-
-def window(
-    model: Model, tap: str, position: Literal["center"] | tuple[int, int] = "center"
-) -> Window:
-    """Find where to look for a unit, and the smallest images that give exactly its response.
-
-    What a unit sees ends at its receptive field, so at `center` gratings need only be drawn, and
-    the network only run, there: the same numbers up to rounding at a fraction of the work. Images
-    have the model's own size where the network cannot be followed (the gratings are then centered
-    on the image), where no position is free of padding, and for any other position.
-
-    Raises:
-        InputError: a position outside the map, or a tap that is no map.
-    """
-    size = model.preprocessing.size
-    shape = model.tap_shapes([tap])[tap]
-    if len(shape) != 3:
-        raise InputError(f"tap {tap!r} gives {shape} for an image, not a map (C, H, W).")
-    rows, columns = shape[1:]
-    place = (rows // 2, columns // 2) if position == "center" else position
-    if not (0 <= place[0] < rows and 0 <= place[1] < columns):
-        raise InputError(f"position {place} is outside the map of {rows} x {columns} at {tap!r}.")
-    try:
-        field = receptive_field(model, tap)
-    except InputError:
-        return Window(size, place, ((size - 1) / 2, (size - 1) / 2), False)
-    if position == "center":
-        try:
-            side = field.patch(1)
-        except InputError:
-            side = size
-        clean = field.clean(side)
-        if side < size and clean.stop > clean.start:
-            field, size, place = receptive_field(model, tap, side), side, (clean.start, clean.start)
-    top, left = field.center
-    center = top + place[0] * field.jumps[0], left + place[1] * field.jumps[1]
-    return Window(size, place, center, size < model.preprocessing.size)
-
-
-def record(model: Model, tap: str, where: Window, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Responses of one position's units to images, batch by batch, in eval mode.
-
-    Args:
-        model: runs on the device it is on.
-        tap: module path of a map (B, C, H, W).
-        where: the position, and the size that the images must have.
-        batches: uint8 (n, size, size, 3) each.
-
-    Returns:
-        float32 (n_images, n_units), as the tap gives them.
-
-    Raises:
-        InputError: responses that are not finite.
-    """
-    row, column = where.position
-    parts = []
-    with evaluating(model), torch.no_grad():
-        for images in batches:
-            batch = torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
-            out = model.activations(batch, [tap])[tap][:, :, row, column]
-            parts.append(out.float().cpu().numpy())
-    values = np.concatenate(parts)
-    bad = ~np.isfinite(values).all(axis=0)
-    if bad.any():
-        raise InputError(
-            f"tap {tap!r}: responses of unit {int(bad.argmax())} are not finite "
-            f"({int(bad.sum())} such units). Check the model's weights."
-        )
-    return values
 
 
 def responses_to(
     model: Model,
     tap: str,
     gratings: Gratings,
-    position: Literal["center"] | tuple[int, int] = "center",
+    position: Position = "center",
     *,
     block: int = 64,
 ) -> xr.DataArray:
-    """Responses of one position's units (channels) to gratings centered on their receptive field.
+    """Record the responses of one position's units (channels) to gratings on their fields.
+
+    Gratings are centered on the receptive field.
 
     Args:
         model: runs on the device it is on, in eval mode.
@@ -234,7 +146,6 @@ def tuning_table(
     contrast: xr.DataArray | None = None,
     *,
     threshold: float = THRESHOLD,
-    orientation_component: Component = "f0",
 ) -> pd.DataFrame:
     """Tabulate the properties of units from their responses (`responses_to`), one row a unit.
 
@@ -252,8 +163,6 @@ def tuning_table(
         contrast: gives c50.
         threshold: a unit responds when its larger component exceeds this share of the median of
             the units with any response, in the `orientation` set.
-        orientation_component: `larger` suits units read out before rectification, whose mean over
-            phases may not change with the grating.
 
     Returns:
         `unit`, `responds`, `reason` (why not, else empty), `blank`, `max_f0`, `max_f1`,
@@ -279,16 +188,15 @@ def tuning_table(
                 f"{orientation.sizes['unit']}: take them from the same tap."
             )
     angles = orientation["orientation"].to_numpy()
-    f0, f1, larger = _components(orientation)
+    f0, f1, larger = _split_components(orientation)
     table = pd.DataFrame({"unit": orientation["unit"].to_numpy()})
     peak = larger.reshape(len(larger), -1).max(axis=1)
-    reason = _why_silent(f0, peak, threshold)
+    reason = _explain_silence(f0, peak, threshold)
     table["responds"], table["reason"] = reason == "", reason
     table["blank"] = np.maximum(orientation["blank"].to_numpy(), 0)
 
-    read = {"f0": f0, "larger": larger}[orientation_component]
-    curves = _through_best(read, 0)
-    best = read.reshape(len(read), -1).argmax(axis=1)[:, None]
+    curves = _cut_through_best(f0, 0)
+    best = f0.reshape(len(f0), -1).argmax(axis=1)[:, None]
     at_best = [np.take_along_axis(x.reshape(len(x), -1), best, axis=1)[:, 0] for x in (f0, f1)]
     table["max_f0"], table["max_f1"] = at_best
     table["preferred_orientation"] = preferred_orientation(curves, angles)
@@ -305,20 +213,19 @@ def tuning_table(
     measured = {"orientation": (curves, angles)}
     if frequency is not None:
         f = frequency["spatial_frequency"].to_numpy()
-        f0, _, larger = _components(frequency)
-        measured["frequency"] = _through_best(larger, 1), f
+        f0, _, larger = _split_components(frequency)
+        measured["frequency"] = _cut_through_best(larger, 1), f
         table["peak_frequency"] = frequency_tuning(measured["frequency"][0], f)[0]
-        table["frequency_bandwidth"] = frequency_tuning(_through_best(f0, 1), f)[1]
+        table["frequency_bandwidth"] = frequency_tuning(_cut_through_best(f0, 1), f)[1]
         table["frequency_bandwidth_ratio"] = low_high_ratio(table["frequency_bandwidth"].to_numpy())
         table["frequency_selective"] = table["frequency_bandwidth"].notna()
     if size is not None:
-        curves = _through_best(_components(size)[2], 2)
+        curves = _cut_through_best(_split_components(size)[2], 2)
         measured["size"] = curves, size["diameter"].to_numpy()
-        found = size_tuning(*measured["size"])
-        for name in vars(found):
-            table[name] = getattr(found, name)
+        for name, values in vars(size_tuning(*measured["size"])).items():
+            table[name] = values
     if contrast is not None:
-        curves = _through_best(_components(contrast)[2], 3)
+        curves = _cut_through_best(_split_components(contrast)[2], 3)
         measured["contrast"] = curves, contrast["contrast"].to_numpy()
     for name, values in _measure_properties(measured).items():
         table[name] = values
@@ -342,8 +249,8 @@ def _measure_properties(
     }
 
 
-def _components(responses: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F0, F1 and the larger of the two above blank, each (units, all axes but phase)."""
+def _split_components(responses: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute F0, F1 and the larger of the two above blank, each (units, all axes but phase)."""
     phases = responses["phase"].to_numpy()
     n = len(phases)
     if n < 4 or not np.allclose(np.diff(phases), 360 / n):
@@ -359,18 +266,18 @@ def _components(responses: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.nda
     return f0, f1, np.where(modulated, f1, driven)
 
 
-def _through_best(values: np.ndarray, axis: int) -> np.ndarray:
-    """The curve of each unit along one of its axes, through its largest value, (units, n)."""
+def _cut_through_best(values: np.ndarray, axis: int) -> np.ndarray:
+    """Cut out the curve of each unit along one axis through its largest value, (units, n)."""
     moved = np.moveaxis(values, axis + 1, -1)
     lines = moved.reshape(len(moved), -1, moved.shape[-1])
     best = lines.max(axis=2).argmax(axis=1)
     return np.asarray(lines[np.arange(len(lines)), best])
 
 
-def _why_silent(f0: np.ndarray, peak: np.ndarray, threshold: float) -> np.ndarray:
-    """Why a unit's tuning cannot be read, or an empty text."""
-    some = peak[peak > 0]
-    limit = threshold * float(np.median(some)) if some.size else np.inf
+def _explain_silence(f0: np.ndarray, peak: np.ndarray, threshold: float) -> np.ndarray:
+    """Say why a unit's tuning cannot be read; an empty text where it can."""
+    above_blank = peak[peak > 0]
+    limit = threshold * float(np.median(above_blank)) if above_blank.size else np.inf
     top = f0.reshape(len(f0), -1).max(axis=1)
     conditions = {
         "no response above 0 to any grating": top <= 0,

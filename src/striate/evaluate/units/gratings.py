@@ -17,7 +17,7 @@ GRAY = 127
 PIXELS_PER_DEGREE = 28.0
 """224 pixels over 8 degrees."""
 AXES = ("orientation", "spatial_frequency", "diameter", "contrast", "phase")
-"""What a grating is made of, the last running fastest."""
+"""What a grating is made of; the last runs fastest."""
 
 
 def cycle(n: int) -> tuple[float, ...]:
@@ -55,7 +55,7 @@ class Gratings:
     """Every combination of orientation, spatial frequency, diameter, contrast and phase.
 
     Pixels are samples of the sine at their centers. Below the Nyquist frequency that is exact and
-    nothing aliases, whatever the orientation; at and above it a grating is refused. The rest is
+    nothing aliases, whatever the orientation; at and above it a grating is refused. What is left is
     the rounding to whole pixel values, at most 0.5 of 127 (0.4 % contrast).
 
     Attributes:
@@ -134,7 +134,7 @@ class Gratings:
 
     @property
     def axes(self) -> dict[str, np.ndarray]:
-        """The values along each of `AXES`."""
+        """Values along each of `AXES`."""
         return {n: np.array(v, dtype=float) for n, v in zip(AXES, self._values, strict=True)}
 
     @property
@@ -183,11 +183,11 @@ class Gratings:
         out -= np.sin(b)[:, :, None] * np.sin(a)[:, None, :]
         out *= (GRAY * contrast)[:, None, None]
         for d in np.unique(diameter[np.isfinite(diameter)]):
-            out[diameter == d] *= _aperture(x, y, float(d), self._edge)
+            out[diameter == d] *= _draw_aperture(x, y, float(d), self._edge)
         return np.asarray(out + GRAY)
 
 
-def _aperture(x: np.ndarray, y: np.ndarray, diameter: float, edge: float) -> np.ndarray:
-    """A disc with a raised-cosine edge: 1 inside, 0.5 at the radius, 0 outside."""
+def _draw_aperture(x: np.ndarray, y: np.ndarray, diameter: float, edge: float) -> np.ndarray:
+    """Draw a disc with a raised-cosine edge: 1 inside, 0.5 at the radius, 0 outside."""
     outwards = np.clip((np.hypot(y[:, None], x) - diameter / 2) / edge + 0.5, 0, 1)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * outwards))

@@ -89,11 +89,11 @@ def ks_similarity(hist_model: np.ndarray, hist_neurons: np.ndarray) -> float:
         raise InputError("histograms need counts of at least 0, that of the neurons some above 0.")
     if not p.sum() > 0:
         return float("nan")
-    return float(_similarities(p[None], q)[0])
+    return float(_compute_similarities(p[None], q)[0])
 
 
-def _similarities(models: np.ndarray, neurons: np.ndarray) -> np.ndarray:
-    """`ks_similarity` of many histograms (n, n_bins) with one."""
+def _compute_similarities(models: np.ndarray, neurons: np.ndarray) -> np.ndarray:
+    """Compute `ks_similarity` of many histograms (n, n_bins) with one."""
     q = np.cumsum(neurons / neurons.sum())
     p = np.cumsum(models / models.sum(axis=1, keepdims=True), axis=1)
     worst = max(float(np.max(1 - q[:-1])), float(np.max(q[:-1])))
@@ -119,24 +119,25 @@ def compare(
         The similarity; NaN where no unit has the property.
     """
     values = np.asarray(values, dtype=float)
-    known = values[np.isfinite(values)]
+    defined = values[np.isfinite(values)]
     counts, n = histogram.counts.astype(float), histogram.neurons
     generator = np.random.default_rng(seed)
     shares = counts / counts.sum()
-    ceiling = _similarities(generator.multinomial(n, shares, size=samples).astype(float), counts)
-    rest = (float(ceiling.mean()), len(known), len(values) - len(known), n)
-    if not len(known):
-        nothing = float("nan")
-        return Similarity(nothing, nothing, nothing, *rest)
-    own = binned(known, histogram.edges)
-    drawn = generator.multinomial(n, own / own.sum(), size=samples).astype(float)
-    found = _similarities(drawn, counts)
-    low, high = np.percentile(found, [2.5, 97.5])
-    return Similarity(float(found.mean()), float(low), float(high), *rest)
+    neuron_draws = generator.multinomial(n, shares, size=samples).astype(float)
+    ceiling = float(_compute_similarities(neuron_draws, counts).mean())
+    facts = (ceiling, len(defined), len(values) - len(defined), n)
+    if not len(defined):
+        nan = float("nan")
+        return Similarity(nan, nan, nan, *facts)
+    model_counts = binned(defined, histogram.edges)
+    drawn = generator.multinomial(n, model_counts / model_counts.sum(), size=samples)
+    similarities = _compute_similarities(drawn.astype(float), counts)
+    low, high = np.percentile(similarities, [2.5, 97.5])
+    return Similarity(float(similarities.mean()), float(low), float(high), *facts)
 
 
 def binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Counts of finite values (n,) in the bins; those outside go to the first or the last."""
+    """Count finite values (n,) in the bins; values outside go to the first or the last."""
     values = np.asarray(values, dtype=float)
     inside = values[np.isfinite(values)].clip(edges[0], edges[-1])
     return np.histogram(inside, bins=edges)[0].astype(float)
@@ -158,9 +159,9 @@ def read_histograms(path: str | Path, known: Iterable[str] | None = None) -> dic
             bins that do not rise or have gaps, counts that are no numbers of neurons.
     """
     path = Path(path)
-    raw = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
+    raw = _read_json(path) if path.suffix.lower() == ".json" else _read_csv(path)
     names = None if known is None else list(known)
-    out = {}
+    histograms = {}
     for name, (edges, counts, source) in raw.items():
         if names is not None and name not in names:
             raise unknown_name("property", name, names, f"It is in {path}.")
@@ -179,28 +180,28 @@ def read_histograms(path: str | Path, known: Iterable[str] | None = None) -> dic
                 f"{path}, property {name}: counts must be whole numbers of neurons, found "
                 f"{counts.tolist()}. Multiply shares by the number of neurons."
             )
-        out[name] = Histogram(name, edges, counts, source)
-    if not out:
+        histograms[name] = Histogram(name, edges, counts, source)
+    if not histograms:
         raise InputError(f"{path} holds no histogram.")
-    return out
+    return histograms
 
 
 _Raw = dict[str, tuple[np.ndarray, np.ndarray, str]]
 
 
-def _from_csv(path: Path) -> _Raw:
-    found = read_table(path, text=("property", "source"), only={*COLUMNS, "source"}.__contains__)
-    table = found.frame
+def _read_csv(path: Path) -> _Raw:
+    contents = read_table(path, text=("property", "source"), only={*COLUMNS, "source"}.__contains__)
+    table = contents.frame
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise InputError(
             f"{path} has no column {missing[0]!r}; expected {', '.join(COLUMNS)}, found "
-            f"{', '.join(found.header)}."
+            f"{', '.join(contents.header)}."
         )
-    out: _Raw = {}
-    for name, own in table.groupby("property", sort=False):
+    raw: _Raw = {}
+    for name, bins in table.groupby("property", sort=False):
         try:
-            low, high, counts = (own[c].to_numpy(dtype=float) for c in COLUMNS[1:])
+            low, high, counts = (bins[c].to_numpy(dtype=float) for c in COLUMNS[1:])
         except ValueError as error:
             raise InputError(f"{path}, property {name}: {error}.") from error
         if not np.allclose(low[1:], high[:-1]):
@@ -208,23 +209,23 @@ def _from_csv(path: Path) -> _Raw:
                 f"{path}, property {name}: bins must rise without gaps, each `low` the `high` "
                 "before it."
             )
-        source = str(own["source"].iloc[0]) if "source" in own else ""
-        out[str(name)] = (np.append(low, high[-1]), counts, source)
-    return out
+        source = str(bins["source"].iloc[0]) if "source" in bins else ""
+        raw[str(name)] = (np.append(low, high[-1]), counts, source)
+    return raw
 
 
-def _from_json(path: Path) -> _Raw:
+def _read_json(path: Path) -> _Raw:
     values = read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a histogram for each property, by its name.")
-    out: _Raw = {}
-    for name, own in values.items():
+    raw: _Raw = {}
+    for name, bins in values.items():
         try:
-            edges, counts = (np.asarray(own[k], dtype=float) for k in ("edges", "counts"))
+            edges, counts = (np.asarray(bins[k], dtype=float) for k in ("edges", "counts"))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}, property {name}: expected lists of numbers `edges` and `counts` "
                 f"({error})."
             ) from error
-        out[str(name)] = (edges, counts, str(own.get("source", "")))
-    return out
+        raw[str(name)] = (edges, counts, str(bins.get("source", "")))
+    return raw

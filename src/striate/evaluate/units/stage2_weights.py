@@ -30,28 +30,6 @@ class PoolingMaps:
     orientations: np.ndarray
     frequencies: np.ndarray
 
-    @property
-    def enrichment(self) -> np.ndarray:
-        """`plane` over what equal weights to all first-stage units would give: 1 is no preference.
-
-        NaN in bins without units.
-        """
-        total = self.units.sum()
-        expected = np.divide(
-            self.units, total, out=np.full(self.units.shape, np.nan), where=self.units > 0
-        )
-        assigned = 1 - self.unassigned[:, None, None]
-        out = np.full(self.plane.shape, np.nan)
-        return np.divide(self.plane, assigned * expected, out=out, where=assigned > 0)
-
-    @property
-    def concentration(self) -> np.ndarray:
-        """(C2,), 1 - circular variance of the pooled orientations: 1 where all are the same."""
-        by_orientation = self.plane.sum(axis=1)
-        vector = np.abs(by_orientation @ np.exp(2j * np.deg2rad(self.orientations)))
-        total = by_orientation.sum(axis=1)
-        return np.divide(vector, total, out=np.full(len(total), np.nan), where=total > 0)
-
 
 def pooling_maps(
     weights: np.ndarray,
@@ -70,7 +48,7 @@ def pooling_maps(
         frequency: (C1,) preferred spatial frequency, above 0; NaN for none.
         n_orientations: bins over 180 degrees, the first centered on 0 (horizontal bars).
         frequencies: edges of the frequency bins, rising; default four, evenly spaced in log
-            frequency over the units there are. What lies outside counts to the nearest bin.
+            frequency over the units that there are. What lies outside counts to the nearest bin.
         scale: (C1,) the size of each first-stage unit's responses, such as their standard
             deviation, by which weights are multiplied first; default 1 for all, which suits units
             of like size, as after batch norm.
@@ -87,18 +65,18 @@ def pooling_maps(
             f"{len(frequency)} frequencies and {len(scale)} scales: expected (C2, C1, k, k) and "
             "C1 of each. Grouped convolutions must be expanded first."
         )
-    known = np.isfinite(orientation) & (frequency > 0) & np.isfinite(frequency)
-    if not known.any():
+    tuned = np.isfinite(orientation) & (frequency > 0) & np.isfinite(frequency)
+    if not tuned.any():
         raise InputError("no first-stage unit has a preferred orientation and frequency.")
     if frequencies is None:
-        low, high = frequency[known].min(), frequency[known].max()
+        low, high = frequency[tuned].min(), frequency[tuned].max()
         frequencies = np.geomspace(low, max(high, low * 1.01), 5)
     edges = np.asarray(frequencies, dtype=float)
     if len(edges) < 2 or np.any(np.diff(edges) <= 0):
         raise InputError(f"frequencies must be edges that rise, found {edges}.")
     step = 180 / n_orientations
-    columns = np.rint(orientation[known] / step).astype(int) % n_orientations
-    rows = np.searchsorted(edges[1:-1], frequency[known], side="right")
+    columns = np.rint(orientation[tuned] / step).astype(int) % n_orientations
+    rows = np.searchsorted(edges[1:-1], frequency[tuned], side="right")
 
     energy = np.square(weights * scale[:, None, None])
     total = energy.sum(axis=(1, 2, 3))
@@ -107,9 +85,9 @@ def pooling_maps(
     shape = (len(edges) - 1, n_orientations)
     bins = np.eye(shape[0] * shape[1], dtype=int)[rows * n_orientations + columns]
     return PoolingMaps(
-        (by_unit[:, known] @ bins).reshape(-1, *shape),
+        (by_unit[:, tuned] @ bins).reshape(-1, *shape),
         energy.sum(axis=1) * share[:, None, None],
-        by_unit[:, ~known].sum(axis=1),
+        by_unit[:, ~tuned].sum(axis=1),
         bins.sum(axis=0).reshape(shape),
         step * np.arange(n_orientations),
         edges,

@@ -17,15 +17,15 @@ SHRINK = 0.02
 
 
 def mean_of(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean along an axis of what is there; NaN where nothing is.
+    """Average the finite values along an axis; NaN where there is none.
 
     >>> mean_of(np.array([[1.0, np.nan, 3.0], [np.nan] * 3]))
     array([ 2., nan])
     """
     values = np.asarray(values, dtype=float)
-    known = np.isfinite(values)
-    count = known.sum(axis=axis)
-    total = np.where(known, values, 0).sum(axis=axis)
+    finite = np.isfinite(values)
+    count = finite.sum(axis=axis)
+    total = np.where(finite, values, 0).sum(axis=axis)
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
 
 
@@ -52,7 +52,7 @@ def modulation_index(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def texture_modulation_index(texture: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Index of each family, (t - n) / (t + n) of the means over samples (Freeman et al. 2013).
+    """Compute (t - n) / (t + n) of the means over samples, by family (Freeman et al. 2013).
 
     A unit's texture modulation index is the mean over the families where it is defined.
 
@@ -72,7 +72,7 @@ def sparseness(responses: np.ndarray) -> np.ndarray:
     Gallant 2000; docs/papers/lcl-v2.md 5.2).
 
     Args:
-        responses: (n_units, n), not negative; n is what of them is not NaN.
+        responses: (n_units, n), not negative; NaN does not count to n.
 
     Returns:
         (n_units,), NaN for fewer than two responses or none above 0.
@@ -85,10 +85,10 @@ def sparseness(responses: np.ndarray) -> np.ndarray:
         raise InputError("sparseness is defined for responses that are not negative.")
     n = np.isfinite(responses).sum(axis=1)
     mean, square = mean_of(responses), mean_of(responses**2)
-    good = (n > 1) & (square > 0)
-    ratio = np.divide(mean**2, square, out=np.full(len(n), np.nan), where=good)
+    defined = (n > 1) & (square > 0)
+    ratio = np.divide(mean**2, square, out=np.full(len(n), np.nan), where=defined)
     scale = np.divide(1, n, out=np.zeros(len(n)), where=n > 0)
-    return np.divide(1 - ratio, 1 - scale, out=np.full(len(n), np.nan), where=good)
+    return np.divide(1 - ratio, 1 - scale, out=np.full(len(n), np.nan), where=defined)
 
 
 def stabilized(counts: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ def stabilized(counts: np.ndarray) -> np.ndarray:
 
 
 def variance_ratio(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How much more responses vary between texture families than between samples of one.
+    """Compute how much more responses vary between texture families than between their samples.
 
     A nested analysis of variance of `stabilized` responses (Ziemba et al. 2016): with the mean
     squares within families s and between them f, the variances are s and (f - s) / n_samples, and
@@ -122,19 +122,20 @@ def variance_ratio(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if np.any(counts < 0):
         raise InputError("spike counts must not be negative.")
     units, families, samples = counts.shape
-    nothing = np.full(units, np.nan)
+    undefined = np.full(units, np.nan)
     if families < 2 or samples < 2:
-        return nothing, nothing.copy(), nothing.copy()
+        return undefined, undefined.copy(), undefined.copy()
     values = stabilized(counts)
     means = values.mean(axis=2)
     within = ((values - means[..., None]) ** 2).sum(axis=(1, 2)) / (families * (samples - 1))
     between = means.var(axis=1, ddof=1) * samples
-    of_families = (between - within) / samples
-    total = within + of_families
-    good = np.isfinite(total) & (total > 1e-12)
-    shares = [
-        np.divide(part, total, out=nothing.copy(), where=good) for part in (within, of_families)
-    ]
-    low = shares[0] + SHRINK
-    ratio = np.divide(shares[1] + SHRINK, low, out=nothing.copy(), where=good & (low > 0))
-    return ratio, shares[0], shares[1]
+    family_variance = (between - within) / samples
+    total = within + family_variance
+    defined = np.isfinite(total) & (total > 1e-12)
+    sample_share, family_share = (
+        np.divide(variance, total, out=undefined.copy(), where=defined)
+        for variance in (within, family_variance)
+    )
+    low = sample_share + SHRINK
+    ratio = np.divide(family_share + SHRINK, low, out=undefined.copy(), where=defined & (low > 0))
+    return ratio, sample_share, family_share

@@ -58,7 +58,7 @@ def texture_modulation(
     samples: int = 1000,
     seed: int = 0,
 ) -> TextureModulation:
-    """Show a model textures and noise of their spectrum, and compare its taps, shallow to deep.
+    """Show a model textures and noise of their spectrum; compare its taps, shallow to deep.
 
     Args:
         model: runs on the device it is on.
@@ -91,11 +91,11 @@ def compare_taps(
 ) -> TextureModulation:
     """Summarize the taps of one model and the differences between those that follow each other.
 
-    Two kinds of resamples, never mixed: over families (the units stay), which says whether it
-    holds for other textures, and over units (the families stay), which says whether it holds for
-    other units. Families are resampled alike for all taps, so that differences are paired, and
-    fewer than `resampling.FEW` are left out one at a time, as a bootstrap of six is too narrow
-    (`encoding.make_resampling`); units are drawn, those of two taps apart.
+    There are two kinds of resamples, which are never mixed: over families (the units stay), which
+    say whether it holds for other textures, and over units (the families stay), which say whether
+    it holds for other units. Families are resampled alike for all taps, so that differences are
+    paired, and fewer than `resampling.FEW` are left out one at a time, as a bootstrap of six is too
+    narrow (`encoding.make_resampling`). The units of each tap are drawn independently.
 
     Raises:
         InputError: no tap.
@@ -103,28 +103,29 @@ def compare_taps(
     if not tunings:
         raise InputError("texture modulation needs at least one tap.")
     draws = {
-        tap: _Draws(own.index, own.control, samples, seed + i)
-        for i, (tap, own) in enumerate(tunings.items())
+        tap: _Draws(tuning.index, tuning.control, samples, seed + i)
+        for i, (tap, tuning) in enumerate(tunings.items())
     }
-    drawn = make_resampling(len(families), samples=samples, seed=seed)
+    family_draws = make_resampling(len(families), samples=samples, seed=seed)
     taps, by_family, differences = [], [], []
-    for tap, own in tunings.items():
-        active = own.units["active"]
-        index = own.units.loc[active, "texture_modulation_index"]
+    for tap, tuning in tunings.items():
+        active = tuning.units["active"]
+        index = tuning.units.loc[active, "texture_modulation_index"]
         row = {"tap": tap, "units": len(active), "active": int(active.sum())}
         row["families"] = len(families)
-        row |= draws[tap].row("mean", "index", drawn)
-        row |= draws[tap].row("control", "control", drawn)
+        row |= draws[tap].make_columns("mean", "index", family_draws)
+        row |= draws[tap].make_columns("control", "control", family_draws)
         row["positive"] = float((index > 0).mean()) if len(index) else float("nan")
-        row["negative_share"], row["negative_units"] = own.negative_share, own.negative_units
+        row["negative_share"] = tuning.negative_share
+        row["negative_units"] = tuning.negative_units
         taps.append(row)
-        means = mean_of(own.index, axis=0), mean_of(own.control, axis=0)
+        means = mean_of(tuning.index, axis=0), mean_of(tuning.control, axis=0)
         for name, value, control in zip(families, *means, strict=True):
             by_family.append({"tap": tap, "family": name, "index": value, "control": control})
     for earlier, later in pairwise(tunings):
         row = {"later": later, "earlier": earlier}
-        differences.append(row | draws[later].difference(draws[earlier], drawn))
-    units = [own.units.assign(tap=tap) for tap, own in tunings.items()]
+        differences.append(row | draws[later].subtract(draws[earlier], family_draws))
+    units = [tuning.units.assign(tap=tap) for tap, tuning in tunings.items()]
     return TextureModulation(
         pd.concat(units, ignore_index=True),
         pd.DataFrame(by_family),
@@ -134,7 +135,7 @@ def compare_taps(
 
 
 def mean_over_units(index: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean over units of each unit's mean over resampled families.
+    """Average over units each unit's mean over resampled families.
 
     Args:
         index: (n_units, n_families); NaN where a unit does not respond to a family.
@@ -143,9 +144,9 @@ def mean_over_units(index: np.ndarray, counts: np.ndarray) -> np.ndarray:
     Returns:
         (n_samples,). A unit that responds to none of the drawn families is left out there.
     """
-    known = np.isfinite(index)
-    total = counts @ np.where(known, index, 0).T
-    n = counts @ known.T.astype(float)
+    defined = np.isfinite(index)
+    total = counts @ np.where(defined, index, 0).T
+    n = counts @ defined.T.astype(float)
     return mean_of(np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0))
 
 
@@ -156,42 +157,50 @@ class _Draws:
         self.values = {"index": index, "control": control}
         self.samples, self.seed = samples, seed
 
-    def mean(self, kind: str) -> float:
+    def average(self, kind: str) -> float:
+        """Average over families, then over units."""
         return float(mean_of(mean_of(self.values[kind]), axis=0))
 
-    def units(self, kind: str) -> np.ndarray:
-        """Means of resampled units; none where there are not two."""
-        own = mean_of(self.values[kind])
-        own = own[np.isfinite(own)]
-        if len(own) < 2:
+    def draw_units(self, kind: str) -> np.ndarray:
+        """Average resampled units; empty where there are not two."""
+        means = mean_of(self.values[kind])
+        means = means[np.isfinite(means)]
+        if len(means) < 2:
             return np.empty(0)
-        return np.asarray(bootstrap_counts(len(own), self.samples, self.seed) @ own / len(own))
+        counts = bootstrap_counts(len(means), self.samples, self.seed)
+        return np.asarray(counts @ means / len(means))
 
-    def families(self, kind: str, drawn: Resampling) -> np.ndarray:
-        return mean_over_units(self.values[kind], drawn.counts)
+    def draw_families(self, kind: str, family_draws: Resampling) -> np.ndarray:
+        """Average over units with families resampled."""
+        return mean_over_units(self.values[kind], family_draws.counts)
 
-    def row(self, name: str, kind: str, drawn: Resampling) -> dict[str, float]:
-        value = self.mean(kind)
-        return _intervals(name, value, drawn, self.families(kind, drawn), self.units(kind))
+    def make_columns(self, name: str, kind: str, family_draws: Resampling) -> dict[str, float]:
+        """Make the columns of a mean with its intervals."""
+        families, units = self.draw_families(kind, family_draws), self.draw_units(kind)
+        return _make_intervals(name, self.average(kind), family_draws, families, units)
 
-    def difference(self, earlier: _Draws, drawn: Resampling) -> dict[str, float]:
-        """Of the means of two taps, this one less the earlier one."""
-        pairs = self.units("index"), earlier.units("index")
-        units = pairs[0] - pairs[1] if all(p.size for p in pairs) else np.empty(0)
-        families = self.families("index", drawn) - earlier.families("index", drawn)
-        own = [mean_of(d.values["index"], axis=0) for d in (self, earlier)]
-        value = self.mean("index") - earlier.mean("index")
-        row = _intervals("difference", value, drawn, families, units)
-        row["p_families"] = sign_flip_p(own[0] - own[1])
-        row["larger_families"] = int(np.sum(own[0] > own[1]))
-        row["families"] = len(own[0])
+    def subtract(self, earlier: _Draws, family_draws: Resampling) -> dict[str, float]:
+        """Make the columns of this tap's mean less an earlier tap's."""
+        units, earlier_units = self.draw_units("index"), earlier.draw_units("index")
+        unit_gaps = units - earlier_units if units.size and earlier_units.size else np.empty(0)
+        families = self.draw_families("index", family_draws)
+        family_gaps = families - earlier.draw_families("index", family_draws)
+        gap = self.average("index") - earlier.average("index")
+        row = _make_intervals("difference", gap, family_draws, family_gaps, unit_gaps)
+        by_family, earlier_by_family = (
+            mean_of(draws.values["index"], axis=0) for draws in (self, earlier)
+        )
+        row["p_families"] = sign_flip_p(by_family - earlier_by_family)
+        row["larger_families"] = int(np.sum(by_family > earlier_by_family))
+        row["families"] = len(by_family)
         return row
 
 
-def _intervals(
-    name: str, value: float, drawn: Resampling, families: np.ndarray, units: np.ndarray
+def _make_intervals(
+    name: str, value: float, family_draws: Resampling, families: np.ndarray, units: np.ndarray
 ) -> dict[str, float]:
-    over_families = drawn.interval(value, families)
+    """Make the columns of a value with its intervals over families and over units."""
+    over_families = family_draws.interval(value, families)
     over_units = percentile_interval(value, units)
     return {
         name: value,

@@ -12,8 +12,8 @@ import xarray as xr
 from striate.core.errors import InputError
 from striate.data.textures.stimuli import GRAY, TYPES, Textures
 from striate.evaluate.units.firing_rates import RateScale, rate_scale
-from striate.evaluate.units.grating_tuning import record, window
 from striate.evaluate.units.gratings import PIXELS_PER_DEGREE
+from striate.evaluate.units.recording import record, window
 from striate.evaluate.units.texture_indices import (
     mean_of,
     sparseness,
@@ -39,7 +39,7 @@ def texture_responses(
     pixels_per_degree: float = PIXELS_PER_DEGREE,
     block: int = 64,
 ) -> xr.DataArray:
-    """Responses of the central units of a tap to textures centered on their receptive field.
+    """Record the responses of a tap's central units to textures centered on their receptive field.
 
     Args:
         model: runs on the device it is on, in eval mode.
@@ -55,11 +55,11 @@ def texture_responses(
     Raises:
         InputError: an unknown tap or one that is no map, responses that are not finite.
     """
-    where = window(model, tap)
-    gray = np.full((1, where.size, where.size, 3), GRAY, dtype=np.uint8)
-    blank = record(model, tap, where, [gray])[0]
-    shown = textures.blocks(where.size, pixels_per_degree, where.center, block)
-    values = record(model, tap, where, shown)
+    place = window(model, tap)
+    gray = np.full((1, place.size, place.size, 3), GRAY, dtype=np.uint8)
+    blank = record(model, tap, place, [gray])[0]
+    images = textures.blocks(place.size, pixels_per_degree, place.center, block)
+    values = record(model, tap, place, images)
     return xr.DataArray(
         values.reshape(*textures.images.shape[:3], -1),
         dims=DIMS,
@@ -76,7 +76,7 @@ def texture_responses(
 
 @dataclass(frozen=True)
 class TextureTuning:
-    """What the units of one tap make of textures.
+    """How the units of one tap respond to textures.
 
     Attributes:
         units: one row a unit: `unit`, `active` (any response above 0 to a texture or to noise),
@@ -110,7 +110,7 @@ def texture_tuning(
     """Tabulate the properties of units from their responses to textures (`texture_responses`).
 
     Negative activations are set to 0, then the response to gray is subtracted and what falls
-    below 0 set to 0, as is done with the neurons (docs/papers/lcl-v2.md 5.2). Without this
+    below 0 is set to 0, as with the neurons (docs/papers/lcl-v2.md 5.2). Without a rectification
     (t - n) / (t + n) would have no meaning, so a tap that gives negative values is either
     rectified, which changes what its units are, or refused.
 
@@ -126,14 +126,14 @@ def texture_tuning(
     """
     values = responses.transpose("unit", "type", "family", "sample").to_numpy().astype(float)
     below = values < 0
-    share, units_below = float(below.mean()), int(below.any(axis=(1, 2, 3)).sum())
-    if units_below and negative == "refuse":
+    negative_share, negative_units = float(below.mean()), int(below.any(axis=(1, 2, 3)).sum())
+    if negative_units and negative == "refuse":
         worst = int(np.argmin(values.min(axis=(1, 2, 3))))
         raise InputError(
-            f"tap {responses.attrs.get('tap', '')!r}: {share:.0%} of responses to textures are "
-            f"negative (of {units_below} of {len(values)} units; unit {worst} reaches "
-            f"{values.min():.3g}), so (t - n) / (t + n) has no meaning. Name a tap behind a "
-            "rectification, or set negative=rectify."
+            f"tap {responses.attrs.get('tap', '')!r}: {negative_share:.0%} of responses to "
+            f"textures are negative (of {negative_units} of {len(values)} units; unit {worst} "
+            f"reaches {values.min():.3g}), so (t - n) / (t + n) has no meaning. Name a tap behind "
+            "a rectification, or set negative=rectify."
         )
     rates = values.clip(0, None)
     blank = np.maximum(responses["blank"].to_numpy().astype(float), 0)
@@ -143,13 +143,13 @@ def texture_tuning(
     driven[driven <= NEGLIGIBLE * peak[:, None, None, None]] = 0
     active = driven.any(axis=(1, 2, 3))
     driven[~active] = np.nan
-    names = [str(t) for t in responses["type"].to_numpy()]
-    texture, noise, other = (driven[:, names.index(t)] for t in TYPES)
+    types = [str(t) for t in responses["type"].to_numpy()]
+    texture, noise, second_noise = (driven[:, types.index(t)] for t in TYPES)
     index = texture_modulation_index(texture, noise)
-    control = texture_modulation_index(other, noise)
+    control = texture_modulation_index(second_noise, noise)
 
-    found = scale or rate_scale(np.where(active, peak, np.nan), blank)
-    counts = SECONDS * found(rates[:, names.index("texture")])
+    scale = scale or rate_scale(np.where(active, peak, np.nan), blank)
+    counts = SECONDS * scale(rates[:, types.index("texture")])
     counts[~active] = np.nan
     ratio, sample_share, family_share = variance_ratio(counts)
     table = pd.DataFrame({"unit": responses["unit"].to_numpy(), "active": active})
@@ -162,11 +162,11 @@ def texture_tuning(
     table["texture_modulation_index"] = mean_of(index)
     table["absolute_texture_modulation_index"] = table["texture_modulation_index"].abs()
     table["control_modulation_index"] = mean_of(control)
-    for name, own in (("texture", texture), ("noise", noise)):
-        table[f"{name}_selectivity"] = sparseness(mean_of(own))
-        table[f"{name}_sparseness"] = sparseness(own.reshape(len(own), -1))
+    for name, shown in (("texture", texture), ("noise", noise)):
+        table[f"{name}_selectivity"] = sparseness(mean_of(shown))
+        table[f"{name}_sparseness"] = sparseness(shown.reshape(len(shown), -1))
     table["texture_variance_ratio"] = ratio
     table["sample_variance"], table["family_variance"] = sample_share, family_share
-    for name, own in (("texture", texture), ("noise", noise)):
-        table[f"max_{name}"] = found.slope * own.reshape(len(own), -1).max(axis=1)
-    return TextureTuning(table, index, control, share, units_below)
+    for name, shown in (("texture", texture), ("noise", noise)):
+        table[f"max_{name}"] = scale.slope * shown.reshape(len(shown), -1).max(axis=1)
+    return TextureTuning(table, index, control, negative_share, negative_units)

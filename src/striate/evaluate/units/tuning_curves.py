@@ -25,7 +25,7 @@ _SMOOTH = (1 / 5, 1.0, 1 / 5)
 
 
 def fourier_components(cycles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (F0) and amplitude at the drift's frequency (F1) of responses around a cycle.
+    """Compute mean (F0) and amplitude at the drift's frequency (F1) of responses around a cycle.
 
     Args:
         cycles: (..., n_phases), phases evenly spaced over 360 degrees.
@@ -45,17 +45,17 @@ def fourier_components(cycles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def modulation_ratio(f0: np.ndarray, f1: np.ndarray) -> np.ndarray:
-    """F1 / F0: above 1 for simple cells, below for complex ones (Skottun et al. 1991).
+    """Divide F1 by F0: above 1 for simple cells, below for complex ones (Skottun et al. 1991).
 
     A half-rectified sine gives pi / 2; with only 8 phases 1.50 to 1.66.
     """
-    out = np.full(np.shape(f0), np.nan)
-    return np.divide(f1, f0, out=out, where=np.asarray(f0) > 0)
+    undefined = np.full(np.shape(f0), np.nan)
+    return np.divide(f1, f0, out=undefined, where=np.asarray(f0) > 0)
 
 
 def circular_variance(curves: np.ndarray, orientations: np.ndarray) -> np.ndarray:
     """1 - |sum r exp(2i theta)| / sum r (Ringach et al. 2002): 0 for one orientation, 1 for all."""
-    curves = _even(curves, orientations)
+    curves = _check_orientations(curves, orientations)
     total = curves.sum(axis=1)
     vector = np.abs(curves @ np.exp(2j * np.deg2rad(orientations)))
     out = np.full(total.shape, np.nan)
@@ -63,12 +63,12 @@ def circular_variance(curves: np.ndarray, orientations: np.ndarray) -> np.ndarra
 
 
 def orthogonal_preferred_ratio(curves: np.ndarray, orientations: np.ndarray) -> np.ndarray:
-    """Response at right angles to the largest one, over the largest (Ringach et al. 2002).
+    """Divide the response at right angles to the largest one by the largest (Ringach et al. 2002).
 
     Raises:
         InputError: an odd number of orientations, of which none is at right angles.
     """
-    curves = _even(curves, orientations)
+    curves = _check_orientations(curves, orientations)
     n = curves.shape[1]
     if n % 2:
         raise InputError(f"{n} orientations: an even number is needed for orthogonal ones.")
@@ -80,37 +80,38 @@ def orthogonal_preferred_ratio(curves: np.ndarray, orientations: np.ndarray) -> 
 
 
 def preferred_orientation(curves: np.ndarray, orientations: np.ndarray) -> np.ndarray:
-    """Peak in degrees, 0 to 180, of the lightly smoothed curve (weights 1, 5, 1) through a spline.
+    """Find the peak, 0 to 180 degrees, of the curve lightly smoothed (weights 1, 5, 1) and splined.
 
     NaN where the curve is constant.
     """
-    fine = _orientation_spline(curves, orientations, _SMOOTH)
-    out = (orientations[0] + STEP * fine.argmax(axis=1)) % 180
-    return np.where(np.ptp(curves, axis=1) > 1e-9 * np.abs(curves).max(axis=1), out, np.nan)
+    fine = _interpolate_orientations(curves, orientations, _SMOOTH)
+    peaks = (orientations[0] + STEP * fine.argmax(axis=1)) % 180
+    return np.where(np.ptp(curves, axis=1) > 1e-9 * np.abs(curves).max(axis=1), peaks, np.nan)
 
 
 def orientation_bandwidth(
     curves: np.ndarray, orientations: np.ndarray, smooth: bool = True
 ) -> np.ndarray:
-    """Half width in degrees at 1/sqrt(2) of the maximum (Ringach et al. 2002).
+    """Measure the half width in degrees at 1/sqrt(2) of the maximum (Ringach et al. 2002).
 
     Args:
         curves: (n_units, n_orientations).
         orientations: degrees, evenly spaced over 180.
-        smooth: with weights 2, 5, 2 first, as is done for neurons; it widens the curve of a unit
-            with Gaussian tuning of standard deviation s to about sqrt(s^2 + 0.44 spacing^2).
+        smooth: smooth with weights 2, 5, 2 first, as is done for neurons; this widens the curve of
+            a unit with Gaussian tuning of standard deviation s to about
+            sqrt(s^2 + 0.44 spacing^2).
 
     Returns:
         (n_units,); NaN for units that do not fall to that height within 180 degrees in all, which
         are called not selective.
     """
-    fine = _orientation_spline(curves, orientations, _HANNING if smooth else (0, 1, 0))
+    fine = _interpolate_orientations(curves, orientations, _HANNING if smooth else (0, 1, 0))
     peak = fine.argmax(axis=1)[:, None]
     n = fine.shape[1]
-    out = np.arange(n + 1)
+    steps = np.arange(n + 1)
     level = HEIGHT * np.take_along_axis(fine, peak, axis=1)[:, 0]
-    right = _fall(np.take_along_axis(fine, (peak + out) % n, axis=1), level)
-    left = _fall(np.take_along_axis(fine, (peak - out) % n, axis=1), level)
+    right = _count_steps_to(np.take_along_axis(fine, (peak + steps) % n, axis=1), level)
+    left = _count_steps_to(np.take_along_axis(fine, (peak - steps) % n, axis=1), level)
     width = STEP * (left + right)
     return np.where((width <= 180) & (level > 0), width / 2, np.nan)
 
@@ -118,12 +119,12 @@ def orientation_bandwidth(
 def frequency_tuning(
     curves: np.ndarray, frequencies: np.ndarray, smooth: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Peak and bandwidth of spatial-frequency tuning, by a spline over log frequency.
+    """Find peak and bandwidth of spatial-frequency tuning by a spline over log frequency.
 
     Args:
         curves: (n_units, n_frequencies), at least 4 of them.
         frequencies: cycles per degree, rising, above 0.
-        smooth: with weights 1, 5, 1 first.
+        smooth: smooth with weights 1, 5, 1 first.
 
     Returns:
         Peak in cycles per degree, and full width at 1/sqrt(2) of the maximum in octaves, each
@@ -138,19 +139,20 @@ def frequency_tuning(
     weights = np.array(_SMOOTH if smooth else (0, 1, 0))
     padded = np.pad(np.asarray(curves, dtype=float), ((0, 0), (1, 1)), mode="edge")
     n = len(f)
-    even = sum(w * padded[:, i : i + n] for i, w in enumerate(weights / weights.sum()))
+    smoothed = sum(w * padded[:, i : i + n] for i, w in enumerate(weights / weights.sum()))
     grid = np.linspace(np.log2(f[0]), np.log2(f[-1]), 1001)
-    fine = CubicSpline(np.log2(f), even, axis=1)(grid)
+    fine = CubicSpline(np.log2(f), smoothed, axis=1)(grid)
     peak = fine.argmax(axis=1)[:, None]
     at_peak = np.take_along_axis(fine, peak, axis=1)[:, 0]
-    out = np.arange(len(grid))
-    falls = []
+    steps = np.arange(len(grid))
+    half_widths = []
     for sign in (1, -1):
-        place = peak + sign * out
+        place = peak + sign * steps
         inside = (place >= 0) & (place < len(grid))
         outward = np.take_along_axis(fine, place.clip(0, len(grid) - 1), axis=1)
-        falls.append(_fall(np.where(inside, outward, np.inf), HEIGHT * at_peak))
-    width = (falls[0] + falls[1]) * (grid[1] - grid[0])
+        outward = np.where(inside, outward, np.inf)
+        half_widths.append(_count_steps_to(outward, HEIGHT * at_peak))
+    width = (half_widths[0] + half_widths[1]) * (grid[1] - grid[0])
     driven = at_peak > 0
     return np.where(driven, 2 ** grid[peak[:, 0]], np.nan), np.where(driven, width, np.nan)
 
@@ -199,21 +201,21 @@ def size_tuning(curves: np.ndarray, diameters: np.ndarray) -> SizeTuning:
 
 
 def cv_bandwidth_ratio(variance: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
-    """Circular variance over the half bandwidth in degrees (Ringach et al. 2002).
+    """Divide circular variance by the half bandwidth in degrees (Ringach et al. 2002).
 
-    How much of the tuning is far from the peak: NaN without a bandwidth.
+    The ratio says how much of the tuning is far from the peak; NaN without a bandwidth.
     """
     out = np.full(np.shape(bandwidth), np.nan)
     return np.divide(variance, bandwidth, out=out, where=np.asarray(bandwidth) > 0)
 
 
 def low_high_ratio(octaves: np.ndarray) -> np.ndarray:
-    """Bandwidth of spatial frequency as 100 low / high = 100 / 2^octaves (Schiller et al. 1976)."""
+    """Turn bandwidth from octaves to 100 low / high = 100 / 2^octaves (Schiller et al. 1976)."""
     return np.asarray(100 / 2.0 ** np.asarray(octaves, dtype=float))
 
 
 def half_contrast(curves: np.ndarray, contrasts: np.ndarray) -> np.ndarray:
-    """Contrast with half of the largest response (c50), linear between measured log contrasts.
+    """Find the contrast of half the largest response (c50), linear between log contrasts.
 
     NaN where the lowest contrast already gives more than half.
     """
@@ -221,16 +223,17 @@ def half_contrast(curves: np.ndarray, contrasts: np.ndarray) -> np.ndarray:
     if len(c) < 2 or c[0] <= 0 or np.any(np.diff(c) <= 0):
         raise InputError(f"contrasts must be at least 2, positive and rising, found {c}.")
     curves = np.asarray(curves, dtype=float)
-    out = np.full(len(curves), np.nan)
+    c50 = np.full(len(curves), np.nan)
     for i, curve in enumerate(curves):
         above = int((curve >= curve.max() / 2).argmax())
         if curve.max() > 0 and above > 0:
             pair = slice(above - 1, above + 1)
-            out[i] = np.exp(np.interp(curve.max() / 2, curve[pair], np.log(c[pair])))
-    return out
+            c50[i] = np.exp(np.interp(curve.max() / 2, curve[pair], np.log(c[pair])))
+    return c50
 
 
-def _even(curves: np.ndarray, orientations: np.ndarray) -> np.ndarray:
+def _check_orientations(curves: np.ndarray, orientations: np.ndarray) -> np.ndarray:
+    """Return curves as floats; refuse orientations that are not evenly spaced over 180 degrees."""
     n = len(orientations)
     steps = np.diff(orientations)
     if n < 4 or not np.allclose(steps, 180 / n):
@@ -240,11 +243,11 @@ def _even(curves: np.ndarray, orientations: np.ndarray) -> np.ndarray:
     return np.asarray(curves, dtype=float)
 
 
-def _orientation_spline(
+def _interpolate_orientations(
     curves: np.ndarray, orientations: np.ndarray, weights: tuple[float, float, float]
 ) -> np.ndarray:
-    """Curves smoothed and interpolated to `STEP` degrees, (n_units, 180 / STEP), periodic."""
-    curves = _even(curves, orientations)
+    """Smooth curves and interpolate them to `STEP` degrees, (n_units, 180 / STEP), periodic."""
+    curves = _check_orientations(curves, orientations)
     a, b, c = np.array(weights) / sum(weights)
     smooth = a * np.roll(curves, 1, axis=1) + b * curves + c * np.roll(curves, -1, axis=1)
     closed = np.concatenate([smooth, smooth[:, :1]], axis=1)
@@ -253,16 +256,16 @@ def _orientation_spline(
     return np.asarray(spline(orientations[0] + np.arange(0, 180, STEP)))
 
 
-def _fall(rows: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Steps from the start of each row to where it first falls to its level; NaN if it never does.
+def _count_steps_to(rows: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Count steps from the start of each row to where it falls to its level; NaN if it never does.
 
     Rows may end in infinities, where nothing was measured.
     """
     below = rows <= level[:, None]
-    found = below.any(axis=1)
-    at = below.argmax(axis=1)
+    falls = below.any(axis=1)
+    first = below.argmax(axis=1)
     lines = np.arange(len(rows))
-    low, high = rows[lines, at], rows[lines, np.maximum(at - 1, 0)]
+    low, high = rows[lines, first], rows[lines, np.maximum(first - 1, 0)]
     drop = high - low
-    back = np.divide(level - low, drop, out=np.zeros(len(rows)), where=found & (drop > 0))
-    return np.where(found, at - back, np.nan)
+    back = np.divide(level - low, drop, out=np.zeros(len(rows)), where=falls & (drop > 0))
+    return np.where(falls, first - back, np.nan)
