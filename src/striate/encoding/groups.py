@@ -14,7 +14,7 @@ from math import factorial
 
 import numpy as np
 
-from striate.data.splits.bundles import group_numbers
+from striate.data.splits.bundles import group_members, group_numbers
 
 FEWEST_ARRANGEMENTS = 20
 """With fewer ways to arrange the groups no permutation test can reach p = 0.05."""
@@ -48,10 +48,7 @@ def centered(values: np.ndarray, rounds: np.ndarray) -> np.ndarray:
 
 def _split_groups(n: int, groups: Sequence[str] | None) -> tuple[list[np.ndarray], np.ndarray]:
     """Positions of each group of several stimuli, and of the single ones."""
-    members = group_numbers(groups, n)
-    order = np.argsort(members, kind="stable")
-    starts = np.flatnonzero(np.diff(members[order], prepend=-1))
-    positions = np.split(order, starts[1:])
+    positions = group_members(group_numbers(groups, n))
     single = [rows for rows in positions if len(rows) == 1]
     return [rows for rows in positions if len(rows) > 1], np.concatenate(
         single or [np.empty(0, int)]

@@ -19,7 +19,7 @@ from striate.core.names import natural_key
 from striate.data.doctor.findings import Look, Notes
 from striate.data.images.lookalikes import SIDE
 from striate.data.responses.responses import Responses
-from striate.data.splits.bundles import group_numbers
+from striate.data.splits.bundles import group_members, group_numbers
 
 MOST_STIMULI = 400
 """Stimuli looked at (ours); the work grows with their third power."""
@@ -280,13 +280,11 @@ def _sample_groups(labels: np.ndarray, generator: np.random.Generator) -> np.nda
 
 
 def _sort_groups(labels: np.ndarray) -> Mapping[int, list[np.ndarray]]:
-    """The groups' positions, by size of the group."""
-    order = np.argsort(labels, kind="stable")
-    ends = np.flatnonzero(np.diff(labels[order])) + 1
-    out: dict[int, list[np.ndarray]] = {}
-    for rows in np.split(order, ends):
-        out.setdefault(len(rows), []).append(rows)
-    return out
+    """Positions of each group's stimuli, by the size of the group."""
+    by_size: dict[int, list[np.ndarray]] = {}
+    for rows in group_members(labels):
+        by_size.setdefault(len(rows), []).append(rows)
+    return by_size
 
 
 def _shuffle_groups(

@@ -42,11 +42,6 @@ class Comparison:
     table: Table
 
 
-def is_behavior(config: dict[str, Any]) -> bool:
-    """Whether the config of a run is that of `striate behave`."""
-    return "humans" in config and "stimuli" in config
-
-
 def build_behavior(run: Path, config: dict[str, Any]) -> Path:
     """Write `report.html` into the folder of a behavioral comparison and return its path.
 

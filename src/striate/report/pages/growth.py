@@ -37,11 +37,6 @@ POOLING = (
 )
 
 
-def is_growth(run: Path) -> bool:
-    """Whether a run folder is that of `striate grow`."""
-    return (run / "model" / "grow.yaml").exists()
-
-
 def build_growth(run: Path) -> Path:
     """Write `report.html` into the folder of a growing run and return its path.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -50,11 +49,6 @@ class DataSet:
     shares: bool
     table: Table
     gains: Table | None
-
-
-def is_prediction(config: dict[str, Any]) -> bool:
-    """Whether a run's config is that of `striate predict`."""
-    return {"sets", "freeman_ziemba", "models"} <= set(config)
 
 
 def build_neurons(run: Path) -> Path:

@@ -16,11 +16,6 @@ from striate.report.html.page import Table, make_picture, make_table, render
 from striate.report.html.run import assert_finished, read_provenance
 
 
-def is_training(run: Path) -> bool:
-    """Whether a run folder is that of `striate train`."""
-    return (run / "model" / "train.yaml").exists()
-
-
 def build_training(run: Path) -> Path:
     """Write `report.html` into the folder of a training run and return its path.
 

@@ -54,11 +54,6 @@ class Units:
     medians: Table
 
 
-def is_probe(config: dict[str, Any]) -> bool:
-    """Whether a run's config is that of `striate probe`."""
-    return "stimuli" in config and "textures" in config
-
-
 def build_probe(run: Path) -> Path:
     """Write `report.html` into the folder of a probing run and return its path.
 
