@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from sklearn.linear_model import Ridge
 
 from striate.core.errors import InputError, LeakError
@@ -15,15 +14,7 @@ from striate.encoding.folds import make_folds
 from striate.encoding.inference import permutation_p
 from striate.encoding.scores import pearson_r, r_squared
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small problems: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 N, UNITS = 240, 10
 CONFIG = EncodeConfig(

@@ -33,12 +33,7 @@ SRP = ProjectionConfig(kind="srp", components=40)
 PCA5 = ProjectionConfig(components=5)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

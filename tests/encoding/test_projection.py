@@ -22,13 +22,7 @@ from striate.encoding.projection import (
     sketch_size,
 )
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def features(n: int, d: int, seed: int = 0) -> np.ndarray:

@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
@@ -20,15 +19,7 @@ from striate.encoding.ridge import ALPHAS, RidgeCV, choose_alpha, edge_text
 from striate.encoding.scores import pearson_r, r_squared
 from striate.encoding.solver import Design, fold_scores, solve
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small problems: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPES = [(60, 7), (40, 90), (30, 30), (25, 24)]
 

@@ -25,12 +25,7 @@ from tests.learning.tiny import SIZE, TinyNet, tiny_data, tiny_model
 SHORT: dict[str, Any] = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(folder: Path, *data: Any, model: Model | None = None, **settings: Any) -> Model:
