@@ -99,8 +99,8 @@ def summary(group: pd.DataFrame) -> str:
     for kind, part in group.groupby("generalization", sort=False):
         models = list(dict.fromkeys(part["model"]))
         rows = [["ROI", *(label(m) for m in models)]]
-        for (hemisphere, roi), own in part.groupby(["hemisphere", "roi"], sort=False):
-            by_model = own.set_index("model")
+        for (hemisphere, roi), methods in part.groupby(["hemisphere", "roi"], sort=False):
+            by_model = methods.set_index("model")
             scores = [_format_score(by_model, model) for model in models]
             rows.append([place(str(hemisphere), str(roi)), *scores])
         mark = ", SIMULATED responses" if part["simulated"].any() else ""

@@ -111,23 +111,23 @@ def unit_table(
         parts: positions of the stimuli that were given to `encode`, by subject.
     """
     tables = []
-    known: dict[tuple[str, bytes], Ceilings] = {}
-    for one in scored:
-        responses = recordings[one.target.subject].responses
-        units, roi = one.target.units, one.roi
-        rows = parts[one.target.subject][_load(one.folder).stimuli]
-        place = (one.target.name, rows.tobytes())
-        if place not in known:  # the same for every model
-            known[place] = scored_ceilings(responses, rows, units)
-        limits = known[place]
+    ceilings_of: dict[tuple[str, bytes], Ceilings] = {}
+    for score in scored:
+        responses = recordings[score.target.subject].responses
+        units, roi = score.target.units, score.roi
+        rows = parts[score.target.subject][_load(score.folder).stimuli]
+        place = (score.target.name, rows.tobytes())
+        if place not in ceilings_of:  # the same for every model
+            ceilings_of[place] = scored_ceilings(responses, rows, units)
+        limits = ceilings_of[place]
         columns: dict[str, Any] = {
-            "generalization": one.generalization,
-            "subject": one.target.subject,
+            "generalization": score.generalization,
+            "subject": score.target.subject,
             "session": responses.data.coords["session"].values[units].astype(str),
-            "hemisphere": one.target.hemisphere,
-            "roi": one.target.roi,
+            "hemisphere": score.target.hemisphere,
+            "roi": score.target.roi,
             "unit_id": responses.data.coords["unit_id"].values[units].astype(str),
-            "model": one.method,
+            "model": score.method,
             "tap": roi.tap,
             "alpha": roi.alpha,
             **score_columns(roi.r, roi.r2, limits),
@@ -326,14 +326,15 @@ def tap_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
 
 
 def null_table(scored: Iterable[ScoredTarget]) -> pd.DataFrame:
-    """One row a subject x ROI x model: mean r with shuffled stimuli, and the p of the real one.
+    """One row a subject x ROI x model: mean r with shuffled stimuli, and the p of the real score.
 
     Groups of stimuli are shuffled whole. `arrangements` is in how many ways they can be; with
     fewer than 20 no p of 0.05 exists, and `p` is NaN.
     """
     rows = [
-        one.place | null_row(one.roi.mean_r, one.roi.null_r, len(one.roi.observed), one.groups)
-        for one in scored
+        score.place
+        | null_row(score.roi.mean_r, score.roi.null_r, len(score.roi.observed), score.groups)
+        for score in scored
     ]
     return pd.DataFrame(rows)
 
