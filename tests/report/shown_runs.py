@@ -19,12 +19,17 @@ BIAS = ("shape_bias", "shape", "texture", "congruent_accuracy")
 INTERVAL = {"low": 0.1, "high": 0.3}
 
 
-def write_run(folder: Path, name: str, config: dict[str, Any], **tables: Any) -> Path:
+def write_run(folder: Path, name: str, verb: str, config: dict[str, Any], **tables: Any) -> Path:
     """The files that every run has, and its tables."""
     (folder / "tables").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     machine = {"processor": name, "cores": 2, "memory_gb": 4.0, "gpus": []}
-    record = {"command": f"striate {name}", "started": "2026-01-01", "versions": {"torch": name}}
+    record = {
+        "command": f"striate {name}",
+        "verb": verb,
+        "started": "2026-01-01",
+        "versions": {"torch": name},
+    }
     write_json(folder / "provenance.json", {**record, "machine": machine})
     model = {"name": name, "id": name, "weights": "aa" * 32, "description": name}
     write_json(folder / "models.json", {"models": [model]})
@@ -40,7 +45,7 @@ def grown(folder: Path, name: str) -> Path:
     ]
     gabors = {"unit": [0, 1], "r2": [0.9, 0.1], "chromatic": [0.1, 0.3]}
     config = {"photographs": [name], "credit": name, "deformation": name, "a": 0.1, "batch_size": 2}
-    write_run(folder, name, config, tuning=tuning, gabors=gabors)
+    write_run(folder, name, "grow", config, tuning=tuning, gabors=gabors)
     (folder / "model").mkdir()
     (folder / "model" / "grow.yaml").touch()
     (folder / "model" / "card.md").write_text(name)
@@ -62,7 +67,7 @@ def trained(folder: Path, name: str) -> Path:
         for e in ("clean", name)
     ]
     distortions = [{"experiment": name, "conditions": 1, "accuracy": 0.2}]
-    write_run(folder, name, config, conditions=conditions, distortions=distortions)
+    write_run(folder, name, "train", config, conditions=conditions, distortions=distortions)
     (folder / "model").mkdir()
     (folder / "model" / "train.yaml").touch()
     step = {"step": 1, "epoch": 1, "seconds": 1.0, "loss": 0.5, "accuracy": 0.5}
@@ -88,6 +93,7 @@ def probed(folder: Path, name: str) -> Path:
     write_run(
         folder,
         name,
+        "probe",
         config,
         tuning=[{**place, "responds": True, **dict.fromkeys(GRATINGS, 0.5)}],
         texture_modulation=[modulation],
@@ -125,6 +131,7 @@ def decided(folder: Path, name: str) -> Path:
     write_run(
         folder,
         name,
+        "behave",
         {"humans": name, "stimuli": {name: name}},
         benchmark=benchmark,
         means=[{**row, **mean} for row in benchmark if row["measure"] in MEASURES],
@@ -156,6 +163,7 @@ def predicted(folder: Path, name: str) -> Path:
     write_run(
         folder,
         name,
+        "predict",
         {"sets": {}, "freeman_ziemba": {}, "models": {name: {}}},
         scores=[row],
         differences=[{**row, "reference": name}],
