@@ -25,9 +25,10 @@ import torch
 from torch.nn import functional as F
 
 from striate.core.allocator import keep_freed_memory
+from striate.core.progress import ProgressBar
 from striate.learning import TuneConfig, TuneData
 from striate.learning.common.distributed import make_fabric
-from striate.learning.common.loop import Bar, TerminationRequest
+from striate.learning.common.loop import TerminationRequest
 from striate.learning.common.metrics import MetricsLog
 from striate.learning.tuning.loop import TuneLoop
 from striate.learning.tuning.module import Tuner
@@ -89,7 +90,7 @@ def tuning_epoch(
     log = MetricsLog(folder / "metrics.jsonl")
 
     def epoch() -> None:
-        with TerminationRequest() as termination, Bar(1, shown=False) as bar:
+        with TerminationRequest() as termination, ProgressBar("tuning", 1, shown=False) as bar:
             loop.drive(loop.epoch(), log, termination, bar)
         if fabric.device.type == "cuda":
             torch.cuda.synchronize()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import multiprocessing
 import re
@@ -138,3 +139,20 @@ def test_prose_is_docstrings_and_comments(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text('"""One."""\nname = "two"  # three\n"""Four."""\n', encoding="utf-8")
     assert read_prose(module) == "One.\nFour.\nthree"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [p for folder in ("benchmarks", "studies") for p in sorted((ROOT / folder).rglob("*.py"))],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_what_scripts_import_from_striate_is_there(script: Path) -> None:
+    for statement in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if not isinstance(statement, ast.ImportFrom) or not statement.module:
+            continue
+        if statement.module.split(".")[0] != "striate":
+            continue
+        module = importlib.import_module(statement.module)
+        for name in (alias.name for alias in statement.names):
+            if not hasattr(module, name):
+                importlib.import_module(f"{statement.module}.{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def test_every_address_of_a_row_exists(name: str) -> None:
     addresses = [verb.run, verb.ending, *verb.scorecard.values()]
     addresses += [address for address in (verb.page, verb.command) if address]
     assert all(callable(resolve(address)) for address in addresses)
+    assert list(signature(resolve(verb.run)).parameters) == ["config", "out", "options"]
     assert verb.help.splitlines()[0].endswith(".")
 
 

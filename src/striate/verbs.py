@@ -140,8 +140,8 @@ register(
     Verb(
         "simulate",
         "Write SIMULATED subjects, in the layout of the Algonauts 2023 data, from photographs.",
-        config="striate.evaluate.simulated.subjects:SimulateConfig",
-        run="striate.evaluate.simulated.subjects:simulate",
+        config="striate.evaluate.simulated.config:SimulateConfig",
+        run="striate.evaluate.simulated.run:simulate",
         makes="data alone",
         command="striate.cli.simulate:run",
     )

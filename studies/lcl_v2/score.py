@@ -29,16 +29,12 @@ from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import atomic_path, locked, read_json, write_json
 from striate.core.run import RunFolder
-from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
-from striate.evaluate.neurons.tables import (
-    BEST,
-    difference_table,
-    folders,
-    load_scored,
-    rsa_tables,
-    score_table,
-    seed_table,
-)
+from striate.evaluate.neurons.config import PredictivityConfig
+from striate.evaluate.neurons.inputs import Material
+from striate.evaluate.neurons.measure import score_model
+from striate.evaluate.neurons.resampled import BEST, folders, load_scored
+from striate.evaluate.neurons.rsa_tables import rsa_tables
+from striate.evaluate.neurons.tables import difference_table, score_table, seed_table
 from striate.models import Model, load, matched_taps, receptive_field
 from striate.models.store import is_model_folder
 

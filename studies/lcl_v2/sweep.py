@@ -26,7 +26,8 @@ from striate.core.files import read_json_lines, write_text
 from striate.encoding import ReadoutConfig, Round, extract, predict
 from striate.encoding.projection import ProjectionConfig
 from striate.evaluate import GrowRunConfig, Options, grow_model
-from striate.evaluate.neurons.measure import Material, PredictivityConfig
+from striate.evaluate.neurons.config import PredictivityConfig
+from striate.evaluate.neurons.inputs import Material
 from striate.models import Model, load
 
 HERE = Path(__file__).parent

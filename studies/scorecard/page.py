@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from striate.core.files import read_json, read_table, write_text
+from striate.core.files import read_json, read_parquet, write_text
 from striate.models import load
 from striate.report.markdown import fill, markdown, portable
 
@@ -59,7 +59,7 @@ def commands(scorecard: Path, runs: list[Path]) -> str:
 
 def main(scorecard: Path, runs: list[Path]) -> None:
     parts = {
-        "table": table(read_table(scorecard / "scorecard.parquet")),
+        "table": table(read_parquet(scorecard / "scorecard.parquet")),
         "photographs": f"{len(load('lcl_v2').seen):,}",
         "commands": commands(scorecard, runs),
     }

@@ -19,14 +19,7 @@ from striate.encoding import PLSRegression
 from striate.encoding.pls import components_of
 from striate.encoding.scores import pearson_r
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Small problems: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def simulate(n, p, units, seed=0, noise=1.0, new=20):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from striate.core.files import read_table
+from striate.core.files import read_parquet
 from striate.evaluate import EncodeRunConfig, score_models
 
 STIMULI, UNITS, REPEATS = 80, 6, 3
@@ -67,8 +67,8 @@ def scores(data: Path, out: Path, quiet) -> pd.DataFrame:
         },
     }  # fmt: skip
     score_models(EncodeRunConfig.from_dict(config), out, quiet)
-    rois = read_table(out / "tables/rois.parquet")
-    null = read_table(out / "tables/null.parquet")
+    rois = read_parquet(out / "tables/rois.parquet")
+    null = read_parquet(out / "tables/null.parquet")
     keys = ["roi", "model"]
     both = rois.merge(null[[*keys, "null_95", "p"]], on=keys, suffixes=("", "_null"))
     return both.sort_values(keys).reset_index(drop=True)

@@ -29,11 +29,11 @@ def tell_folder(result: object, folder: Path, say: Say) -> dict[str, Any]:
 
 def tell_tables(result: object, folder: Path, say: Say) -> dict[str, Any]:
     """Say where the tables of a run lie; all of them as JSON."""
-    from striate.core.files import read_table
+    from striate.core.files import read_parquet
 
     say(f"tables: {folder / 'tables'}")
     files = sorted((folder / "tables").glob("*.parquet"))
-    return {"tables": {file.stem: records(read_table(file)) for file in files}}
+    return {"tables": {file.stem: records(read_parquet(file)) for file in files}}
 
 
 def tell_scores(result: Result, folder: Path, say: Say) -> dict[str, Any]:

@@ -14,7 +14,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Write simulated subjects; it goes without progress and `--overwrite`."""
-    from striate.evaluate.simulated.subjects import SimulateConfig, simulate
+    from striate.evaluate.simulated.config import SimulateConfig
+    from striate.evaluate.simulated.run import simulate
 
     say = speak(as_json, False)
     settings = SimulateConfig.load(config, overrides or ())

@@ -109,7 +109,7 @@ def read_json_lines(path: str | Path) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_parquet(path: str | Path) -> pd.DataFrame:
     """Read a parquet table that a run wrote; errors name it."""
     import pandas as pd  # here, because the core is also imported where there are no tables
 

@@ -77,5 +77,5 @@ class ReadoutConfig(Config):
     folds: int = Field(5, ge=2)
     """Folds within the training stimuli, by which tap and penalty are chosen."""
     permutations: int = Field(100, ge=1)
-    """Of predictions over stimuli, groups whole, for the null."""
+    """Shuffles of the null, groups whole (`encoding.null`)."""
     seed: int = 0

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from striate.core.cache import Cache
@@ -22,6 +21,7 @@ from striate.core.compute import Compute
 from striate.core.errors import InputError
 from striate.core.files import explain_os_error, locked
 from striate.core.hashing import hash_array, hash_json
+from striate.core.progress import track_progress
 from striate.encoding.projection import (
     BLOCK_VALUES,
     GRAM_ROWS,
@@ -308,7 +308,7 @@ def _run_pass(
             for t, d in sizes.items()
             if widths[t] < d
         }
-        for start in track(starts, "features", disable=not compute.progress, transient=True):
+        for start in track_progress(starts, "features", shown=compute.progress):
             rows = order[start : start + compute.batch_size]
 
             def visit(tap: str, output: Tensor, rows: np.ndarray = rows) -> None:

@@ -54,7 +54,7 @@ Given = Mapping[str, Choice] | None
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProtocolPlan:
     """What a protocol decides.
 
     Attributes:
@@ -70,7 +70,7 @@ class Plan:
 
 def nested(
     job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
-) -> Plan:
+) -> ProtocolPlan:
     """Choose by folds of `select`, score once on `test`.
 
     Each fold fits on `readout_parts` and the other folds of `select`. The mean r over folds
@@ -80,12 +80,12 @@ def nested(
     rounds = split_rounds(parts, config.folds, config.seed, groups, config.readout_parts)
     chosen = choose(job, rounds[0].train, rounds[0].folds)
     tuned = (TUNE_CAVEAT,) if "tune" in config.readout_parts else ()
-    return Plan(rounds, chosen, (*tuned, *_describe_edges(job, chosen)))
+    return ProtocolPlan(rounds, chosen, (*tuned, *_describe_edges(job, chosen)))
 
 
 def paper_a(
     job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
-) -> Plan:
+) -> ProtocolPlan:
     """Repeat docs/papers/contrastive-tuning.md 3.2: fit on tune + fit + select, score on test.
 
     Without `given` (for the untuned network) tap and one alpha for each ROI come from folds
@@ -105,7 +105,7 @@ def paper_a(
         for roi in job.readouts:
             choice = _check_given(given, roi.name, job.features)
             chosen[roi.name] = _spread_alpha(job, roi, choice, {choice.tap: float("nan")})
-    return Plan([Round(train, parts["test"], ())], chosen, PAPER_A_CAVEATS)
+    return ProtocolPlan([Round(train, parts["test"], ())], chosen, PAPER_A_CAVEATS)
 
 
 def _check_given(given: Mapping[str, Choice], roi: str, taps: Mapping[str, np.ndarray]) -> Choice:
@@ -148,7 +148,7 @@ def _spread_alpha(job: Job, roi: Readout, choice: Choice, scores: Mapping[str, f
 
 def paper_b(
     job: Job, parts: Parts, config: EncodeConfig, groups: Labels = None, given: Given = None
-) -> Plan:
+) -> ProtocolPlan:
     """Repeat docs/papers/contrastive-tuning.md 3.3: everything by folds within test.
 
     `test` is shuffled and cut into consecutive folds of floor(n / folds) stimuli; what remains is
@@ -168,7 +168,7 @@ def paper_b(
     folds = [(np.setdiff1d(every, h), h) for h in held]
     chosen = choose(job, order, folds)
     rounds = [Round(order[train], order[test], ()) for train, test in folds]
-    return Plan(rounds, chosen, (*PAPER_B_CAVEATS, *_describe_edges(job, chosen)))
+    return ProtocolPlan(rounds, chosen, (*PAPER_B_CAVEATS, *_describe_edges(job, chosen)))
 
 
 def _describe_edges(job: Job, chosen: Mapping[str, Chosen]) -> list[str]:
@@ -177,7 +177,7 @@ def _describe_edges(job: Job, chosen: Mapping[str, Chosen]) -> list[str]:
     return [text] if text else []
 
 
-PROTOCOLS: dict[str, Callable[..., Plan]] = {
+PROTOCOLS: dict[str, Callable[..., ProtocolPlan]] = {
     "nested": nested,
     "paper_a": paper_a,
     "paper_b": paper_b,

@@ -19,16 +19,12 @@ from striate.data import Dataset, Recording, Split, StimulusSet, read
 from striate.data.responses.responses import Responses
 from striate.encoding import ProjectionConfig, extract, pearson_r
 from striate.encoding.groups import centered
-from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
-from striate.evaluate.neurons.tables import (
-    BEST,
-    difference_table,
-    folders,
-    load_scored,
-    rsa_tables,
-    score_table,
-    seed_table,
-)
+from striate.evaluate.neurons.config import PredictivityConfig
+from striate.evaluate.neurons.inputs import Material
+from striate.evaluate.neurons.measure import score_model
+from striate.evaluate.neurons.resampled import BEST, folders, load_scored
+from striate.evaluate.neurons.rsa_tables import rsa_tables
+from striate.evaluate.neurons.tables import difference_table, score_table, seed_table
 from striate.models import load
 
 READOUTS = {"stage 1": ["stage1"], "stage 2": ["stage2"], BEST: ["stage1", "stage2"]}

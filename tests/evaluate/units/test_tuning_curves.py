@@ -21,10 +21,6 @@ from striate.evaluate.units.tuning_curves import (
 ANGLES = np.arange(0, 180, 15.0)
 
 
-def von_mises(peak, kappa=2.0):
-    return np.exp(kappa * (np.cos(2 * np.deg2rad(ANGLES - peak)) - 1))
-
-
 def test_orientation_of_cosine_tuning():
     """1 + cos 2(theta - p): circular variance 1/2, orthogonal 0, half width acos(sqrt 2 - 1)/2."""
     peaks = np.array([0.0, 37.0, 90.0, 178.0])

@@ -1,7 +1,7 @@
 """Simulated responses with planted truth, in the layout of the Algonauts 2023 data.
 
 This module cuts photographs into stimuli, makes responses from features and writes the folder of a
-subject. `striate.evaluate.simulated.subjects` decides which network gives the features. Everything
+subject. `striate.evaluate.simulated.run` decides which network gives the features. Everything
 that is written is called simulated.
 """
 

@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 from striate.core.cache import Cache
 from striate.core.compute import Compute
 from striate.core.config import Config
-from striate.evaluate.behavior.measure import HUMANS
 from striate.evaluate.common.choices import ModelConfig, NamedModels
+
+HUMANS = "humans"
+"""The observer that stands for all humans."""
 
 
 class BehaveModel(ModelConfig):

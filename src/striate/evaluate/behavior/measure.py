@@ -16,11 +16,10 @@ import numpy as np
 from striate.core.hashing import hash_json
 from striate.data.behavior.observers import Observers
 from striate.encoding.inference import Interval, bootstrap_counts
+from striate.evaluate.behavior.config import HUMANS
 from striate.evaluate.behavior.consistency import MEASURES, accuracy, all_pairs, pair_measures
 from striate.evaluate.behavior.shape_bias import shape_bias, texture_categories
 
-HUMANS = "humans"
-"""The observer that stands for all humans."""
 CUE_CONFLICT = "cue-conflict"
 """The experiment whose images have a shape and a texture."""
 BIAS = ("shape_bias", "shape", "texture")

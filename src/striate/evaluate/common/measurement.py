@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.errors import InputError
-from striate.core.files import read_table, write_table
+from striate.core.files import read_parquet, write_table
 from striate.encoding import mean_interval
 
 FILE = "tables/scorecard.parquet"
@@ -117,7 +117,7 @@ def read_measurements(path: Path) -> list[Measurement]:
     Raises:
         InputError: naming the file and the column that is missing or not known.
     """
-    table = read_table(path)
+    table = read_parquet(path)
     columns = [f.name for f in fields(Measurement)]
     missing = [c for c in NEEDED if c not in table]
     unknown = [c for c in table.columns if c not in columns]

@@ -12,16 +12,18 @@ from striate.evaluate.neurons.brain_score import (
     shuffled_scores,
     stratified_splits,
 )
+from striate.evaluate.neurons.config import FreemanZiembaConfig, PredictivityConfig
 from striate.evaluate.neurons.freeman_ziemba import (
-    FreemanZiembaConfig,
     Population,
     choose_taps,
     freeman_ziemba,
     parts_of,
     score_row,
 )
-from striate.evaluate.neurons.measure import Material, PredictivityConfig, score_model
-from striate.evaluate.neurons.tables import difference_table, load_scored, score_table, unit_table
+from striate.evaluate.neurons.inputs import Material
+from striate.evaluate.neurons.measure import score_model
+from striate.evaluate.neurons.resampled import load_scored
+from striate.evaluate.neurons.tables import difference_table, score_table, unit_table
 
 __all__ = [
     "FreemanZiembaConfig",

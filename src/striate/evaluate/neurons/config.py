@@ -8,10 +8,12 @@ from pydantic import Field, model_validator
 
 from striate.core.config import Config
 from striate.data import Dataset, read
-from striate.evaluate.common.choices import ModelConfig, NamedModels
-from striate.evaluate.neurons.freeman_ziemba import FreemanZiembaConfig
-from striate.evaluate.neurons.measure import PredictivityConfig
+from striate.data.images.visual_angle import Aperture
+from striate.data.splits.split import SplitConfig
+from striate.encoding.config import ReadoutConfig
+from striate.evaluate.common.choices import DataConfig, ModelConfig, NamedModels
 
+TWIN = "@random"
 RESERVED = ("tables", "cache")
 """Folders that a run has of its own."""
 
@@ -34,6 +36,56 @@ class PredictModel(ModelConfig):
     """Taps to choose from by a name of yours, for `sets`; beside them the best of all taps."""
     taps: dict[Literal["V1", "V2"], str] = Field(default_factory=dict)
     """Tap of each region for `freeman_ziemba`; default the best on the public stimuli."""
+
+
+class PredictivityConfig(Config):
+    """One data set and how models are scored on it; the same for every model."""
+
+    data: DataConfig
+    image_size: int = Field(112, gt=0)
+    """Side in pixels at which every model sees the images, whatever size it was trained at."""
+    grid: int | None = Field(6, gt=0)
+    """Maps are averaged to grid x grid, so that every tap is read at the same places; a map that
+    has fewer positions keeps those it has. None keeps every position."""
+    divide: Literal["split", "groups", "stimuli"] = "split"
+    """`split`: by the hash of the image, tested once. `groups`: every group of stimuli, such as a
+    movie, is tested in one of several rounds. `stimuli`: the same with single stimuli, whose near
+    copies may then be fitted: an easier question."""
+    split: SplitConfig = SplitConfig(tune=0.0, fit=0.75, select=0.10, test=0.15)
+    rounds: int = Field(5, ge=2)
+    """For `groups` and `stimuli`."""
+    readout: ReadoutConfig = ReadoutConfig()
+    rsa: Literal["covariance", "diagonal", "none"] | None = None
+    """Also compare RDMs, whose noise is whitened so; needs single trials. None: do not."""
+    batch_size: int = Field(64, gt=0)
+    device: str = "auto"
+
+
+class FreemanZiembaConfig(Config):
+    """The protocol; the defaults are Brain-Score's, those of what is ours are marked."""
+
+    regions: tuple[Literal["V1", "V2"], ...] = ("V1", "V2")
+    components: int = Field(25, gt=0)
+    splits: int = Field(10, gt=1)
+    train: float = Field(0.9, gt=0, lt=1)
+    seed: int = 1
+    degrees: float = Field(4.0, gt=0)
+    """Of the stimuli."""
+    canvas_degrees: float = Field(8.0, gt=0)
+    """Of the model's field of view."""
+    aperture: Aperture = "auto"
+    """Brain-Score shows the textures with their aperture: it is added where it is not there."""
+    intervals: Literal["families", "stimuli"] = "families"
+    """What is resampled, and shuffled for the null, as a whole (ours). Intervals over `stimuli` are
+    for these fifteen families only."""
+    bootstrap: int = Field(1000, ge=1)
+    """Resamples of the intervals (ours)."""
+    permutations: int = Field(100, ge=1)
+    """Of the null (ours)."""
+    random_twin: bool = True
+    """Score the same network with random weights beside each model (ours)."""
+    batch_size: int = Field(32, gt=0)
+    device: str = "auto"
 
 
 class TextureNeuronsConfig(FreemanZiembaConfig):

@@ -20,21 +20,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from striate.core.cache import Cache
 from striate.core.compute import Compute
-from striate.core.config import Config
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_json
 from striate.data import Dataset, Recording, Responses, StimulusSet, assert_unseen_by
 from striate.data.images.resizing import Resizing
 from striate.data.images.stimuli import same_pictures
-from striate.data.images.visual_angle import Aperture, shown
+from striate.data.images.visual_angle import shown
 from striate.data.readers.freeman_ziemba import public_textures
 from striate.data.readers.freeman_ziemba_files import Texture
 from striate.encoding import ProjectionConfig, extract, percentile_interval, permutation_p
@@ -49,34 +47,8 @@ from striate.evaluate.neurons.brain_score import (
     stimulus_draws,
     stratified_splits,
 )
+from striate.evaluate.neurons.config import FreemanZiembaConfig
 from striate.models import Model, random_twin
-
-
-class FreemanZiembaConfig(Config):
-    """The protocol; the defaults are Brain-Score's, those of what is ours are marked."""
-
-    regions: tuple[Literal["V1", "V2"], ...] = ("V1", "V2")
-    components: int = Field(25, gt=0)
-    splits: int = Field(10, gt=1)
-    train: float = Field(0.9, gt=0, lt=1)
-    seed: int = 1
-    degrees: float = Field(4.0, gt=0)
-    """Of the stimuli."""
-    canvas_degrees: float = Field(8.0, gt=0)
-    """Of the model's field of view."""
-    aperture: Aperture = "auto"
-    """Brain-Score shows the textures with their aperture: it is added where it is not there."""
-    intervals: Literal["families", "stimuli"] = "families"
-    """What is resampled, and shuffled for the null, as a whole (ours). Intervals over `stimuli` are
-    for these fifteen families only."""
-    bootstrap: int = Field(1000, ge=1)
-    """Resamples of the intervals (ours)."""
-    permutations: int = Field(100, ge=1)
-    """Of the null (ours)."""
-    random_twin: bool = True
-    """Score the same network with random weights beside each model (ours)."""
-    batch_size: int = Field(32, gt=0)
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

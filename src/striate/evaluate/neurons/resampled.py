@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,8 +56,13 @@ class ResampledScore:
         )
 
 
-Key = tuple[str, int, str, str]
-"""Model, seed, readout, kind."""
+class Key(NamedTuple):
+    """Whose score it is, and of which readout."""
+
+    model: str
+    seed: int
+    readout: str
+    kind: str
 
 
 def folders(root: str | Path) -> list[Path]:
@@ -116,7 +122,7 @@ def load_scored(
                 y, x = arrays[f"{s}/observed"], arrays[f"{s}/{name}"]
                 r.append(mean_r(score_r(y, x)))
                 draws.append(resampled_means(y, x, counts[s], rounds[s]))
-            key = (str(facts["model"]), int(facts["seed"]), readout, kind)
+            key = Key(str(facts["model"]), int(facts["seed"]), readout, kind)
             out[key] = ResampledScore(np.array(r), np.nanmean(draws, axis=0), resampling)
     return out
 

@@ -22,23 +22,16 @@ from striate.encoding.null import describe_unresolved
 from striate.evaluate.common.model_records import model_record, write_models
 from striate.evaluate.common.options import Options
 from striate.evaluate.common.unrelated import find_unrelated
-from striate.evaluate.neurons.config import PredictModel, PredictRunConfig
+from striate.evaluate.neurons.config import TWIN, PredictModel, PredictRunConfig
 from striate.evaluate.neurons.freeman_ziemba import choose_taps, freeman_ziemba, parts_of
-from striate.evaluate.neurons.measure import Material, score_model
-from striate.evaluate.neurons.tables import (
-    BEST,
-    difference_table,
-    folders,
-    load_scored,
-    rsa_tables,
-    score_table,
-    seed_table,
-)
+from striate.evaluate.neurons.inputs import Material
+from striate.evaluate.neurons.measure import score_model
+from striate.evaluate.neurons.resampled import BEST, folders, load_scored
+from striate.evaluate.neurons.rsa_tables import rsa_tables
+from striate.evaluate.neurons.tables import difference_table, score_table, seed_table
 from striate.evaluate.similarity.models import RDM_BATCH, rsa_table, with_twins
 from striate.models import Model, random_twin
 from striate.models.taps import resolve_tap
-
-TWIN = "@random"
 
 
 def predict_neurons(
@@ -195,7 +188,7 @@ def set_tables(out: Path, material: Material, config: PredictRunConfig) -> dict[
     tables["null"] = nulls
     differences = []
     for name in config.models:
-        pair = {k: v for k, v in scored.items() if k[0] in (name, name + TWIN)}
+        pair = {key: score for key, score in scored.items() if key.model in (name, name + TWIN)}
         differences.append(difference_table(pair, name, config.seed))
     differences = [table for table in differences if len(table)] or [pd.DataFrame()]
     tables["differences"] = pd.concat(differences, ignore_index=True)

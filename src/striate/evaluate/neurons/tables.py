@@ -37,28 +37,9 @@ from striate.encoding import (
 )
 from striate.encoding.groups import count_groups
 from striate.evaluate.neurons.resampled import (
-    BEST,
     Key,
     ResampledScore,
-    folders,
-    load_scored,
 )
-from striate.evaluate.neurons.rsa_tables import rsa_tables
-
-__all__ = [
-    "BEST",
-    "Key",
-    "ResampledScore",
-    "ceilings",
-    "difference_table",
-    "folders",
-    "load_scored",
-    "over_seeds",
-    "rsa_tables",
-    "score_table",
-    "seed_table",
-    "unit_table",
-]
 
 
 def ceilings(responses: Responses, predicted: Predicted) -> Ceilings:
@@ -117,7 +98,11 @@ def over_seeds(
     scored: Mapping[Key, ResampledScore], model: str, readout: str, kind: str
 ) -> list[ResampledScore]:
     """A model's scores, one a seed, ascending."""
-    keys = sorted((k[1], k) for k in scored if (k[0], k[2], k[3]) == (model, readout, kind))
+    keys = sorted(
+        (key.seed, key)
+        for key in scored
+        if (key.model, key.readout, key.kind) == (model, readout, kind)
+    )
     return [scored[key] for _, key in keys]
 
 

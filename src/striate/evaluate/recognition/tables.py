@@ -10,7 +10,7 @@ import pandas as pd
 
 from striate.core.files import (
     read_json,
-    read_table,
+    read_parquet,
     write_arrays,
     write_json,
     write_table,
@@ -117,5 +117,5 @@ def _make_measurements(
 def read_results(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Read the summary of a finished run, accuracy by condition, and means by distortion."""
     folder = Path(folder)
-    accuracy, averages = (read_table(folder / "tables" / f"{name}.parquet") for name in TABLES)
+    accuracy, averages = (read_parquet(folder / "tables" / f"{name}.parquet") for name in TABLES)
     return read_json(folder / DONE), accuracy, averages

@@ -16,7 +16,8 @@ from striate.data.splits.split import SPLIT_FILE, Split
 from striate.encoding import EncodeConfig, ProjectionConfig, encode
 from striate.evaluate.common.choices import DataConfig, ModelConfig
 from striate.evaluate.common.options import Options
-from striate.evaluate.simulated.subjects import SimulateConfig, simulate, truth_of
+from striate.evaluate.simulated.config import SimulateConfig
+from striate.evaluate.simulated.run import simulate, truth_of
 from striate.evaluate.tuned.config import CompareConfig
 from striate.evaluate.tuned.run import Result, compare
 from striate.learning import TuneConfig
@@ -90,7 +91,7 @@ def demo(
         f"SIMULATED data: stimuli cut from photographs inside installed packages ({names}); "
         f"responses planted with {planted.model.id}."
     )
-    data = simulate(planted, out / "simulated", options.cache)
+    data = simulate(planted, out / "simulated", Options(cache=options.cache))
     result = compare(demo_config(data, planted, epochs), out / "run", options)
     lines = check_truth(result, data, planted)
     write_json(out / "run" / "planted.json", {"lines": lines})

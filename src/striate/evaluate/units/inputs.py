@@ -14,7 +14,7 @@ from striate.evaluate.units.config import ProbeConfig
 from striate.models import Model
 
 
-class Place(NamedTuple):
+class TapPlace(NamedTuple):
     """Where units are: a model's name, and a tap."""
 
     model: str

@@ -19,7 +19,7 @@ from striate.core.run import Pieces
 from striate.data.textures.stimuli import TYPES, Textures
 from striate.evaluate.units.config import ProbeConfig
 from striate.evaluate.units.grating_tuning import GratingSets, physiology
-from striate.evaluate.units.inputs import Place, Probed
+from striate.evaluate.units.inputs import Probed, TapPlace
 from striate.evaluate.units.properties import ADDED
 from striate.evaluate.units.texture_tuning import DIMS, texture_responses
 
@@ -30,7 +30,7 @@ BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Responses:
+class UnitResponses:
     """What was measured of each model and tap.
 
     Attributes:
@@ -38,8 +38,8 @@ class Responses:
         textures: responses to textures; empty where none were shown.
     """
 
-    tuning: dict[Place, pd.DataFrame] = field(default_factory=dict)
-    textures: dict[Place, xr.DataArray] = field(default_factory=dict)
+    tuning: dict[TapPlace, pd.DataFrame] = field(default_factory=dict)
+    textures: dict[TapPlace, xr.DataArray] = field(default_factory=dict)
 
 
 def measure(
@@ -49,7 +49,7 @@ def measure(
     textures: Textures | None,
     pieces: Pieces,
     say: Callable[[str], None] = lambda line: None,
-) -> Responses:
+) -> UnitResponses:
     """Show gratings and textures to the units of every model and tap, or read what was kept.
 
     Args:
@@ -60,10 +60,10 @@ def measure(
         pieces: where finished pieces are kept.
         say: called before each piece is made.
     """
-    responses = Responses()
+    responses = UnitResponses()
     for network in probed:
         for tap in network.taps:
-            place = Place(network.name, tap)
+            place = TapPlace(network.name, tap)
             if "gratings" in config.stimuli:
                 path = _measure_tuning(network, tap, grating_sets, pieces, say)
                 responses.tuning[place] = pd.read_parquet(path)

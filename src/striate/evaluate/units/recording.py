@@ -25,13 +25,11 @@ class Window:
         size: side of the images in pixels.
         position: row and column of the unit in the tap's map for such images.
         center: row and column in pixels of the middle of its receptive field.
-        cropped: whether the images are only as large as the unit can see.
     """
 
     size: int
     position: tuple[int, int]
     center: tuple[float, float]
-    cropped: bool
 
 
 def window(model: Model, tap: str, position: Position = "center") -> Window:
@@ -56,7 +54,7 @@ def window(model: Model, tap: str, position: Position = "center") -> Window:
     try:
         field = receptive_field(model, tap)
     except InputError:
-        return Window(size, place, ((size - 1) / 2, (size - 1) / 2), False)
+        return Window(size, place, ((size - 1) / 2, (size - 1) / 2))
     if position == "center":
         try:
             side = field.patch(1)
@@ -67,7 +65,7 @@ def window(model: Model, tap: str, position: Position = "center") -> Window:
             field, size, place = receptive_field(model, tap, side), side, (clean.start, clean.start)
     top, left = field.center
     center = top + place[0] * field.jumps[0], left + place[1] * field.jumps[1]
-    return Window(size, place, center, size < model.preprocessing.size)
+    return Window(size, place, center)
 
 
 def record(model: Model, tap: str, where: Window, batches: Iterable[np.ndarray]) -> np.ndarray:

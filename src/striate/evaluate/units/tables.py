@@ -14,8 +14,8 @@ from striate.core.files import write_arrays, write_table
 from striate.data.textures.stimuli import Textures
 from striate.evaluate.units.config import ProbeConfig
 from striate.evaluate.units.firing_rates import RateScale, rate_scale
-from striate.evaluate.units.inputs import Place
-from striate.evaluate.units.measure import Responses
+from striate.evaluate.units.inputs import TapPlace
+from striate.evaluate.units.measure import UnitResponses
 from striate.evaluate.units.published_histograms import Histogram, compare
 from striate.evaluate.units.texture_modulation import compare_taps
 from striate.evaluate.units.texture_tuning import TextureTuning, texture_tuning
@@ -27,7 +27,7 @@ MANY = 0.01
 def write_tables(
     folder: Path,
     config: ProbeConfig,
-    responses: Responses,
+    responses: UnitResponses,
     textures: Textures | None,
     published: Mapping[str, Histogram],
 ) -> list[str]:
@@ -52,7 +52,7 @@ def write_tables(
 
 
 def make_tables(
-    config: ProbeConfig, responses: Responses, published: Mapping[str, Histogram]
+    config: ProbeConfig, responses: UnitResponses, published: Mapping[str, Histogram]
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Make every table of a run but that of the stimuli, by name, and notes for the reader.
 
@@ -87,7 +87,7 @@ def make_tables(
     return tables, notes
 
 
-def _stack_tables(tables: Mapping[Place, pd.DataFrame]) -> pd.DataFrame:
+def _stack_tables(tables: Mapping[TapPlace, pd.DataFrame]) -> pd.DataFrame:
     """Join tables to one with `model` and `tap` in front."""
     labeled_tables = []
     for place, table in tables.items():
@@ -113,7 +113,7 @@ def _tune_to_textures(
 
 
 def _compare_taps(
-    config: ProbeConfig, tunings: Mapping[Place, TextureTuning], families: list[str]
+    config: ProbeConfig, tunings: Mapping[TapPlace, TextureTuning], families: list[str]
 ) -> dict[str, pd.DataFrame]:
     """Compare texture modulation by tap, family and pair of taps, for each model."""
     joined: dict[str, list[pd.DataFrame]] = {
@@ -131,7 +131,7 @@ def _compare_taps(
     return {kind: pd.concat(tables, ignore_index=True) for kind, tables in joined.items() if tables}
 
 
-def _note_negative(place: Place, tuning: TextureTuning) -> list[str]:
+def _note_negative(place: TapPlace, tuning: TextureTuning) -> list[str]:
     """Say how many responses to textures were negative; nothing where none was."""
     if not tuning.negative_share > 0:
         return []
@@ -143,7 +143,7 @@ def _note_negative(place: Place, tuning: TextureTuning) -> list[str]:
     ]
 
 
-def _count_silent(responding: Mapping[Place, pd.Series]) -> str:
+def _count_silent(responding: Mapping[TapPlace, pd.Series]) -> str:
     """Say how many units of each tap do not respond; empty where all do."""
     return ", ".join(
         f"{place.model} {place.tap} {int((~responds).sum())} of {len(responds)}"

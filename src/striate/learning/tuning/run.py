@@ -27,7 +27,6 @@ from striate.models.lineage import record_start
 
 RECORD = "tune.yaml"
 HEADS = "heads.safetensors"
-WEIGHTS = "network.safetensors"
 
 
 def tune(

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from striate.evaluate.behavior.config import HUMANS
 from striate.evaluate.behavior.summary import mean_over_groups, shown_as
 from striate.report.figures.common import colors, label
 
-HUMANS = "humans"
 RED = "#b2182b"
 """Humans, in every figure."""
 

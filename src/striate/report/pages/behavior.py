@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from striate.core.files import read_json, read_table, write_text
+from striate.core.files import read_json, read_parquet, write_text
+from striate.evaluate.behavior.config import HUMANS
 from striate.evaluate.behavior.summary import mean_over_groups
 from striate.report.figures import behavior as draw
 from striate.report.figures.common import label
 from striate.report.html.page import Picture, Table, make_picture, make_table, render
 from striate.report.html.run import assert_finished, read_provenance
 
-HUMANS = "humans"
 MEASURES = {
     "accuracy": "accuracy",
     "accuracy_difference": "accuracy difference",
@@ -50,7 +50,7 @@ def build_behavior(run: Path, config: dict[str, Any]) -> Path:
     """
     assert_finished(run, "behavior.json")
     record = read_json(run / "behavior.json")
-    data = {name: read_table(run / "tables" / f"{name}.parquet") for name in TABLES}
+    data = {name: read_parquet(run / "tables" / f"{name}.parquet") for name in TABLES}
     models = [o for o in dict.fromkeys(data["means"]["observer"]) if o != HUMANS]
     groups = {m: record["models"].get(m, {}).get("group") for m in models}
     simulated = any(model["simulated"] for model in record["models"].values())

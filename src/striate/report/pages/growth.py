@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.config import read_yaml
-from striate.core.files import read_json, read_json_lines, read_table, write_text
+from striate.core.files import read_json, read_json_lines, read_parquet, write_text
 from striate.evaluate.growth.summary import median_chromatic, quartiles, summarize_taps
 from striate.report.figures import filters as draw
 from striate.report.html.page import Picture, Table, make_picture, make_table, render
@@ -47,8 +47,8 @@ def build_growth(run: Path) -> Path:
     config = read_yaml(run / "config.yaml")
     metrics = pd.DataFrame(read_json_lines(run / "model" / "metrics.jsonl"))
     units = read_json(run / "units.json")
-    tuning = read_table(run / "tables" / "tuning.parquet")
-    gabors = read_table(path) if (path := run / "tables" / "gabors.parquet").exists() else None
+    tuning = read_parquet(run / "tables" / "tuning.parquet")
+    gabors = read_parquet(path) if (path := run / "tables" / "gabors.parquet").exists() else None
     with np.load(run / "units.npz") as arrays:
         drawn = dict(arrays)
     stages = len(units["taps"])

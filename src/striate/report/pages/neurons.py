@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from striate.core.config import read_yaml
-from striate.core.files import read_json, read_table, write_text
+from striate.core.files import read_json, read_parquet, write_text
 from striate.evaluate.common.model_records import FILE as MODELS
 from striate.report.html.page import Table, make_table, render
 from striate.report.html.run import assert_finished, read_provenance, read_unrelated
@@ -18,7 +18,7 @@ DIGITS = 3
 
 
 @dataclass(frozen=True)
-class Textures:
+class ShownTextures:
     """V1 and V2 by Brain-Score's protocol.
 
     Attributes:
@@ -59,7 +59,7 @@ def build_neurons(run: Path) -> Path:
     """
     assert_finished(run, "notes.json")
     config = read_yaml(run / "config.yaml")
-    tables = {f.stem: read_table(f) for f in sorted((run / "tables").glob("*.parquet"))}
+    tables = {f.stem: read_parquet(f) for f in sorted((run / "tables").glob("*.parquet"))}
     html = render(
         "neurons.html.j2",
         title="Striate: neurons predicted by " + ", ".join(config["models"]),
@@ -76,7 +76,7 @@ def build_neurons(run: Path) -> Path:
     return run / "report.html"
 
 
-def _describe_textures(tables: dict[str, pd.DataFrame]) -> Textures | None:
+def _describe_textures(tables: dict[str, pd.DataFrame]) -> ShownTextures | None:
     if "freeman_ziemba" not in tables:
         return None
     scores = tables["freeman_ziemba"]
@@ -101,7 +101,7 @@ def _describe_textures(tables: dict[str, pd.DataFrame]) -> Textures | None:
         "neurons": scores["neurons"],
     }
     choice = tables.get("freeman_ziemba_taps")
-    return Textures(
+    return ShownTextures(
         components=scores["components"].iloc[0],
         about=_write_about_families(scores),
         table=make_table(pd.DataFrame(columns), names=4),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from striate.core.config import read_yaml
-from striate.core.files import read_json, read_table, write_text
+from striate.core.files import read_json, read_parquet, write_text
 from striate.evaluate.units.properties import PROPERTIES, of
 from striate.evaluate.units.published_histograms import Histogram, read_histograms
 from striate.evaluate.units.summary import (
@@ -38,7 +38,7 @@ class Modulation:
 
 
 @dataclass(frozen=True)
-class Textures:
+class ShownTextures:
     """Textures and their noise, and how well they were synthesized."""
 
     examples: Picture
@@ -64,7 +64,7 @@ def build_probe(run: Path) -> Path:
     config = read_yaml(run / "config.yaml")
     record = read_json(run / "probe.json")
     paths = {name: run / f"tables/{name}.parquet" for name in TABLES}
-    tables = {name: read_table(path) for name, path in paths.items() if path.exists()}
+    tables = {name: read_parquet(path) for name, path in paths.items() if path.exists()}
     histograms = config["histograms"]
     published = read_histograms(histograms) if histograms and Path(histograms).exists() else {}
     number_of_models = len(record["models"])
@@ -133,7 +133,7 @@ def _describe_modulation(tables: dict[str, pd.DataFrame]) -> Modulation | None:
     )
 
 
-def _describe_textures(run: Path, tables: dict[str, pd.DataFrame]) -> Textures | None:
+def _describe_textures(run: Path, tables: dict[str, pd.DataFrame]) -> ShownTextures | None:
     if "synthesis" not in tables:
         return None
     with np.load(run / "examples.npz") as arrays:
@@ -145,7 +145,7 @@ def _describe_textures(run: Path, tables: dict[str, pd.DataFrame]) -> Textures |
         "clipped": "clipped pixels",
     }
     examples = draw.example_textures(images, families)
-    return Textures(
+    return ShownTextures(
         make_picture(examples, "Textures and their noise"),
         make_table(summarize_synthesis(tables["synthesis"]).rename(columns=heads)),
     )

@@ -18,10 +18,10 @@ from striate.evaluate.common.measurement import FILE as SCORED
 from striate.evaluate.common.measurement import Measurement, average_models
 from striate.evaluate.common.model_records import FILE as MODELS
 from striate.evaluate.common.model_records import model_record
+from striate.evaluate.neurons.config import TWIN
 from striate.models import load
 from striate.models.store import is_model_folder
 from striate.report.scorecard.sources import measurements_of
-from striate.report.scorecard.sources.common import TWIN
 from striate.verbs import VERBS, find_verb, verb_of
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from striate.core.files import read_json, read_json_lines, read_table
+from striate.core.files import read_json, read_json_lines, read_parquet
 from striate.data.splits.split import SPLIT_FILE
 from striate.evaluate.common.model_records import FILE as MODELS
 from striate.evaluate.tuned.summary import CeilingSummary, summarize_ceilings
@@ -127,7 +127,7 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 def describe_split(run: Path) -> ShownSplit:
     """The split of a run, and the comparisons of models with test images."""
     leaks = read_json(run / "leaks.json")
-    assigned = read_table(run / SPLIT_FILE)
+    assigned = read_parquet(run / SPLIT_FILE)
     counts = pd.crosstab(assigned["subject"], assigned["part"]).reset_index()
     order = ["subject", *(part for part in PARTS if part in counts)]
     checks = [[c["model"], c["subject"], c["seen"], c["test"]] for c in leaks["checks"]]
@@ -168,7 +168,7 @@ def _write_lookalikes(leaks: dict[str, Any], *, scored: bool) -> str:
 def _read_lookalike_scores(run: Path) -> Table | None:
     """Scores with and without test images that look like one outside; None without any."""
     path = run / "tables/lookalikes.parquet"
-    effect = read_table(path) if path.exists() else pd.DataFrame()
+    effect = read_parquet(path) if path.exists() else pd.DataFrame()
     if effect.empty:
         return None
     columns = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from striate.core.files import read_json, read_table, write_text
+from striate.core.files import read_json, read_parquet, write_text
 from striate.data.splits.split import SPLIT_FILE
 from striate.evaluate.tuned.summary import ALPHA, summarize_gains
 from striate.report.figures.common import label
@@ -29,8 +29,8 @@ def build_tuned(run: Path, config: dict[str, Any]) -> Path:
     needed = ["scores.parquet", SPLIT_FILE, "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     assert_finished(run, *needed)
-    scores = read_table(run / "scores.parquet")
-    rois, group, taps, null = (read_table(run / f"tables/{n}.parquet") for n in TABLES)
+    scores = read_parquet(run / "scores.parquet")
+    rois, group, taps, null = (read_parquet(run / f"tables/{n}.parquet") for n in TABLES)
     simulated = bool(scores["simulated"].any())
     generalizations = []
     for kind in dict.fromkeys(group["generalization"]):

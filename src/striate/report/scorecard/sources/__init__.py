@@ -1,4 +1,4 @@
-"""What the tables of each verb contribute to a scorecard. They are read; nothing is computed.
+"""What the tables of each verb contribute to a scorecard: read, or asked of `evaluate`.
 
 The deepest tap stands for a model where a table has all taps and none was chosen without the
 scored data: the best of them would be a choice on the test stimuli.

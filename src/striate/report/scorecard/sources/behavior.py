@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from striate.core.files import read_json
+from striate.evaluate.behavior.config import HUMANS
 from striate.evaluate.common.measurement import NAN, Measurement
 from striate.report.scorecard.sources.common import Config, rows_of, table_of
 
-HUMANS = "humans"
 BEHAVIOR = {
     "accuracy": ("OOD accuracy", "accuracy", "higher"),
     "error_consistency": ("error consistency", "Cohen's kappa of errors", "higher"),

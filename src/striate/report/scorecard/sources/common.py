@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from striate.core.files import read_table
+from striate.core.files import read_parquet
 from striate.data import READERS
 
-TWIN = "@random"
 MOVED = ("path", "device", "batch_size", "bootstrap", "permutations", "pca_images", "intervals")
 """Settings that say where things lie or how exact an interval is: values stay comparable."""
 SHUFFLED = "stimuli shuffled"
@@ -22,7 +21,7 @@ Config = Mapping[str, Any]
 
 def table_of(run: Path, name: str) -> pd.DataFrame:
     """A table of a run."""
-    return read_table(run / "tables" / f"{name}.parquet")
+    return read_parquet(run / "tables" / f"{name}.parquet")
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from striate.evaluate.common.measurement import NAN, Measurement
+from striate.evaluate.neurons.config import TWIN
 from striate.report.scorecard.sources.common import (
     SHUFFLED,
-    TWIN,
     Config,
     area_of_data,
     area_of_roi,

@@ -12,8 +12,10 @@ from striate.core.errors import InputError
 from striate.data import read
 from striate.data.responses.simulated import cut, packaged_photographs, plant
 from striate.encoding import pearson_r
+from striate.evaluate.common.options import Options
+from striate.evaluate.simulated.config import SimulateConfig
 from striate.evaluate.simulated.demo import demo
-from striate.evaluate.simulated.subjects import SimulateConfig, simulate, truth_of
+from striate.evaluate.simulated.run import simulate, truth_of
 
 pytest.importorskip("skimage", reason="the photographs are in scikit-image (extra demo)")
 
@@ -32,7 +34,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory, cache):
     out = tmp_path_factory.mktemp("sim") / "data"
-    return simulate(SimulateConfig.from_dict(SMALL), out, cache)
+    return simulate(SimulateConfig.from_dict(SMALL), out, Options(cache=cache))
 
 
 def test_the_reader_of_real_data_reads_it(simulated):
@@ -127,17 +129,17 @@ def test_packaged_photographs_are_there():
 def test_again_it_leaves_subjects_alone_and_other_settings_are_refused(simulated, cache):
     file = simulated / "subj01" / "SIMULATED.json"
     before = file.stat().st_mtime_ns
-    simulate(SimulateConfig.from_dict(SMALL), simulated, cache)
+    simulate(SimulateConfig.from_dict(SMALL), simulated, Options(cache=cache))
     assert file.stat().st_mtime_ns == before
     with pytest.raises(InputError, match="seed: there 0, asked for 1"):
-        simulate(SimulateConfig.from_dict({**SMALL, "seed": 1}), simulated, cache)
+        simulate(SimulateConfig.from_dict({**SMALL, "seed": 1}), simulated, Options(cache=cache))
 
 
 def test_too_few_photographs(tmp_path, cache):
     Image.fromarray(np.zeros((64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     config = SimulateConfig.from_dict({**SMALL, "photographs": str(tmp_path)})
     with pytest.raises(InputError, match=r"1 photographs give 0 images .* 120 are needed"):
-        simulate(config, tmp_path / "out", cache)
+        simulate(config, tmp_path / "out", Options(cache=cache))
     with pytest.raises(InputError, match="no photographs in"):
         simulate(config.model_copy(update={"photographs": str(tmp_path / "x")}), tmp_path / "o")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from striate.core.cache import Cache
 from striate.core.compute import Compute
-from striate.core.config import Config
 from striate.core.errors import InputError
 from striate.core.files import read_json
 from striate.core.hashing import hash_image
@@ -27,7 +25,8 @@ from striate.data.responses.simulated import (
     write_subject,
 )
 from striate.encoding import ProjectionConfig, extract
-from striate.evaluate.common.choices import ModelConfig
+from striate.evaluate.common.options import Options
+from striate.evaluate.simulated.config import SimulateConfig
 
 TEST_IMAGES = 10
 """Images without responses that each subject gets, as the real data have."""
@@ -35,63 +34,7 @@ BLANK_UNITS = 10
 """Vertices of pure noise, in no ROI, on each hemisphere."""
 
 
-class PlantedRoi(Config):
-    """One simulated ROI.
-
-    Its units read principal components `components[0]` to `components[1] - 1` of the tap's
-    features over the stimuli.
-    """
-
-    name: str
-    hemisphere: str = "lh"
-    tap: str
-    units: int = Field(100, ge=1)
-    components: tuple[int, int] = (16, 24)
-    ncsnr: float = Field(1.5, gt=0)
-    """Standard deviation of the signal over that of one trial's noise."""
-
-    @model_validator(mode="after")
-    def _check_hemisphere(self) -> Self:
-        if self.hemisphere not in HEMISPHERES:
-            raise ValueError(f"hemisphere must be lh or rh, found {self.hemisphere!r}")
-        return self
-
-
-class SimulateConfig(Config):
-    """`striate simulate`: subjects in the layout of the Algonauts 2023 data."""
-
-    photographs: str | None = None
-    """Folder of photographs; default those inside scikit-image and scikit-learn."""
-    model: ModelConfig = ModelConfig(id="efficientnet_lite0", image_size=64)
-    rois: tuple[PlantedRoi, ...] = (
-        PlantedRoi(name="V1v", hemisphere="lh", tap="_blocks.4"),
-        PlantedRoi(name="hV4", hemisphere="rh", tap="_blocks.10"),
-    )
-    subjects: int = Field(2, ge=1, le=99)
-    stimuli: int = Field(480, ge=20)
-    """Images of each subject."""
-    shared: int = Field(100, ge=0)
-    """How many of them all subjects see."""
-    tile: int = Field(64, ge=8)
-    """Side of an image in pixels."""
-    most: int = Field(72, ge=1)
-    """Largest number of images from one photograph."""
-    grid: int = Field(4, ge=1)
-    """Convolutional maps are averaged to this grid before the components are taken."""
-    repeats: int = Field(3, ge=1)
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _check_sizes(self) -> Self:
-        if self.shared > self.stimuli:
-            raise ValueError(f"shared ({self.shared}) is more than stimuli ({self.stimuli})")
-        names = [roi.name for roi in self.rois]
-        if len(set(names)) < len(names) or not names:
-            raise ValueError(f"rois must be of different names, at least one; found {names}")
-        return self
-
-
-def simulate(config: SimulateConfig, out: str | Path, cache: Cache | None = None) -> Path:
+def simulate(config: SimulateConfig, out: str | Path, options: Options | None = None) -> Path:
     """Write simulated subjects below `out`, in the exact layout of the Algonauts 2023 data.
 
     Each subject's folder also gets `SIMULATED.json` (what was planted) and `planted/` (the
@@ -102,7 +45,10 @@ def simulate(config: SimulateConfig, out: str | Path, cache: Cache | None = None
         InputError: too few photographs, unknown ROI, tap or model; a folder that holds something
             else.
     """
-    run = RunFolder(out, config, verb="simulate")
+    options = options or Options()
+    run = RunFolder(
+        out, config, command=options.command, verb="simulate", overwrite=options.overwrite
+    )
     files = photographs_in(config.photographs) if config.photographs else packaged_photographs()
     images = cut(files, config.tile, config.most, config.seed)
     unshared = config.stimuli - config.shared
@@ -114,7 +60,7 @@ def simulate(config: SimulateConfig, out: str | Path, cache: Cache | None = None
             "or a folder with more photographs."
         )
     images = images[:needed]
-    features, fingerprint = _extract_features(config, images, cache or Cache())
+    features, fingerprint = _extract_features(config, images, options.cache)
     for number in range(1, config.subjects + 1):
         folder = run / f"subj{number:02d}"
         if not (folder / "SIMULATED.json").exists():
