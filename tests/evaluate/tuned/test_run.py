@@ -272,9 +272,23 @@ def test_the_untuned_network_must_be_the_start_of_a_given_model(run, world, quie
     assert known["untuned"]["description"] == "random weights (seed 0)"
     assert known["contrastive/ann_lh_V1"]["start"] == known["untuned"]["weights"]
     assert known["random"]["weights"] != known["untuned"]["weights"]
+    nowhere = EncodeRunConfig.from_dict({**base, "model": other, "models": {"m": "nowhere"}})
     with pytest.raises(InputError, match="unknown model 'nowhere'"):
-        score_models(config.model_copy(update={"models": {"m": "nowhere"}}), tmp_path / "e", quiet)
+        score_models(nowhere, tmp_path / "e", quiet)
     assert not (tmp_path / "e").exists()
+
+
+def test_a_model_is_chosen_for_encode_as_for_every_verb(run, world, quiet, tmp_path):
+    base = {k: v for k, v in settings(world).items() if k in ("data", "model", "split", "encode")}
+    model = run / "models" / "pooled_contrastive" / "lh_V1"
+    chosen = {"short": str(model), "long": {"id": str(model), "image_size": 24}}
+    rois = score_models(
+        EncodeRunConfig.from_dict({**base, "models": chosen}), tmp_path / "e", quiet
+    ).rois.set_index("model")
+    np.testing.assert_array_equal(rois.loc["short", "r"], rois.loc["long", "r"])
+    with pytest.raises(InputError, match="another size|same input|size 24 and 32"):
+        larger = {"mine": {"id": str(model), "image_size": 32}}
+        score_models(EncodeRunConfig.from_dict({**base, "models": larger}), tmp_path / "f", quiet)
 
 
 def test_a_given_model_is_told_apart_by_what_it_generalizes_to(run, world, quiet, tmp_path):

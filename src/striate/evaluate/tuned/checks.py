@@ -10,9 +10,9 @@ from striate.core.errors import InputError
 from striate.data import Dataset, Split, Target
 from striate.data.splits.bundles import group_numbers
 from striate.encoding.base import unusable_units
-from striate.evaluate.tuned.config import CONTROLS, RunConfig
+from striate.evaluate.tuned.config import RunConfig
 from striate.evaluate.tuned.models import Groups, ModelSpec
-from striate.models import Model, load
+from striate.models import Model
 from striate.models.lineage import check_start
 
 
@@ -105,11 +105,11 @@ def load_given(specs: Sequence[ModelSpec], base: Model) -> dict[str, Model]:
     """
     given = {}
     for spec in specs:
-        if spec.source in CONTROLS:
+        if spec.given is None:
             continue
-        model = load(spec.source)
+        model = spec.given.build()
         check_start(model, base, f"{spec.name} ({spec.source})", spec.source)
-        given[spec.source] = model
+        given[spec.name] = model
     return given
 
 

@@ -11,7 +11,7 @@ from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.data import SplitConfig
 from striate.encoding import EncodeConfig
-from striate.evaluate.common.choices import DataConfig, ModelConfig
+from striate.evaluate.common.choices import DataConfig, ModelConfig, NamedModels
 from striate.learning import TuneConfig
 from striate.learning.common.config import Precision
 
@@ -50,11 +50,17 @@ class TuneRunConfig(RunConfig):
     pooled: bool = False
 
 
+class GivenModel(ModelConfig):
+    """A model to score as it is: an id, or a folder that tuning wrote."""
+
+    id: str
+
+
 class EncodeRunConfig(RunConfig):
     """`striate encode`: score saved models beside the controls."""
 
-    models: dict[str, str] = Field(default_factory=dict)
-    """Further models to score, by a name of yours: model ids, or folders that tuning wrote."""
+    models: NamedModels[GivenModel] = Field(default_factory=dict)
+    """Further models to score."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -44,7 +44,7 @@ class Bench:
         folder: the run folder.
         compute: how features are computed, and where they and decoded images are kept.
         notes: what was changed or left out when the data were read.
-        given: models that were given, by their source.
+        given: models that were given, by name.
         leaks: one entry for each leak check that was passed (else the run stops), in order.
     """
 

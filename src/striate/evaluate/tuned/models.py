@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from striate.core.errors import InputError
 from striate.data import Target
 from striate.data.responses.responses import file_name
+from striate.evaluate.common.choices import ModelConfig
 from striate.evaluate.tuned.config import (
     CONTROLS,
     CompareConfig,
@@ -37,7 +38,8 @@ class ModelSpec:
         scored: the targets it is scored on, by subject.
         tuned_to: the targets it is tuned to in this run.
         tuning: how, or None where it is not tuned.
-        source: `untuned`, `random`, or a model id or folder.
+        source: `untuned`, `random`, or the id or folder of the given model.
+        given: the model that is scored as it is, or None.
     """
 
     method: str
@@ -46,6 +48,7 @@ class ModelSpec:
     tuned_to: tuple[Target, ...] = ()
     tuning: TuneConfig | None = None
     source: str = "untuned"
+    given: ModelConfig | None = None
 
 
 def compare_specs(config: CompareConfig, targets: Groups) -> list[ModelSpec]:
@@ -69,7 +72,10 @@ def compare_specs(config: CompareConfig, targets: Groups) -> list[ModelSpec]:
 def encode_specs(config: EncodeRunConfig, targets: Groups) -> list[ModelSpec]:
     """List the controls and the models that were given, each scored on every subject."""
     everything = {s: tuple(t) for s, t in targets.items()}
-    given = [ModelSpec(n, n, everything, source=source) for n, source in config.models.items()]
+    given = [
+        ModelSpec(name, name, everything, source=choice.id, given=choice)
+        for name, choice in config.models.items()
+    ]
     return _list_controls(CONTROLS, targets) + given
 
 

@@ -188,7 +188,7 @@ def make_model(bench: Bench, spec: ModelSpec, base: Model) -> Model:
         return base
     if spec.source == "random":
         return random_twin(base, bench.config.seed)
-    return bench.given[spec.source]
+    return bench.given[spec.name]
 
 
 def score(bench: Bench, specs: Sequence[ModelSpec], base: Model, options: Options) -> Result:
