@@ -286,7 +286,7 @@ def test_a_model_is_chosen_for_encode_as_for_every_verb(run, world, quiet, tmp_p
         EncodeRunConfig.from_dict({**base, "models": chosen}), tmp_path / "e", quiet
     ).rois.set_index("model")
     np.testing.assert_array_equal(rois.loc["short", "r"], rois.loc["long", "r"])
-    with pytest.raises(InputError, match="another size|same input|size 24 and 32"):
+    with pytest.raises(InputError, match="size 32 and 24"):
         larger = {"mine": {"id": str(model), "image_size": 32}}
         score_models(EncodeRunConfig.from_dict({**base, "models": larger}), tmp_path / "f", quiet)
 

@@ -11,7 +11,7 @@ from striate.core.config import read_yaml
 from striate.core.files import read_json, read_parquet, write_text
 from striate.evaluate.common.model_records import FILE as MODELS
 from striate.report.html.page import Table, make_table, render
-from striate.report.html.run import assert_finished, read_provenance, read_unrelated
+from striate.report.html.run import read_provenance, read_unrelated
 
 DIGITS = 3
 """Of an interval."""
@@ -52,12 +52,7 @@ class DataSet:
 
 
 def build_neurons(run: Path) -> Path:
-    """Write `report.html` into the folder of a prediction and return its path.
-
-    Raises:
-        InputError: the run was stopped before its end.
-    """
-    assert_finished(run, "notes.json")
+    """Write `report.html` into the folder of a prediction and return its path."""
     config = read_yaml(run / "config.yaml")
     tables = {f.stem: read_parquet(f) for f in sorted((run / "tables").glob("*.parquet"))}
     html = render(
