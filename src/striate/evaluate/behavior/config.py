@@ -6,10 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from striate.core.cache import Cache
-from striate.core.compute import Compute
-from striate.core.config import Config
-from striate.evaluate.common.choices import ModelConfig, NamedModels
+from striate.evaluate.common.choices import ComputeConfig, ModelConfig, NamedModels
 
 HUMANS = "humans"
 """The observer that stands for all humans."""
@@ -28,7 +25,7 @@ class BehaveModel(ModelConfig):
     """Models of one group are also summarized together."""
 
 
-class BehaveConfig(Config):
+class BehaveConfig(ComputeConfig):
     """Humans, models and stimuli."""
 
     humans: str
@@ -46,12 +43,6 @@ class BehaveConfig(Config):
     """Side in pixels at which every model sees the images, whatever size it was tuned at."""
     bootstrap: int = Field(1000, ge=2)
     seed: int = 0
-    device: str = "auto"
-    batch_size: int = Field(64, gt=0)
-
-    def compute(self, cache: Cache, progress: bool = True) -> Compute:
-        """Return how decisions are computed."""
-        return Compute(self.device, self.batch_size, cache=cache, progress=progress)
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from striate.core.cache import Cache
+from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.data import READERS, Dataset, read
 from striate.models import Model, load
@@ -35,6 +37,18 @@ class DataConfig(Config):
         if self.name in READERS and "repeats" in READERS[self.name].selectors:
             chosen["repeats"] = True
         return read(self.name, self.path, **chosen)
+
+
+class ComputeConfig(Config):
+    """How a verb computes; the base of configs of verbs that pass images through networks."""
+
+    device: str = "auto"
+    batch_size: int = Field(64, gt=0)
+    """Images a forward pass."""
+
+    def compute(self, cache: Cache, progress: bool = True) -> Compute:
+        """Return how networks are run."""
+        return Compute(self.device, self.batch_size, cache=cache, progress=progress)
 
 
 class NetworkConfig(Config):

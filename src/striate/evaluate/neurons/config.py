@@ -11,7 +11,7 @@ from striate.data import Dataset, read
 from striate.data.images.visual_angle import Aperture
 from striate.data.splits.split import SplitConfig
 from striate.encoding.config import ReadoutConfig
-from striate.evaluate.common.choices import DataConfig, ModelConfig, NamedModels
+from striate.evaluate.common.choices import ComputeConfig, DataConfig, ModelConfig, NamedModels
 
 TWIN = "@random"
 RESERVED = ("tables", "cache")
@@ -38,7 +38,7 @@ class PredictModel(ModelConfig):
     """Tap of each region for `freeman_ziemba`; default the best on the public stimuli."""
 
 
-class PredictivityConfig(Config):
+class PredictivityConfig(ComputeConfig):
     """One data set and how models are scored on it; the same for every model."""
 
     data: DataConfig
@@ -57,11 +57,9 @@ class PredictivityConfig(Config):
     readout: ReadoutConfig = ReadoutConfig()
     rsa: Literal["covariance", "diagonal", "none"] | None = None
     """Also compare RDMs, whose noise is whitened so; needs single trials. None: do not."""
-    batch_size: int = Field(64, gt=0)
-    device: str = "auto"
 
 
-class FreemanZiembaConfig(Config):
+class FreemanZiembaConfig(ComputeConfig):
     """The protocol; the defaults are Brain-Score's, those of what is ours are marked."""
 
     regions: tuple[Literal["V1", "V2"], ...] = ("V1", "V2")
@@ -85,7 +83,6 @@ class FreemanZiembaConfig(Config):
     random_twin: bool = True
     """Score the same network with random weights beside each model (ours)."""
     batch_size: int = Field(32, gt=0)
-    device: str = "auto"
 
 
 class TextureNeuronsConfig(FreemanZiembaConfig):

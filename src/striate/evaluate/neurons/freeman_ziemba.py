@@ -26,7 +26,6 @@ import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
-from striate.core.compute import Compute
 from striate.core.errors import InputError, LeakError, unknown_name
 from striate.core.hashing import hash_json
 from striate.data import Dataset, Recording, Responses, StimulusSet, assert_unseen_by
@@ -333,7 +332,7 @@ def presented(
         taps=list(taps),
         projection=projection,
         fit=fit,
-        compute=Compute(config.device, config.batch_size, cache=cache or Cache(), progress=False),
+        compute=config.compute(cache or Cache(), progress=False),
     )
     start = 0 if pca is None else len(pca)
     return {tap: np.asarray(values[start:]) for tap, values in features.items()}, aperture

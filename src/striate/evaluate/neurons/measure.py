@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from striate.core.cache import Cache
-from striate.core.compute import Compute
 from striate.core.files import read_json, write_arrays, write_json, write_table
 from striate.core.hashing import hash_array, hash_json
 from striate.data import (
@@ -145,7 +144,7 @@ def _score_subjects(
             recording.stimuli.hashes,
             taps=wanted,
             projection=ProjectionConfig(kind="none", grid=config.grid),
-            compute=Compute(config.device, config.batch_size, cache=cache, progress=False),
+            compute=config.compute(cache, progress=False),
         )
         sizes = {tap: values.shape[1] for tap, values in features.items()}
         predicted = predict(

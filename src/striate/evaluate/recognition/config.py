@@ -6,11 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from striate.core.cache import Cache
-from striate.core.compute import Compute
 from striate.core.config import Config
 from striate.data.images.distortions import SEVERITIES
-from striate.evaluate.common.choices import NetworkConfig
+from striate.evaluate.common.choices import ComputeConfig, NetworkConfig
 from striate.learning import TrainConfig
 from striate.models.networks.recognition import BackConfig
 
@@ -60,7 +58,7 @@ class DistortionConfig(Config):
         return self
 
 
-class TrainRunConfig(Config):
+class TrainRunConfig(ComputeConfig):
     """Data, front, back-end, training and tests of one run."""
 
     data: LabeledConfig
@@ -70,10 +68,5 @@ class TrainRunConfig(Config):
     """Side of the images in pixels; None: the front's own. Smaller ones are enlarged."""
     training: TrainConfig = TrainConfig()
     distortions: DistortionConfig = DistortionConfig()
-    device: str = "auto"
     batch_size: int = Field(256, ge=1)
     """Images a forward pass of the tests."""
-
-    def compute(self, cache: Cache, progress: bool = True) -> Compute:
-        """Return how the tests are computed."""
-        return Compute(self.device, self.batch_size, cache=cache, progress=progress)

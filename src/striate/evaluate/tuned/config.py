@@ -8,10 +8,9 @@ from pydantic import Field, model_validator
 
 from striate.core.cache import Cache
 from striate.core.compute import Compute
-from striate.core.config import Config
 from striate.data import SplitConfig
 from striate.encoding import EncodeConfig
-from striate.evaluate.common.choices import DataConfig, ModelConfig, NamedModels
+from striate.evaluate.common.choices import ComputeConfig, DataConfig, ModelConfig, NamedModels
 from striate.learning import TuneConfig
 from striate.learning.common.config import Precision
 
@@ -21,7 +20,7 @@ Method = Literal[
 CONTROLS: tuple[Method, ...] = ("untuned", "random")
 
 
-class RunConfig(Config):
+class RunConfig(ComputeConfig):
     """What tuning and scoring have in common."""
 
     data: DataConfig
@@ -33,13 +32,10 @@ class RunConfig(Config):
     hemispheres: tuple[str, ...] | None = None
     seed: int = 0
     """Of the random weights (splits, tuning and scoring have their own)."""
-    device: str = "auto"
     precision: Precision = "32"
-    batch_size: int = Field(64, gt=0)
-    """Images a forward pass while features are taken (tuning has its own)."""
 
     def compute(self, cache: Cache, progress: bool = True) -> Compute:
-        """Return how features are computed."""
+        """Return how features are computed; tuning has batches of its own."""
         return Compute(self.device, self.batch_size, self.precision, cache, progress)
 
 
