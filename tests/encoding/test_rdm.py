@@ -50,21 +50,19 @@ def exact_ranks(X: np.ndarray, kind: str) -> np.ndarray:
     rows = [[Fraction(int(v)) for v in row] for row in X]
     i, j = np.triu_indices(len(X), 1)
     if kind != "correlation":
-        distances = [
+        exact = [
             sum((a - b) ** 2 for a, b in zip(rows[m], rows[k], strict=True))
             for m, k in zip(i, j, strict=True)
         ]
     else:
         rows = [[v - sum(row) / len(row) for v in row] for row in rows]
-        distances = []
+        exact = []
         for m, k in zip(i, j, strict=True):
             shared = sum(a * b for a, b in zip(rows[m], rows[k], strict=True))
             sizes = sum(a * a for a in rows[m]) * sum(b * b for b in rows[k])
-            distances.append(
-                -(1 if shared > 0 else -1) * shared**2 / sizes
-            )  # -r |r| is in r's order
-    order = {value: place for place, value in enumerate(sorted(set(distances)))}
-    return stats.rankdata([order[value] for value in distances])
+            exact.append(-(1 if shared > 0 else -1) * shared**2 / sizes)  # -r |r| is in r's order
+    order = {value: place for place, value in enumerate(sorted(set(exact)))}
+    return stats.rankdata([order[value] for value in exact])
 
 
 @given(
