@@ -51,8 +51,8 @@ def fields(rng, sizes, units, within=0.9, shared=0.5):
     members = np.repeat(np.arange(len(sizes)), sizes)
 
     def noise(n):
-        own = np.sqrt(1 - shared) * rng.normal(size=(n, units))
-        return np.sqrt(shared) * rng.normal(size=(n, 1)) + own
+        independent = np.sqrt(1 - shared) * rng.normal(size=(n, units))
+        return np.sqrt(shared) * rng.normal(size=(n, 1)) + independent
 
     return np.sqrt(within) * noise(len(sizes))[members] + np.sqrt(1 - within) * noise(len(members))
 
@@ -81,8 +81,8 @@ def test_intervals_of_scores_and_differences_cover(kind):
         resampling = make_resampling(len(y), groups, samples=300, seed=seed)
         draws = resample_models(y, models, resampling)
         r = {k: mean_r(score_r(y, x)) for k, x in models.items()}
-        found = resampling.interval(r["a"], draws["a"])
-        inside.append(found.low <= rho <= found.high)
+        interval = resampling.interval(r["a"], draws["a"])
+        inside.append(interval.low <= rho <= interval.high)
         gap = resampling.interval(r["a"] - r["b"], draws["a"] - draws["b"])
         apart.append(gap.low <= 0 <= gap.high)
         p = resampling.p(r["a"] - r["b"], draws["a"] - draws["b"])
@@ -99,8 +99,8 @@ def test_single_frames_would_not_cover():
         y = fields(rng, [22] * 6, 6)
         x = 0.5 * y + np.sqrt(0.75) * fields(rng, [22] * 6, 6)
         alone = make_resampling(len(y), None, 200, seed)
-        found = alone.interval(0.0, resampled_means(y, x, alone.counts))
-        hits.append(found.low <= 0.5 <= found.high)
+        interval = alone.interval(0.0, resampled_means(y, x, alone.counts))
+        hits.append(interval.low <= 0.5 <= interval.high)
     assert np.mean(hits) < 0.5
 
 
@@ -147,8 +147,8 @@ def test_fewer_than_three_groups_have_no_interval(n_groups, rng):
     resampling = make_resampling(8, groups)
     assert resampling.n_groups == n_groups
     draws = resampled_means(y, x, resampling.counts)
-    found, share = resampling.interval(0.3, draws), share_interval(y, x, x + y, groups)
-    assert np.isnan([found.low, found.high, share.low, share.high]).all()
+    score, share = resampling.interval(0.3, draws), share_interval(y, x, x + y, groups)
+    assert np.isnan([score.low, score.high, share.low, share.high]).all()
     assert np.isnan(resampling.p(0.3, draws)) and share.value == 0.0
 
 
@@ -158,8 +158,8 @@ def test_a_bootstrap_interval_holds_nought_where_its_p_is_not_below_five_percent
     samples, seed, shift, digits
 ):
     draws = np.random.default_rng(seed).normal(shift, 1, samples).round(digits)
-    found = percentile_interval(shift, draws)
-    assert (found.low <= 0 <= found.high) == (bootstrap_p(draws) >= 0.05)
+    interval = percentile_interval(shift, draws)
+    assert (interval.low <= 0 <= interval.high) == (bootstrap_p(draws) >= 0.05)
     assert np.isnan(percentile_interval(shift, draws[:39]).low)  # whose p is at least 0.05
 
 
@@ -187,8 +187,8 @@ def test_many_groups_are_left_out_in_sets(monkeypatch):
         y = fields(rng, [2] * 200, 3)
         x = 0.5 * y + np.sqrt(0.75) * fields(rng, [2] * 200, 3)
         r = mean_r(score_r(y, x))
-        found = resampling.interval(r, resampled_means(y, x, resampling.counts))
-        hits.append(found.low <= 0.5 <= found.high)
+        interval = resampling.interval(r, resampled_means(y, x, resampling.counts))
+        hits.append(interval.low <= 0.5 <= interval.high)
     assert within_error(hits, 0.95)
 
 
@@ -211,18 +211,18 @@ def test_the_share_of_units_improved_is_covered(kind, gain, spread, shared):
     within = 0.9 if max(sizes) > 1 else 0.0
     gains = gain + spread * np.linspace(-1.7, 1.7, units)
     base, tuned, groups = 0.4, np.clip(0.4 + gains, -0.9, 0.95), labels_of(sizes)
-    shares, found = [], []
+    shares, intervals = [], []
     for seed in range(160):
         rng = np.random.default_rng(seed)
         y, e, other = (fields(rng, sizes, units, within, shared) for _ in range(3))
         b = base * y + np.sqrt(1 - base**2) * e
         m = tuned * y + np.sqrt(1 - tuned**2) * (0.9 * e + np.sqrt(0.19) * other)
-        found.append(share_interval(y, m, b, groups, samples=200, seed=seed))
-        assert found[-1].value == share_improved(score_r(y, m), score_r(y, b))
-        shares.append(found[-1].value)
-    hits = [one.low <= np.mean(shares) <= one.high for one in found]
+        intervals.append(share_interval(y, m, b, groups, samples=200, seed=seed))
+        assert intervals[-1].value == share_improved(score_r(y, m), score_r(y, b))
+        shares.append(intervals[-1].value)
+    hits = [interval.low <= np.mean(shares) <= interval.high for interval in intervals]
     assert np.mean(hits) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / len(hits)), np.mean(hits)
-    wide = np.mean([one.high - one.low for one in found])
+    wide = np.mean([interval.high - interval.low for interval in intervals])
     assert wide < 8 * np.std(shares)  # and by more than being endless
 
 
@@ -240,8 +240,8 @@ def test_the_share_of_what_cannot_be_known(rng):
 def test_intervals_and_tests_over_subjects():
     rng = np.random.default_rng(0)
     d = rng.normal(size=(1500, 8))
-    found = [mean_interval(row) for row in d]
-    assert within_error([one.low <= 0 <= one.high for one in found], 0.95)
+    intervals = [mean_interval(row) for row in d]
+    assert within_error([interval.low <= 0 <= interval.high for interval in intervals], 0.95)
     assert within_error([sign_flip_p(row) <= 0.05 for row in d[:600]], 0.05)
     assert within_error([sign_flip_p(row, i, 400) <= 0.05 for i, row in
                          enumerate(rng.normal(size=(400, 14)))], 0.05, 0.01)  # fmt: skip
@@ -253,8 +253,8 @@ def test_false_discoveries_are_one_in_twenty():
     wrong = []
     for _ in range(400):
         z = np.abs(rng.normal(size=20) + np.repeat([0.0, 3.5], 10))
-        found = fdr(2 * norm.sf(z)) < 0.05
-        wrong.append(found[:10].sum() / max(found.sum(), 1))
+        significant = fdr(2 * norm.sf(z)) < 0.05
+        wrong.append(significant[:10].sum() / max(significant.sum(), 1))
     assert np.mean(wrong) == pytest.approx(0.025, abs=0.008)
 
 
@@ -269,8 +269,8 @@ def test_order_type_and_scale_do_not_matter(rng):
     def interval(y, x, groups):
         resampling = make_resampling(len(y), groups)
         value = mean_r(score_r(y, x))
-        found = resampling.interval(value, resampled_means(y, x, resampling.counts))
-        return [found.value, found.low, found.high]
+        estimate = resampling.interval(value, resampled_means(y, x, resampling.counts))
+        return [estimate.value, estimate.low, estimate.high]
 
     whole = interval(y, x, groups)
     for other in (
@@ -289,8 +289,8 @@ def test_intervals_of_shares_over_subjects_cover(subjects, units, share):
     """Where all subjects have a share of 1, Student's t is one point, and held 14 to 90 %."""
     rng = np.random.default_rng(subjects)
     shares = rng.binomial(units, share, (400, subjects)) / units
-    found = [share_over_subjects(own, np.full(subjects, units)) for own in shares]
-    hits = np.mean([one.low - 1e-9 <= share <= one.high + 1e-9 for one in found])
+    intervals = [share_over_subjects(by_subject, np.full(subjects, units)) for by_subject in shares]
+    hits = np.mean([interval.low - 1e-9 <= share <= interval.high + 1e-9 for interval in intervals])
     assert hits >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400), hits
-    assert all(0 <= one.low <= one.value <= one.high <= 1 for one in found)
+    assert all(0 <= interval.low <= interval.value <= interval.high <= 1 for interval in intervals)
     assert np.isnan(share_over_subjects(shares[0, :1], np.array([units])).low)

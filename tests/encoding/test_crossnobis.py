@@ -121,15 +121,15 @@ def test_distances_are_the_true_ones_in_the_metric_of_the_estimate(rng, noise, r
     n, units, samples = 5, 6, 250
     root = correlated(units, 0.4, 4)
     means = 2 * rng.normal(size=(n, units))
-    found, expected = np.zeros((2, samples, n, n))
+    estimated, expected = np.zeros((2, samples, n, n))
     for k in range(samples):
         trials = trials_of(means, repeats, root, rng)
-        found[k] = rdm_crossnobis(trials, noise=noise)
+        estimated[k] = rdm_crossnobis(trials, noise=noise)
         expected[k] = by_definition(
             np.repeat(means[:, None], 2, axis=1),
             lambda i, j, t=trials: np.linalg.inv(noise_covariance(np.delete(t, [i, j], 0), noise)),
         )
-    gap = found - expected
+    gap = estimated - expected
     error = gap.std(axis=0) / np.sqrt(samples)
     assert (np.abs(gap.mean(axis=0)) <= 4.5 * error + 1e-12).all()
 
@@ -138,26 +138,28 @@ def test_with_many_trials_it_is_the_mahalanobis_distance(rng):
     units = 5
     root = correlated(units, 0.4, 2)
     means = 3 * rng.normal(size=(30, units))
-    found = np.mean([rdm_crossnobis(trials_of(means, 40, root, rng)) for _ in range(20)], axis=0)
+    estimated = np.mean(
+        [rdm_crossnobis(trials_of(means, 40, root, rng)) for _ in range(20)], axis=0
+    )
     true = squareform(pdist(means, "mahalanobis", VI=np.linalg.inv(root.T @ root)) ** 2) / units
     above = np.triu_indices(30, 1)
-    ratio = found[above].sum() / true[above].sum()
+    ratio = estimated[above].sum() / true[above].sum()
     assert ratio == pytest.approx(1.0, abs=0.02)  # what is left is shrinkage
-    assert np.corrcoef(found[above], true[above])[0, 1] > 0.99
+    assert np.corrcoef(estimated[above], true[above])[0, 1] > 0.99
 
 
 def test_neither_scale_nor_order_matter(rng):
     trials = trials_of(rng.normal(size=(8, 6)), 3, correlated(6, 0.5, 5), rng)
     for noise in ("covariance", "diagonal"):
-        found = rdm_crossnobis(trials, noise=noise)
+        rdm = rdm_crossnobis(trials, noise=noise)
         for scale in (1e-30, 1 / 3, 1e20):
             np.testing.assert_allclose(
-                rdm_crossnobis(trials * scale, noise=noise), found, rtol=1e-9, atol=1e-12
+                rdm_crossnobis(trials * scale, noise=noise), rdm, rtol=1e-9, atol=1e-12
             )
         order = rng.permutation(8)
         np.testing.assert_allclose(
             rdm_crossnobis(trials[order][:, :, ::-1], noise=noise),
-            found[np.ix_(order, order)],
+            rdm[np.ix_(order, order)],
             rtol=1e-9,
             atol=1e-12,
         )
@@ -189,8 +191,8 @@ def test_the_covariance_is_that_of_the_noise(rng):
         ("diagonal", np.diag(covariance.diagonal())),
         ("none", np.eye(units)),
     ):
-        found = noise_covariance(trials, kind)
-        np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
+        estimated = noise_covariance(trials, kind)
+        np.testing.assert_allclose(estimated, expected, atol=0.1 * np.abs(expected).max())
 
 
 def test_the_covariance_is_ledoit_and_wolf_s(rng):
@@ -205,10 +207,10 @@ def test_folds_where_trials_are_missing(rng):
     np.testing.assert_array_equal(fold_means(trials), trials)
     np.testing.assert_allclose(fold_means(trials, 2)[:, 1], trials[:, 1::2].mean(axis=1))
     trials[1, 3, 0] = np.nan
-    found = fold_means(trials)  # 6, 5 and 4 folds would leave one empty, as 3 has no other trial
-    assert found.shape == (3, 3, 2)
-    assert found[1, 0, 0] == trials[1, 0, 0]
-    np.testing.assert_allclose(found[0, 0], trials[0, [0, 3]].mean(axis=0))
+    means = fold_means(trials)  # 6, 5 and 4 folds would leave one empty, as 3 has no other trial
+    assert means.shape == (3, 3, 2)
+    assert means[1, 0, 0] == trials[1, 0, 0]
+    np.testing.assert_allclose(means[0, 0], trials[0, [0, 3]].mean(axis=0))
     assert np.isfinite(rdm_crossnobis(trials)).all()
     assert np.isfinite(rdm_crossnobis(trials, noise="diagonal")).all()
     with pytest.raises(InputError, match="unit 0 has no trial of stimulus 1 in fold 3 of 6"):
@@ -280,9 +282,9 @@ def test_beside_rsatoolbox(rng):
         obs_descriptors={"s": np.repeat(np.arange(20), 5), "r": np.tile(np.arange(5), 20)},
     )
     for ours, theirs in ((covariance, np.linalg.inv(covariance)), ("none", None)):
-        found = rsatoolbox.rdm.calc_rdm(
+        rdms = rsatoolbox.rdm.calc_rdm(
             single, "crossnobis", descriptor="s", cv_descriptor="r", noise=theirs
         )
         np.testing.assert_allclose(
-            rdm_crossnobis(trials, noise=ours), found.get_matrices()[0], atol=1e-12
+            rdm_crossnobis(trials, noise=ours), rdms.get_matrices()[0], atol=1e-12
         )

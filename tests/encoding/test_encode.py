@@ -360,12 +360,12 @@ def test_unit_scale_makes_the_size_of_features_irrelevant(world):
     features, responses, rois, parts = world
     config = CONFIG.model_copy(update={"scale": "unit", "alphas": None})
     large = {tap: values * 1000.0 + 3.0 for tap, values in features.items()}
-    one = encode(features, responses, rois, parts, config)
-    two = encode(large, responses, rois, parts, config)
+    encoding = encode(features, responses, rois, parts, config)
+    rescaled = encode(large, responses, rois, parts, config)
     for roi in rois:
-        assert one.rois[roi].tap == two.rois[roi].tap
-        np.testing.assert_array_equal(one.rois[roi].alpha, two.rois[roi].alpha)
-        np.testing.assert_allclose(one.rois[roi].r, two.rois[roi].r, atol=1e-4)
+        assert encoding.rois[roi].tap == rescaled.rois[roi].tap
+        np.testing.assert_array_equal(encoding.rois[roi].alpha, rescaled.rois[roi].alpha)
+        np.testing.assert_allclose(encoding.rois[roi].r, rescaled.rois[roi].r, atol=1e-4)
 
 
 def test_defaults_of_scale_and_penalties_follow_the_protocol():

@@ -34,13 +34,13 @@ def simulate(rng, n, share, repeats, units, *, uneven=False, movies=False):
 
 def share_of(predicted, trials):
     """Pooled share and its standard error over 20 batches of units."""
-    r, known = pearson_r(np.nanmean(trials, axis=1), predicted), reliability(trials)
-    found = [
+    r, reliabilities = pearson_r(np.nanmean(trials, axis=1), predicted), reliability(trials)
+    variances = [
         explained_variance(a, b, len(trials) - 1)
-        for a, b in zip(np.split(r, 20), np.split(known, 20), strict=True)
+        for a, b in zip(np.split(r, 20), np.split(reliabilities, 20), strict=True)
     ]
     pooled = pooled_share(
-        np.array([f.explained for f in found]), np.array([f.explainable for f in found])
+        np.array([f.explained for f in variances]), np.array([f.explainable for f in variances])
     )
     return pooled.value, (pooled.high - pooled.low) / 2 / t.ppf(0.975, 19)
 
@@ -85,15 +85,15 @@ def test_squared_correlation_is_that_of_scipy_and_unbiased(rng):
     a = rng.normal(size=(15, 40_000))
     for rho in (0.0, 0.3, 0.8):
         b = rho * a + np.sqrt(1 - rho**2) * rng.normal(size=a.shape)
-        found = squared_correlation(pearson_r(a, b), 14)
-        assert found.mean() == pytest.approx(rho**2, abs=4 * found.std() / 200 + 1e-4)
+        squared = squared_correlation(pearson_r(a, b), 14)
+        assert squared.mean() == pytest.approx(rho**2, abs=4 * squared.std() / 200 + 1e-4)
 
 
 def test_units_without_a_score_or_a_ceiling_are_left_out():
     r = np.array([0.5, np.nan, 0.4, 0.3])
-    known = np.array([0.5, 0.5, np.nan, -0.1])
-    found = explained_variance(r, known, 99)
-    assert found.units == 2 and found.explainable == pytest.approx(0.2)
+    reliabilities = np.array([0.5, 0.5, np.nan, -0.1])
+    variance = explained_variance(r, reliabilities, 99)
+    assert variance.units == 2 and variance.explainable == pytest.approx(0.2)
     nothing = explained_variance(np.array([np.nan]), np.array([0.4]), 99)
     assert nothing.units == 0 and np.isnan(nothing.share)
     constant = explained_variance(np.zeros(3), np.full(3, 0.4), 99)
@@ -104,16 +104,16 @@ def test_units_without_a_score_or_a_ceiling_are_left_out():
 
 
 def test_pooled_share_by_hand():
-    found = pooled_share(np.array([0.1, 0.3, np.nan]), np.array([0.2, 0.4, 0.5]))
-    assert found.value == pytest.approx(0.4 / 0.6)
+    pooled = pooled_share(np.array([0.1, 0.3, np.nan]), np.array([0.2, 0.4, 0.5]))
+    assert pooled.value == pytest.approx(0.4 / 0.6)
     # residuals -1/30 and 1/30; sqrt(2 / 1 * 2 / 900) / 0.6 = 1/9
-    assert found.high - found.value == pytest.approx(t.ppf(0.975, 1) / 9)
+    assert pooled.high - pooled.value == pytest.approx(t.ppf(0.975, 1) / 9)
     # equal denominators: Student's t of the ratios
     values = np.array([0.2, 0.25, 0.4])
     same, mean = pooled_share(values, np.full(3, 0.5)), mean_interval(values / 0.5)
     assert (same.low, same.high) == pytest.approx((mean.low, mean.high))
-    one = pooled_share(np.array([0.2]), np.array([0.5]))
-    assert one.value == pytest.approx(0.4) and np.isnan(one.low)
+    single = pooled_share(np.array([0.2]), np.array([0.5]))
+    assert single.value == pytest.approx(0.4) and np.isnan(single.low)
 
 
 def test_the_interval_over_subjects_covers(rng):
@@ -123,8 +123,8 @@ def test_the_interval_over_subjects_covers(rng):
         size = rng.uniform(0.05, 0.6, size=8)
         share = rng.normal(0.5, 0.1, size=8)
         explained = share * size + 0.02 * rng.normal(size=8)
-        found = pooled_share(explained, size + 0.02 * rng.normal(size=8))
-        hits.append(found.low <= 0.5 <= found.high)
+        pooled = pooled_share(explained, size + 0.02 * rng.normal(size=8))
+        hits.append(pooled.low <= 0.5 <= pooled.high)
     assert 0.91 <= np.mean(hits) <= 0.98
 
 
@@ -134,7 +134,7 @@ def test_the_interval_over_subjects_covers(rng):
     st.integers(6, 2000),
 )
 def test_opposite_predictions_have_the_opposite_value(r, share, freedom):
-    r, known = np.array(r), np.full(len(r), share)
-    found, turned = (explained_variance(x, known, freedom) for x in (r, -r))
-    assert found.explained == pytest.approx(-turned.explained, abs=1e-12)
-    assert -1 <= found.explained <= 1
+    r, reliabilities = np.array(r), np.full(len(r), share)
+    variance, turned = (explained_variance(x, reliabilities, freedom) for x in (r, -r))
+    assert variance.explained == pytest.approx(-turned.explained, abs=1e-12)
+    assert -1 <= variance.explained <= 1

@@ -64,13 +64,13 @@ def plain(model: Model, images: np.ndarray) -> dict[str, np.ndarray]:
 
 def test_equals_a_plain_forward_and_is_a_read_only_map(cache: Cache) -> None:
     model = small_model()
-    found = take(model, cache, projection=NONE)
-    assert list(found) == ["conv1", "conv2", "head"]
+    features = take(model, cache, projection=NONE)
+    assert list(features) == ["conv1", "conv2", "head"]
     for tap, expected in plain(model, pictures()).items():
-        assert isinstance(found[tap], np.memmap)
-        assert found[tap].dtype == np.float32
-        assert not found[tap].flags.writeable
-        np.testing.assert_allclose(found[tap], expected, rtol=1e-5, atol=1e-5)
+        assert isinstance(features[tap], np.memmap)
+        assert features[tap].dtype == np.float32
+        assert not features[tap].flags.writeable
+        np.testing.assert_allclose(features[tap], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("projection", [NONE, SRP, PCA5])
@@ -92,32 +92,32 @@ def test_pca_is_that_of_scikit_learn_on_the_fitted_rows(
         monkeypatch.setattr(projection_module, "GRAM_ROWS", 4)
         monkeypatch.setattr(projection_module, "BLOCK_VALUES", 900)
     model, fit = small_model(), np.array([3, 28, 4, 11, 9, 20, 17, 4])
-    found = take(model, cache, fit=fit, projection=ProjectionConfig(components=4))
+    features = take(model, cache, fit=fit, projection=ProjectionConfig(components=4))
     for tap, raw in plain(model, pictures()).items():
         theirs = PCA(4, svd_solver="full").fit(raw[np.unique(fit)])
         expected = theirs.transform(raw)
-        ours = found[tap] * np.sign((found[tap] * expected).sum(0))
+        ours = features[tap] * np.sign((features[tap] * expected).sum(0))
         np.testing.assert_allclose(ours, expected, atol=2e-3 * np.abs(expected).max())
 
 
 def test_pca_does_not_depend_on_images_it_is_not_fitted_on(cache: Cache) -> None:
     model, images, fit = small_model(), pictures(), np.arange(0, 24, 2)
-    one = take(model, cache, images, fit=fit)
+    features = take(model, cache, images, fit=fit)
     held = np.setdiff1d(np.arange(30), fit)
     images[held] = 255 - images[held]
-    two = take(model, cache, images, fit=fit)
-    for tap in one:
-        assert np.array_equal(one[tap][fit], two[tap][fit])
-        assert not np.allclose(one[tap][held], two[tap][held])
+    inverted = take(model, cache, images, fit=fit)
+    for tap in features:
+        assert np.array_equal(features[tap][fit], inverted[tap][fit])
+        assert not np.allclose(features[tap][held], inverted[tap][held])
 
 
 def test_order_and_repeats_of_fitted_rows_do_not_matter(cache: Cache) -> None:
     model = small_model()
-    one = take(model, cache, fit=np.array([9, 1, 5, 20, 13, 2]))
+    features = take(model, cache, fit=np.array([9, 1, 5, 20, 13, 2]))
     before = passes(model)
-    two = take(model, cache, fit=np.array([1, 2, 5, 5, 9, 13, 20, 20]))
+    repeated = take(model, cache, fit=np.array([1, 2, 5, 5, 9, 13, 20, 20]))
     assert passes(model) == before
-    assert np.array_equal(one["conv2"], two["conv2"])
+    assert np.array_equal(features["conv2"], repeated["conv2"])
 
 
 @pytest.mark.parametrize(
@@ -142,31 +142,31 @@ def test_bad_fitted_rows_are_named(cache: Cache, fit: np.ndarray, message: str) 
 def test_grid_pooling(cache: Cache, projection: ProjectionConfig, width: int) -> None:
     model = small_model()
     grid = projection.model_copy(update={"grid": 2})
-    found = take(model, cache, projection=grid, taps=["conv2", "head"])
-    assert found["conv2"].shape == (30, width)
-    assert found["head"].shape == (30, 5)
+    features = take(model, cache, projection=grid, taps=["conv2", "head"])
+    assert features["conv2"].shape == (30, width)
+    assert features["head"].shape == (30, 5)
     if projection.kind != "pca":
         raw = plain(model, pictures())["conv2"].reshape(30, 4, 4, 6)
         expected = raw.reshape(30, 2, 2, 2, 2, 6).mean((2, 4)).reshape(30, -1)
-        np.testing.assert_allclose(found["conv2"], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(features["conv2"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_pca_of_a_sketch(cache: Cache) -> None:
     """Taps wider than the sketch are folded first; the others get the same PCA as without it."""
     model, how = small_model(), ProjectionConfig(components=20, sketch=100)
-    found, exact = (
+    sketched, exact = (
         take(model, cache, projection=p) for p in (how, how.model_copy(update={"sketch": None}))
     )
     for tap, raw in plain(model, pictures()).items():
         if raw.shape[1] <= 100:
-            assert np.array_equal(found[tap], exact[tap])
+            assert np.array_equal(sketched[tap], exact[tap])
             continue
         folded = projection_module.SparseProjection.draw(raw.shape[1], 100, 0)(
             torch.from_numpy(raw)
         )
         expected = PCA(20, svd_solver="full").fit_transform(folded.double().numpy())
-        found_sizes = np.abs(found[tap]).sum(0)
-        np.testing.assert_allclose(found_sizes, np.abs(expected).sum(0), rtol=1e-3)
+        sketched_sizes = np.abs(sketched[tap]).sum(0)
+        np.testing.assert_allclose(sketched_sizes, np.abs(expected).sum(0), rtol=1e-3)
     cost = predict_cost(model, 30, 30, how)
     assert cost.scratch == 4 * 30 * (97 + 96 + 5)
 
@@ -180,13 +180,13 @@ def test_sketch_that_no_pca_follows_is_refused() -> None:
 
 def test_srp_equals_the_projection_of_the_plain_pass(cache: Cache) -> None:
     model = small_model()
-    found = take(model, cache, projection=SRP, batch_size=7)
+    features = take(model, cache, projection=SRP, batch_size=7)
     for tap, raw in plain(model, pictures()).items():
         expected = torch.from_numpy(raw)
         if raw.shape[1] > 40:
             sketch = projection_module.SparseProjection.draw(raw.shape[1], 40, 0)
             expected = sketch(expected)
-        np.testing.assert_allclose(found[tap], expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(features[tap], expected, rtol=1e-4, atol=1e-4)
 
 
 # --- modes
@@ -198,11 +198,11 @@ def test_mode_and_batch_norm_are_as_before_and_dropout_is_off(cache: Cache) -> N
     model.network.bn.eval()
     modes = [m.training for m in model.modules()]
     state = {k: v.clone() for k, v in model.state_dict().items()}
-    found = take(model, cache, projection=NONE)
+    features = take(model, cache, projection=NONE)
     assert [m.training for m in model.modules()] == modes
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
     expected = plain(small_model(), pictures())
-    np.testing.assert_allclose(found["head"], expected["head"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features["head"], expected["head"], rtol=1e-4, atol=1e-5)
 
 
 def test_bf16_is_close_to_single_precision(cache: Cache) -> None:
@@ -350,7 +350,7 @@ def test_cache_finds_the_same_and_nothing_else(cache: Cache, change: str | None)
 
 def test_only_absent_taps_are_computed(cache: Cache) -> None:
     model = small_model()
-    one = take(model, cache, taps=["conv1"])
+    first = take(model, cache, taps=["conv1"])
     ran: list[str] = []
 
     def note(name: str, output: torch.Tensor) -> None:
@@ -363,7 +363,7 @@ def test_only_absent_taps_are_computed(cache: Cache) -> None:
     both = take(model, cache, taps=["conv2", "conv1", "conv2"])
     assert list(both) == ["conv2", "conv1"]
     assert set(ran) == {"conv2"}
-    assert np.array_equal(one["conv1"], both["conv1"])
+    assert np.array_equal(first["conv1"], both["conv1"])
 
 
 def test_fitted_rows_play_no_part_without_pca(cache: Cache) -> None:
@@ -405,15 +405,15 @@ def test_killed_build_leaves_no_entry_and_no_scratch_for_long(cache: Cache) -> N
         process.wait()
     assert set(cache.root.glob("features/*/*/features.npy")) == before
     assert left[0].exists()
-    found = take(small_model(), cache)
+    features = take(small_model(), cache)
     assert not left[0].exists()
     expected = take(small_model(), Cache(cache.root.parent / "fresh"))
-    assert all(np.array_equal(found[tap], expected[tap]) for tap in expected)
+    assert all(np.array_equal(features[tap], expected[tap]) for tap in expected)
 
 
 def test_of_two_processes_one_builds(cache: Cache) -> None:
-    with start(cache, "slow") as one, start(cache, "slow") as two:
-        done = sorted(told(p)["passes"] for p in (one, two))
+    with start(cache, "slow") as first, start(cache, "slow") as second:
+        done = sorted(told(p)["passes"] for p in (first, second))
     assert done == [-1, 4]
     model = small_model()
     model.network.wait = 0.1  # as it was there: what a network holds is part of what it is
@@ -426,12 +426,12 @@ def test_memory_stays_under_what_was_predicted(cache: Cache) -> None:
         pytest.skip("peak memory can be measured on Linux only")
     cache.root.mkdir()
     with start(cache, "memory") as process:
-        found = told(process)
-    assert list(found) == ["srp", "pca", "randomized"]
-    for measured in found.values():
+        memory = told(process)
+    assert list(memory) == ["srp", "pca", "randomized"]
+    for measured in memory.values():
         assert 0 < measured["added"] < measured["predicted"]
     for kind in ("pca", "randomized"):  # bounded: not the whole of it
-        assert found[kind]["added"] < 0.8 * found[kind]["scratch"]
+        assert memory[kind]["added"] < 0.8 * memory[kind]["scratch"]
 
 
 def test_cost_counts_what_is_kept_and_scratch(cache: Cache) -> None:
@@ -445,7 +445,7 @@ def test_cost_counts_what_is_kept_and_scratch(cache: Cache) -> None:
     few = predict_cost(model, 30, 4, PCA5, ["conv1"])
     assert few.kept == 4 * 30 * 3
     take(model, cache)
-    kept = sum(p.stat().st_size for p in cache.root.glob("features/*/*/features.npy"))
-    assert cost.kept < kept < cost.kept + 3 * 200  # headers
+    size = sum(p.stat().st_size for p in cache.root.glob("features/*/*/features.npy"))
+    assert cost.kept < size < cost.kept + 3 * 200  # headers
     text = str(cost)
     assert "GB of memory" in text and "scratch disk" in text and "kept" in text

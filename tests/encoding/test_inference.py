@@ -164,9 +164,9 @@ def test_mean_interval_by_hand():
     got = mean_interval(np.array([1.0, 2.0, 3.0, np.nan]))
     reach = 4.302652729911275 / np.sqrt(3)  # t(0.975, 2) * sd / sqrt(n), sd = 1
     np.testing.assert_allclose([got.value, got.low, got.high], [2, 2 - reach, 2 + reach])
-    one = mean_interval(np.array([0.5]))
-    assert one.value == 0.5
-    assert np.isnan(one.low)
+    single = mean_interval(np.array([0.5]))
+    assert single.value == 0.5
+    assert np.isnan(single.low)
     assert np.isnan(mean_interval(np.array([])).value)
 
 

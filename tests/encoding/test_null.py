@@ -23,12 +23,14 @@ READOUTS = {"best": ["a", "b"]}
 def movies(rng, sizes, k, within=0.9):
     """Values (n, k) of movies whose frames share `within` of their variance, and their labels."""
     member = np.repeat(np.arange(len(sizes)), sizes)
-    own, frame = rng.normal(size=(len(sizes), k)), rng.normal(size=(len(member), k))
-    return np.sqrt(within) * own[member] + np.sqrt(1 - within) * frame, [f"m{i}" for i in member]
+    movie, frame = rng.normal(size=(len(sizes), k)), rng.normal(size=(len(member), k))
+    return np.sqrt(within) * movie[member] + np.sqrt(1 - within) * frame, [f"m{i}" for i in member]
 
 
-def scored(found, kind):
-    y, x = (found.centered(v) for v in (found.observed, found.predictions["best", kind]))
+def scored(predicted, kind):
+    y, x = (
+        predicted.centered(v) for v in (predicted.observed, predicted.predictions["best", kind])
+    )
     return mean_r(score_r(y, x))
 
 
@@ -39,11 +41,11 @@ def test_it_is_the_score_of_responses_that_were_shuffled_and_predicted_again(rng
     y = np.column_stack([movies(rng, [3, 4, 5, 4, 3, 5], 4)[0], np.full(24, np.nan)])
     config = ReadoutConfig(kinds=(kind,), alphas=(0.3,), components=3, folds=2, permutations=8)
     rounds = grouped_rounds(labels, 3, 2)
-    one = {"best": ["a"]}
-    found = predict({"a": x}, y, rounds, one, config)
-    null = null_means(found, "best", kind, config, labels, features={"a": x}, rounds=rounds)
+    taps = {"best": ["a"]}
+    predicted = predict({"a": x}, y, rounds, taps, config)
+    null = null_means(predicted, "best", kind, config, labels, features={"a": x}, rounds=rounds)
     orders = shuffled_orders(24, 8, config.seed, labels)
-    again = [scored(predict({"a": x}, y[order], rounds, one, config), kind) for order in orders]
+    again = [scored(predict({"a": x}, y[order], rounds, taps, config), kind) for order in orders]
     np.testing.assert_allclose(null, again, atol=1e-6)
 
 
@@ -71,9 +73,9 @@ def test_a_model_of_nothing_is_above_its_null_in_five_percent(sizes, rounds, div
         held = labels if divide == "groups" else [""] * len(labels)
         fits = grouped_rounds(held, rounds, 3, seed=seed)
         features = {"a": x[:, :3], "b": x}
-        found = predict(features, y, fits, READOUTS, config)
-        null = null_means(found, "best", kind, config, labels, features=features, rounds=fits)
-        p.append(permutation_p(scored(found, kind), null))
+        predicted = predict(features, y, fits, READOUTS, config)
+        null = null_means(predicted, "best", kind, config, labels, features=features, rounds=fits)
+        p.append(permutation_p(scored(predicted, kind), null))
     assert np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / n)
     assert np.mean(np.array(p) <= 0.5) >= 0.5 - 3 * np.sqrt(0.25 / n)  # and it is no empty test
 
@@ -84,16 +86,22 @@ def test_a_model_of_something_is_above_it(rng):
     config = ReadoutConfig(kinds=("ridge",), folds=3, permutations=39)
     for held in (labels, [""] * 48):
         rounds = grouped_rounds(held, 4, 3)
-        found = predict({"a": x[:, :3], "b": x}, y, rounds, READOUTS, config)
+        predicted = predict({"a": x[:, :3], "b": x}, y, rounds, READOUTS, config)
         null = null_means(
-            found, "best", "ridge", config, labels, features={"a": x[:, :3], "b": x}, rounds=rounds
+            predicted,
+            "best",
+            "ridge",
+            config,
+            labels,
+            features={"a": x[:, :3], "b": x},
+            rounds=rounds,
         )
-        assert permutation_p(scored(found, "ridge"), null) == 1 / 40
+        assert permutation_p(scored(predicted, "ridge"), null) == 1 / 40
 
 
 def test_it_asks_for_what_it_needs(rng):
     x, labels = movies(rng, [4] * 5, 3)
     config = ReadoutConfig(kinds=("ridge",), folds=2)
-    found = predict({"a": x, "b": x}, x, grouped_rounds(labels, 3, 2), READOUTS, config)
+    predicted = predict({"a": x, "b": x}, x, grouped_rounds(labels, 3, 2), READOUTS, config)
     with pytest.raises(InputError, match="give null_means the features and rounds"):
-        null_means(found, "best", "ridge", config, labels)
+        null_means(predicted, "best", "ridge", config, labels)

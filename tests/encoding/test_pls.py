@@ -233,9 +233,9 @@ def test_cloned_and_pickled_settings():
 
 
 def test_nothing_to_extract():
-    found = components_of(torch.eye(3), torch.zeros(3, 2), 2)
-    assert found.rotations.shape == (3, 0)
-    assert found.loadings.shape == (2, 0)
+    components = components_of(torch.eye(3), torch.zeros(3, 2), 2)
+    assert components.rotations.shape == (3, 0)
+    assert components.loadings.shape == (2, 0)
 
 
 @parametrize_with_checks(

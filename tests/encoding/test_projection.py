@@ -78,11 +78,11 @@ def test_rows_outside_the_fitted_ones_change_nothing(path: str) -> None:
     x = features(60, 50)
     other = x.copy()
     other[40:] = 1e3 * features(20, 50, seed=1)
-    one, two = Pca.fit(x, 40, 8, 0), Pca.fit(other, 40, 8, 0)
-    assert np.array_equal(one.mean, two.mean)
-    assert np.array_equal(one.loadings, two.loadings)
+    pca, other_pca = Pca.fit(x, 40, 8, 0), Pca.fit(other, 40, 8, 0)
+    assert np.array_equal(pca.mean, other_pca.mean)
+    assert np.array_equal(pca.loadings, other_pca.loadings)
     alone = Pca.fit(x[:40], 40, 8, 0)
-    assert np.array_equal(one.loadings, alone.loadings)
+    assert np.array_equal(pca.loadings, alone.loadings)
 
 
 def test_few_directions_give_zeros_behind_the_rank(path: str) -> None:
@@ -106,8 +106,8 @@ def test_a_memory_map_is_read_and_left_as_it_was(path: str, tmp_path: Path) -> N
     x = features(50, 70)
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    one, two = Pca.fit(mapped, 40, 7, 3), Pca.fit(x, 40, 7, 3)
-    assert np.array_equal(one.loadings, two.loadings)
+    of_mapped, of_array = Pca.fit(mapped, 40, 7, 3), Pca.fit(x, 40, 7, 3)
+    assert np.array_equal(of_mapped.loadings, of_array.loadings)
     assert np.array_equal(np.load(tmp_path / "x.npy"), x)
     block = read(mapped, np.array([7, 3]), slice(2, 9))
     assert np.array_equal(block, x[[7, 3], 2:9])
@@ -118,9 +118,9 @@ def test_randomized_is_given_by_its_seed(monkeypatch: pytest.MonkeyPatch) -> Non
     x = features(200, 150)
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    one, again, two = (Pca.fit(x, 200, 20, s).loadings for s in (1, 1, 2))
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, two)
+    loadings, again, of_other_seed = (Pca.fit(x, 200, 20, s).loadings for s in (1, 1, 2))
+    assert np.array_equal(loadings, again)
+    assert not np.array_equal(loadings, of_other_seed)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -187,11 +187,11 @@ def test_sketch_size_is_the_largest_prime_within() -> None:
 def errors(x: np.ndarray, k: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean error of the inner products of unit vectors over draws of the signs, and its spread."""
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
-    found = np.empty((draws, len(x), len(x)))
+    products = np.empty((draws, len(x), len(x)))
     for seed in range(draws):
         y = SparseProjection.draw(x.shape[1], k, seed)(torch.from_numpy(x)).numpy()
-        found[seed] = y @ y.T
-    return found.mean(0) - x @ x.T, found.std(0)
+        products[seed] = y @ y.T
+    return products.mean(0) - x @ x.T, products.std(0)
 
 
 def test_inner_products_are_kept_in_expectation() -> None:

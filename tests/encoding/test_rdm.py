@@ -50,19 +50,19 @@ def exact_ranks(X: np.ndarray, kind: str) -> np.ndarray:
     rows = [[Fraction(int(v)) for v in row] for row in X]
     i, j = np.triu_indices(len(X), 1)
     if kind != "correlation":
-        found = [
+        exact = [
             sum((a - b) ** 2 for a, b in zip(rows[m], rows[k], strict=True))
             for m, k in zip(i, j, strict=True)
         ]
     else:
         rows = [[v - sum(row) / len(row) for v in row] for row in rows]
-        found = []
+        exact = []
         for m, k in zip(i, j, strict=True):
             shared = sum(a * b for a, b in zip(rows[m], rows[k], strict=True))
             sizes = sum(a * a for a in rows[m]) * sum(b * b for b in rows[k])
-            found.append(-(1 if shared > 0 else -1) * shared**2 / sizes)  # -r |r| is in r's order
-    order = {value: place for place, value in enumerate(sorted(set(found)))}
-    return stats.rankdata([order[value] for value in found])
+            exact.append(-(1 if shared > 0 else -1) * shared**2 / sizes)  # -r |r| is in r's order
+    order = {value: place for place, value in enumerate(sorted(set(exact)))}
+    return stats.rankdata([order[value] for value in exact])
 
 
 @given(
@@ -90,21 +90,21 @@ def test_equal_distances_are_equal(
         dtype
     )
     expected = exact_ranks(X, kind)
-    found = KINDS[kind](scaled)
+    rdm = KINDS[kind](scaled)
     above = np.triu_indices(10, 1)
-    np.testing.assert_array_equal(stats.rankdata(found[above]), expected)
+    np.testing.assert_array_equal(stats.rankdata(rdm[above]), expected)
     other = squareform(rng.random(45))
     truth = stats.spearmanr(expected, other[above]).statistic
     if np.ptp(expected):
-        assert compare_rdms(found, other, "spearman") == pytest.approx(truth, abs=1e-12)
+        assert compare_rdms(rdm, other, "spearman") == pytest.approx(truth, abs=1e-12)
     stimuli, units = rng.permutation(10), rng.permutation(7)
     again = KINDS[kind](scaled[stimuli][:, units])
     np.testing.assert_array_equal(
-        stats.rankdata(again[above]), stats.rankdata(found[np.ix_(stimuli, stimuli)][above])
+        stats.rankdata(again[above]), stats.rankdata(rdm[np.ix_(stimuli, stimuli)][above])
     )
     for method in ("spearman", "rho_a"):
         moved = compare_rdms(again, other[np.ix_(stimuli, stimuli)], method)
-        np.testing.assert_allclose(moved, compare_rdms(found, other, method), atol=1e-12)
+        np.testing.assert_allclose(moved, compare_rdms(rdm, other, method), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -120,16 +120,16 @@ def test_six_categories_of_one_hot_features(rng, kind, dtype):
     for scale in (1, 1 / 3, 0.1, 7e-5, 1e9):
         for shift in (0, one_hot.mean(axis=0), 5 / 7):
             features = ((one_hot - shift) * scale).astype(dtype)
-            found = KINDS[kind](features)
-            assert len(np.unique(found)) == 2
-            assert compare_rdms(found, other, "spearman") == pytest.approx(truth, abs=1e-12)
+            rdm = KINDS[kind](features)
+            assert len(np.unique(rdm)) == 2
+            assert compare_rdms(rdm, other, "spearman") == pytest.approx(truth, abs=1e-12)
 
 
 def test_what_differs_stays_apart(rng):
     """Distances of continuous patterns do not tie, at single precision either."""
     X = rng.normal(size=(60, 30))
-    for found in (rdm_correlation(X), rdm_squared_euclidean(X)):
-        assert len(np.unique(found[np.triu_indices(60, 1)])) == 60 * 59 / 2
+    for rdm in (rdm_correlation(X), rdm_squared_euclidean(X)):
+        assert len(np.unique(rdm[np.triu_indices(60, 1)])) == 60 * 59 / 2
     exact, rounded = rdm_squared_euclidean(X), rdm_squared_euclidean(X.astype(np.float32))
     np.testing.assert_allclose(rounded, exact, rtol=1e-4)
     assert compare_rdms(exact, rounded, "spearman") > 0.999999
@@ -138,11 +138,11 @@ def test_what_differs_stays_apart(rng):
 def test_a_constant_pattern_is_undefined(rng):
     X = rng.normal(size=(4, 9))
     X[2] = 0.1
-    found = rdm_correlation(X)
-    assert np.isnan(found[2]).all()
-    assert np.isnan(found[:, 2]).all()
-    kept = [0, 1, 3]
-    np.testing.assert_array_equal(found[np.ix_(kept, kept)], rdm_correlation(X[kept]))
+    rdm = rdm_correlation(X)
+    assert np.isnan(rdm[2]).all()
+    assert np.isnan(rdm[:, 2]).all()
+    varying = [0, 1, 3]
+    np.testing.assert_array_equal(rdm[np.ix_(varying, varying)], rdm_correlation(X[varying]))
     single = X.astype(np.float32)
     single[2] = np.float32(0.1) + np.float32(1e-8) * np.arange(9, dtype=np.float32)  # rounding
     assert np.isnan(rdm_correlation(single)[2]).all()

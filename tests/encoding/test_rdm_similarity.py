@@ -54,9 +54,9 @@ def test_stacks():
     rng = np.random.default_rng(0)
     models, subjects = ([symmetric(6, rng) for _ in range(k)] for k in (2, 3))
     for method in METHODS:
-        found = compare_rdms(np.array(models), np.array(subjects), method)
-        one = [[compare_rdms(m, s, method) for s in subjects] for m in models]
-        np.testing.assert_allclose(found, one)
+        stacked = compare_rdms(np.array(models), np.array(subjects), method)
+        singly = [[compare_rdms(m, s, method) for s in subjects] for m in models]
+        np.testing.assert_allclose(stacked, singly)
         assert compare_rdms(models[0], np.array(subjects), method).shape == (3,)
         np.testing.assert_allclose(compare_rdms(models[0], models[0], method), 1.0)
 
@@ -64,10 +64,10 @@ def test_stacks():
 def test_undefined_pairs_are_left_out_of_both(rng):
     """Each side's own pairs must stay paired: they are not left out one by one."""
     a, b = symmetric(7, rng), symmetric(7, rng)
-    kept = [0, 1, 2, 4, 5, 6]
+    defined = [0, 1, 2, 4, 5, 6]
     a[3], a[:, 3] = np.nan, np.nan
     for method in METHODS:
-        expected = compare_rdms(a[np.ix_(kept, kept)], b[np.ix_(kept, kept)], method)
+        expected = compare_rdms(a[np.ix_(defined, defined)], b[np.ix_(defined, defined)], method)
         assert compare_rdms(a, b, method) == pytest.approx(expected)
         assert compare_rdms(b, a, method) == pytest.approx(expected)
 
@@ -108,8 +108,8 @@ def test_weights_are_the_pairs_of_a_resample_without_self_pairs(rng):
     x, y = (m[drawn[i], drawn[j]][apart] for m in (a, b))
     weights = pair_weights(np.bincount(drawn, minlength=n).astype(float))
     assert weights.sum() == apart.sum()
-    found = similarity(*(prepared(pair_values(m), "spearman", weights)[None] for m in (a, b)))
-    assert found == pytest.approx(stats.spearmanr(x, y).statistic)
+    weighted = similarity(*(prepared(pair_values(m), "spearman", weights)[None] for m in (a, b)))
+    assert weighted == pytest.approx(stats.spearmanr(x, y).statistic)
 
 
 def test_groups_are_drawn_whole():
@@ -143,8 +143,8 @@ def test_ceiling_by_hand():
         for i in range(3)
     ]
     upper = compare_rdms(subjects, unit.mean(axis=0), "cosine")
-    found = noise_ceiling_rdms(subjects, "cosine")
-    np.testing.assert_allclose(found, [np.mean(lower), np.mean(upper)])
+    ceiling = noise_ceiling_rdms(subjects, "cosine")
+    np.testing.assert_allclose(ceiling, [np.mean(lower), np.mean(upper)])
     np.testing.assert_allclose(noise_ceiling_rdms(subjects[[0, 0]]), 1.0)
     assert np.isnan(noise_ceiling_rdms(subjects[:1])).all()
 

@@ -25,23 +25,23 @@ def test_features_of_nothing_score_nothing():
     y = level + 0.3 * rng.normal(size=(120, 40))
     rounds = grouped_rounds(movies, 6, 4)
     features = {"a": rng.normal(size=(120, 15))}
-    found = predict(features, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3))
+    predicted = predict(features, y, rounds, {"x": ["a"]}, ReadoutConfig(components=3))
     for kind in ("ridge", "pls"):
-        assert abs(mean_r(found.score("x", kind)[0])) < 0.06
-    raw = [np.corrcoef(y[:, i], found.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
+        assert abs(mean_r(predicted.score("x", kind)[0])) < 0.06
+    raw = [np.corrcoef(y[:, i], predicted.predictions["x", "ridge"][:, i])[0, 1] for i in range(40)]
     assert np.nanmean(raw) < -0.1  # what the centering is for
-    null = null_means(found, "x", "ridge", groups=movies, features=features, rounds=rounds)
+    null = null_means(predicted, "x", "ridge", groups=movies, features=features, rounds=rounds)
     assert np.abs(null.mean()) < 0.03
 
 
 def test_pls_is_that_of_the_estimator():
     rng = np.random.default_rng(2)
     x, y = rng.normal(size=(60, 90)), rng.normal(size=(60, 4))
-    one = grouped_rounds([""] * 60, 3, 2)[0]
-    found = predict({"a": x}, y, [one], {"x": ["a"]}, ReadoutConfig(components=5))
-    fitted = PLSRegression(5, algorithm="svd").fit(x[one.train], y[one.train])
+    first_round = grouped_rounds([""] * 60, 3, 2)[0]
+    predicted = predict({"a": x}, y, [first_round], {"x": ["a"]}, ReadoutConfig(components=5))
+    fitted = PLSRegression(5, algorithm="svd").fit(x[first_round.train], y[first_round.train])
     np.testing.assert_allclose(
-        found.predictions["x", "pls"], fitted.predict(x[one.test]), atol=1e-5
+        predicted.predictions["x", "pls"], fitted.predict(x[first_round.test]), atol=1e-5
     )
 
 

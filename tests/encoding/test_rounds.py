@@ -14,11 +14,11 @@ def test_grouped_rounds_keep_movies_whole():
     rounds = grouped_rounds(movies, 5, 4)
     tested = np.concatenate([r.test for r in rounds])
     assert sorted(tested) == list(range(70))
-    for one in rounds:
-        assert not set(movies[one.train]) & set(movies[one.test])
-        assert len(set(movies[one.test])) == 2
-        for train, held in one.folds:
-            assert not set(movies[one.train][train]) & set(movies[one.train][held])
+    for outer_fold in rounds:
+        assert not set(movies[outer_fold.train]) & set(movies[outer_fold.test])
+        assert len(set(movies[outer_fold.test])) == 2
+        for train, held in outer_fold.folds:
+            assert not set(movies[outer_fold.train][train]) & set(movies[outer_fold.train][held])
     check_rounds(rounds, [f"h{i}" for i in range(70)], movies)
     with pytest.raises(InputError, match="11 folds of 10 groups"):
         grouped_rounds(movies, 11)
@@ -26,17 +26,17 @@ def test_grouped_rounds_keep_movies_whole():
 
 def test_split_rounds_choose_on_select_alone():
     parts = {"fit": np.arange(20), "select": np.arange(20, 40), "test": np.arange(40, 50)}
-    (one,) = split_rounds(parts, 4)
-    held = np.concatenate([one.train[h] for _, h in one.folds])
+    (single,) = split_rounds(parts, 4)
+    held = np.concatenate([single.train[h] for _, h in single.folds])
     assert sorted(held) == list(range(20, 40))
-    assert all(len(train) == 35 for train, _ in one.folds)
+    assert all(len(train) == 35 for train, _ in single.folds)
     grouped = split_rounds(parts, 4, groups=[str(i // 5) for i in range(50)])[0]
     assert all(len(np.unique(grouped.train[h] // 5)) == 1 for _, h in grouped.folds)
 
 
 def test_rounds_that_test_what_they_fit_are_refused():
-    one = Round(np.arange(4), np.arange(4, 8), ())
+    halves = Round(np.arange(4), np.arange(4, 8), ())
     with pytest.raises(LeakError, match="1 images are fitted and tested"):
-        check_rounds([one], ["a", "b", "c", "d", "d", "e", "f", "g"])
+        check_rounds([halves], ["a", "b", "c", "d", "d", "e", "f", "g"])
     with pytest.raises(LeakError, match="1 groups are fitted"):
-        check_rounds([one], list("abcdefgh"), ["m"] * 5 + [""] * 3)
+        check_rounds([halves], list("abcdefgh"), ["m"] * 5 + [""] * 3)

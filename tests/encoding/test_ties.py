@@ -21,11 +21,11 @@ def test_rounded_levels_are_found_again(levels, seed, scale):
     rng = np.random.default_rng(seed)
     exact = np.array(levels, dtype=float) / 3 * 2.0**scale
     rounded = exact * (1 + 1e-13 * rng.uniform(-1, 1, len(levels)))
-    found = merge_relative_ties(rounded)
-    np.testing.assert_array_equal(stats.rankdata(found), stats.rankdata(levels))
-    np.testing.assert_allclose(found, exact, rtol=1e-12)
+    merged = merge_relative_ties(rounded)
+    np.testing.assert_array_equal(stats.rankdata(merged), stats.rankdata(levels))
+    np.testing.assert_allclose(merged, exact, rtol=1e-12)
     order = rng.permutation(len(levels))
-    np.testing.assert_array_equal(merge_relative_ties(rounded[order]), found[order])
+    np.testing.assert_array_equal(merge_relative_ties(rounded[order]), merged[order])
 
 
 @given(
@@ -35,21 +35,21 @@ def test_rounded_levels_are_found_again(levels, seed, scale):
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_order_stays_and_nothing_moves_far(values, tolerance):
     values = np.array(values)
-    found = merge_ties(values, tolerance)
+    merged = merge_ties(values, tolerance)
     order = np.argsort(values, kind="stable")
-    assert (np.diff(found[order]) >= 0).all()
-    assert (found <= values).all()
-    assert np.abs(found - values).max() <= 2 * tolerance
+    assert (np.diff(merged[order]) >= 0).all()
+    assert (merged <= values).all()
+    assert np.abs(merged - values).max() <= 2 * tolerance
     if tolerance == 0:
-        np.testing.assert_array_equal(found, values)
+        np.testing.assert_array_equal(merged, values)
 
 
 def test_dense_values_do_not_become_one():
     """A chain of close values is cut: half a million distances of single precision stay ordered."""
     values = np.linspace(1, 2, 500_000)
-    found = merge_relative_ties(values, eps=precision(np.zeros(1, np.float32)))
-    assert len(np.unique(found)) > 100_000
-    assert np.abs(found - values).max() < 1e-5
+    merged = merge_relative_ties(values, eps=precision(np.zeros(1, np.float32)))
+    assert len(np.unique(merged)) > 100_000
+    assert np.abs(merged - values).max() < 1e-5
 
 
 def test_a_few_large_values_do_not_join_the_small():

@@ -36,9 +36,9 @@ from striate.report.html.page import number
 def movies(rng, sizes, k, within=0.9):
     """Values (n, k) of movies whose frames share `within` of their variance, and their labels."""
     members = np.repeat(np.arange(len(sizes)), sizes)
-    own, frame = rng.normal(size=(len(sizes), k)), rng.normal(size=(len(members), k))
+    movie, frame = rng.normal(size=(len(sizes), k)), rng.normal(size=(len(members), k))
     labels = [f"m{i}" for i in members]
-    return np.sqrt(within) * own[members] + np.sqrt(1 - within) * frame, labels
+    return np.sqrt(within) * movie[members] + np.sqrt(1 - within) * frame, labels
 
 
 def parts_of(labels):
@@ -88,17 +88,19 @@ def test_encode_and_predict_agree_on_one_round(seed, grouped, tmp_path):
     roi = encoding.rois["V1"]
     rounds = split_rounds(parts, 3, seed, groups)
     config = ReadoutConfig(folds=3, permutations=30, seed=seed, components=4)
-    found = predict(features, y, rounds, {"b": ["b"], "best": list(features)}, config)
-    tested = labels_of(groups, found.rows)
+    predicted = predict(features, y, rounds, {"b": ["b"], "best": list(features)}, config)
+    tested = labels_of(groups, predicted.rows)
 
-    assert found.taps["best"] == (roi.tap,)
+    assert predicted.taps["best"] == (roi.tap,)
     by_tap = encoding.tap_scores.set_index("tap")["score"].to_dict()
-    assert by_tap == {tap: score[0] for tap, score in found.tap_scores["best"].items()}
-    np.testing.assert_array_equal(found.rows, encoding.stimuli)
-    np.testing.assert_array_equal(found.penalties["best"][0], roi.alpha)
-    np.testing.assert_array_equal(found.observed, roi.observed)
-    np.testing.assert_array_equal(found.predictions["best", "ridge"], roi.predictions)
-    np.testing.assert_array_equal(null_means(found, "best", "ridge", config, tested), roi.null_r)
+    assert by_tap == {tap: score[0] for tap, score in predicted.tap_scores["best"].items()}
+    np.testing.assert_array_equal(predicted.rows, encoding.stimuli)
+    np.testing.assert_array_equal(predicted.penalties["best"][0], roi.alpha)
+    np.testing.assert_array_equal(predicted.observed, roi.observed)
+    np.testing.assert_array_equal(predicted.predictions["best", "ridge"], roi.predictions)
+    np.testing.assert_array_equal(
+        null_means(predicted, "best", "ridge", config, tested), roi.null_r
+    )
     assert encoding.groups == (None if groups is None else tuple(tested))
 
     encoding.save(tmp_path)
@@ -107,7 +109,9 @@ def test_encode_and_predict_agree_on_one_round(seed, grouped, tmp_path):
     recording = Recording("ann", stimuli, recorded)
     rows = {"ann": np.arange(len(x))}
     by_encode = encoded_units([target], {"ann": recording}, rows)
-    by_predict = predicted_units(found, recorded.unit_ids, ceilings(recorded, found), tested)
+    by_predict = predicted_units(
+        predicted, recorded.unit_ids, ceilings(recorded, predicted), tested
+    )
     best = by_predict[(by_predict["readout"] == "best") & (by_predict["kind"] == "ridge")]
     assert best["r"].notna().sum() == 6 and best["ceiling"].notna().sum() == 6
     pd.testing.assert_frame_equal(
@@ -153,16 +157,16 @@ def test_a_model_of_nothing_over_several_rounds(sizes, n_rounds):
         x, labels = movies(rng, sizes, 10)
         y = movies(rng, sizes, 8)[0] + movies(rng, sizes, 1)[0]
         rounds = grouped_rounds(labels, n_rounds, 3, seed=seed)
-        found = predict({"a": x}, y, rounds, {"s": ["a"]}, config)
-        own = [labels[row] for row in found.rows]
+        predicted = predict({"a": x}, y, rounds, {"s": ["a"]}, config)
+        tested = [labels[row] for row in predicted.rows]
         value, guess = (
-            found.centered(v) for v in (found.observed, found.predictions["s", "ridge"])
+            predicted.centered(v) for v in (predicted.observed, predicted.predictions["s", "ridge"])
         )
         r = mean_r(score_r(value, guess))
-        null = null_means(found, "s", "ridge", config, own, features={"a": x}, rounds=rounds)
+        null = null_means(predicted, "s", "ridge", config, tested, features={"a": x}, rounds=rounds)
         p.append(permutation_p(r, null))
-        resampling = make_resampling(len(value), own, rounds=n_rounds)
-        draws = resampled_means(value, guess, resampling.counts, found.round)
+        resampling = make_resampling(len(value), tested, rounds=n_rounds)
+        draws = resampled_means(value, guess, resampling.counts, predicted.round)
         inside.append(resampling.p(r, draws) > 0.05)
     assert np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 100)
     assert np.mean(inside) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 100)
@@ -192,8 +196,8 @@ def test_json_and_pages_hold_small_numbers(capsys):
         }
     )
     tell_json({"group": records(table), "low": float("nan"), "value": np.float64(1e-300)})
-    found = json.loads(capsys.readouterr().out)
-    assert [row["p"] for row in found["group"]] == [3e-12, None, 0.1 + 0.2]
-    assert found["group"][1]["single"] is None and found["group"][0]["simulated"] is True
-    assert found["low"] is None and found["value"] == 1e-300
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["p"] for row in printed["group"]] == [3e-12, None, 0.1 + 0.2]
+    assert printed["group"][1]["single"] is None and printed["group"][0]["simulated"] is True
+    assert printed["low"] is None and printed["value"] == 1e-300
     assert number(3e-12) == "3e-12" and number(0.0) == "0.000"

@@ -71,10 +71,10 @@ def compared(dataset, causes, test, folder):
     for i, (name, recording) in enumerate(dataset.items()):
         other = np.random.default_rng(i).normal(size=causes.shape)
         for method, features in (("untuned", other), ("perfect", causes)):
-            found = encode(
+            encoding = encode(
                 {"tap": features}, recording.responses.mean(), {"all": unit_ids}, parts, config
             )
-            found.save(folder / method / name)
+            encoding.save(folder / method / name)
             target = Target(name, "", "all", unit_ids)
             scored.append(ScoredTarget(method, "new images", target, folder / method / name))
     rows = {name: np.arange(n) for name in dataset}
@@ -90,12 +90,12 @@ def predicted(dataset, causes, rounds):
     for i, (name, recording) in enumerate(dataset.items()):
         other = np.random.default_rng(i).normal(size=causes.shape)
         for model, features in (("perfect", causes), ("chance", other)):
-            found = predict(
+            readouts = predict(
                 {"tap": features}, recording.responses.mean(), rounds, {"r": ["tap"]}, config
             )
-            limits = ceilings(recording.responses, found)
+            limits = ceilings(recording.responses, readouts)
             place = {"model": model, "seed": 0, "subject": name}
-            table = predicted_units(found, recording.responses.unit_ids, limits, **place)
+            table = predicted_units(readouts, recording.responses.unit_ids, limits, **place)
             units.append(table)
             means[model].append(table["r"].mean())
     scored = {
@@ -149,9 +149,9 @@ def test_a_perfect_model_explains_all_and_chance_nothing(
         assert perfect["ceiling_source"] == "repeats"
         assert perfect["n_reliable"] == SUBJECTS * UNITS
     # one function: the two verbs have the same ceilings, and nearly the same scores
-    own = units[units["model"] == "perfect"].groupby("subject")["ceiling"].mean()
+    limits = units[units["model"] == "perfect"].groupby("subject")["ceiling"].mean()
     np.testing.assert_allclose(
-        rois[rois["model"] == "perfect"].set_index("subject")["ceiling"], own, rtol=1e-12
+        rois[rois["model"] == "perfect"].set_index("subject")["ceiling"], limits, rtol=1e-12
     )
     for column in ("r", "r_normalized", "share_explained"):
         a, b = group.loc["perfect", column], table.loc["perfect", column]
@@ -171,22 +171,22 @@ def test_within_rounds_of_movies(rng, reliability, copies):
     recording = data["subject0"]
     rounds = grouped_rounds(groups, 30, 2)
     config = ReadoutConfig(kinds=("ridge",), alphas=(1e-4,), folds=2)
-    found = predict({"tap": causes}, recording.responses.mean(), rounds, {"r": ["tap"]}, config)
-    within = ceilings(recording.responses, found)
-    whole = scored_ceilings(recording.responses, found.rows)
+    readouts = predict({"tap": causes}, recording.responses.mean(), rounds, {"r": ["tap"]}, config)
+    within = ceilings(recording.responses, readouts)
+    whole = scored_ceilings(recording.responses, readouts.rows)
     assert within.ceiling.mean() < whole.ceiling.mean() - 0.01  # movies differ, which is not asked
 
 
 def test_copies_that_are_joined_have_the_ceiling_of_the_joined_trials(rng):
     """.754 kept where .853 was true: a perfect model scored 1.13 of it."""
     data, causes = recordings(rng, 900, 0.57, 2, movies=False, copies=False, uneven=False)
-    own = data["subject0"]
+    recording = data["subject0"]
     ids = [f"s{i}" for i in range(900)]
     images = [np.full((1, 1, 3), (0, i % 450 // 250, i % 450 % 250), np.uint8) for i in range(900)]
     # 450 pictures, each twice: the second rows hold two more trials of the same signal
-    first = own.responses.data.values[:450]
+    first = recording.responses.data.values[:450]
     clean = causes[:450]
-    weights = np.linalg.lstsq(causes, own.responses.mean(), rcond=None)[0]
+    weights = np.linalg.lstsq(causes, recording.responses.mean(), rcond=None)[0]
     signal = clean @ weights
     noise = np.sqrt(0.43 / 0.57 * 2) * rng.normal(size=first.shape)
     trials = np.concatenate([first, signal[:, None] + noise])
@@ -238,14 +238,14 @@ def test_only_the_scored_rows_decide(rng, tmp_path):
 
 def test_the_mean_over_units_is_biased_where_the_pooled_share_is_not(rng, tmp_path):
     """Reliability .153: the mean of r / ceiling was .876 with 20 stimuli and 1.093 with 200."""
-    found = {}
+    perfect = {}
     for test in (20, 200):
         data, causes = recordings(
             rng, 1500 + test, 0.153, 2, movies=False, copies=False, uneven=False
         )
         _, _, group = compared(data, causes, test, tmp_path / str(test))
-        found[test] = group.loc["perfect"]
-    assert found[20]["r_normalized"] < 0.96
-    assert found[200]["r_normalized"] > 1.03
-    for row in found.values():
+        perfect[test] = group.loc["perfect"]
+    assert perfect[20]["r_normalized"] < 0.96
+    assert perfect[200]["r_normalized"] > 1.03
+    for row in perfect.values():
         assert off(row, 1) < 3

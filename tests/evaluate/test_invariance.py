@@ -83,14 +83,14 @@ def expected(tmp_path_factory, cache):
     return scores(data, root / "run", Options(progress=False, cache=cache, say=lambda line: None))
 
 
-def same(found: pd.DataFrame, expected: pd.DataFrame, drop: tuple[str, ...] = ()) -> None:
+def same(actual: pd.DataFrame, expected: pd.DataFrame, drop: tuple[str, ...] = ()) -> None:
     numbers = [c for c in expected.select_dtypes("number").columns if c not in drop]
     assert expected["r"].abs().max() > 0.2  # there is something to be the same
     for column in numbers:
         np.testing.assert_allclose(
-            found[column], expected[column], rtol=2e-4, atol=2e-5, err_msg=column
+            actual[column], expected[column], rtol=2e-4, atol=2e-5, err_msg=column
         )
-    assert found["tap"].tolist() == expected["tap"].tolist()
+    assert actual["tap"].tolist() == expected["tap"].tolist()
 
 
 @pytest.mark.parametrize("order", ["rows", "units", "both"])
@@ -115,10 +115,10 @@ def test_the_format_of_the_file_changes_nothing(tmp_path, quiet, expected, file)
     """A table holds averages, so only the ceiling, which needs trials, is not there."""
     every = np.arange(STIMULI), np.arange(UNITS)
     data = write(tmp_path / "data", recorded().mean(axis=1), *every, file)
-    found = scores(data, tmp_path / "run", quiet)
+    actual = scores(data, tmp_path / "run", quiet)
     ceilings = tuple(c for c in expected.columns if "ceiling" in c or "normalized" in c)
     pooled = tuple(c for c in expected.columns if "explain" in c or "reliable" in c)
-    same(found, expected, (*ceilings, *pooled))
+    same(actual, expected, (*ceilings, *pooled))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1 / 3, 1000.0])

@@ -53,7 +53,7 @@ def test_all_pairs_conditions_and_resamples_at_once(rng: np.random.Generator) ->
     groups = np.repeat([0, 1, 2], 20)
     counts = image_counts(groups, 5, 3)
     pairs = all_pairs(4)
-    found = pair_measures(right, right, pairs, groups, counts)
+    measures = pair_measures(right, right, pairs, groups, counts)
     for s in range(5):
         for k, (i, j) in enumerate(combinations(range(4), 2)):
             parts = []
@@ -63,7 +63,7 @@ def test_all_pairs_conditions_and_resamples_at_once(rng: np.random.Generator) ->
                 assert len(here) == 20  # drawn within conditions
                 parts.append(slow(right[i, here], right[j, here]))
             want = np.mean(parts, axis=0)
-            got = [v[s, k] for v in found.values()]
+            got = [v[s, k] for v in measures.values()]
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
@@ -81,9 +81,9 @@ def test_bad_shapes_are_refused() -> None:
 def test_shape_bias_leaves_out_agreeing_images_and_third_categories() -> None:
     shape, texture = np.array([0, 0, 0, 1, 1, 2]), np.array([1, 1, 2, 1, 0, 0])
     response = np.array([[0, 1, 1, 1, 1, -1], [2, 2, 0, 0, 2, 1]])
-    found = shape_bias(response, shape, texture)
-    assert found["shape_bias"].tolist() == [[2 / 3, 1.0]]
-    assert found["shape"].tolist() == [[0.4, 0.2]] and found["texture"].tolist() == [[0.2, 0.0]]
+    bias = shape_bias(response, shape, texture)
+    assert bias["shape_bias"].tolist() == [[2 / 3, 1.0]]
+    assert bias["shape"].tolist() == [[0.4, 0.2]] and bias["texture"].tolist() == [[0.2, 0.0]]
     nobody = shape_bias(np.full((1, 6), -1), shape, texture)
     assert np.isnan(nobody["shape_bias"]).all() and nobody["shape"].tolist() == [[0.0]]
 
@@ -114,32 +114,32 @@ def test_everything_of_an_experiment(rng: np.random.Generator) -> None:
     response = rng.integers(-1, 3, (5, 48))
     humans, model = observers(response[:4]), observers(response[4:])
     twin = observers(response[:1])
-    found = measure(humans, {"net": model, "twin": twin}, 200, 1)
+    measures = measure(humans, {"net": model, "twin": twin}, 200, 1)
     right = humans.correct
     want = np.mean([slow(right[i], right[j]) for i, j in combinations(range(4), 2)], axis=0)
-    assert found[HUMANS, "error_consistency", ALL].value == pytest.approx(want[2])
+    assert measures[HUMANS, "error_consistency", ALL].value == pytest.approx(want[2])
     net = np.mean([slow(model.correct[0], h) for h in right], axis=0)
-    got = [found["net", m, ALL].value for m in
+    got = [measures["net", m, ALL].value for m in
            ("accuracy_difference", "observed_consistency", "error_consistency")]  # fmt: skip
     np.testing.assert_allclose(got, net)
-    assert found["net", "accuracy", "dog"].value == model.correct[0, model.category == 1].mean()
+    assert measures["net", "accuracy", "dog"].value == model.correct[0, model.category == 1].mean()
     agree = np.arange(48) % 4 == 0
-    assert found["net", CONGRUENT, ALL].value == model.correct[0, agree].mean()
+    assert measures["net", CONGRUENT, ALL].value == model.correct[0, agree].mean()
     bias = [shape_bias(response[[i]], humans.category,
             texture_categories(humans.images.tolist(), humans.categories))["shape_bias"].item()
             for i in range(5)]  # fmt: skip
-    assert found["net", "shape_bias", ALL].value == bias[4]
-    assert found[HUMANS, "shape_bias", ALL].value == pytest.approx(np.mean(bias[:4]))
+    assert measures["net", "shape_bias", ALL].value == bias[4]
+    assert measures[HUMANS, "shape_bias", ALL].value == pytest.approx(np.mean(bias[:4]))
     again = measure(humans, {"net": model}, 200, 1)  # draws do not depend on the other models
     key = ("net", "error_consistency", ALL)
-    np.testing.assert_array_equal(found[key].draws, again[key].draws)
-    for one in found.values():
-        interval = centered_interval(one)
-        assert np.isnan(interval.low) or interval.low <= one.value <= interval.high
+    np.testing.assert_array_equal(measures[key].draws, again[key].draws)
+    for measured in measures.values():
+        interval = centered_interval(measured)
+        assert np.isnan(interval.low) or interval.low <= measured.value <= interval.high
 
 
 def test_one_human_is_not_compared_with_itself(rng: np.random.Generator) -> None:
     alone = observers(rng.integers(0, 3, (1, 12)), "edge")
-    found = measure(alone, {"net": alone}, 20)
-    assert (HUMANS, "error_consistency", ALL) not in found
-    assert found["net", "error_consistency", ALL].value == 1.0
+    measures = measure(alone, {"net": alone}, 20)
+    assert (HUMANS, "error_consistency", ALL) not in measures
+    assert measures["net", "error_consistency", ALL].value == 1.0

@@ -70,10 +70,10 @@ def test_a_classifier_decides_and_is_not_asked_twice(
     categories = Categories.read(mapping)
     model = load("squeezenet1_1@random", image_size=32)
     images = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), dtype=np.uint8)
-    found = decide(model, images, categories, Compute("cpu", batch_size=2))
+    decisions = decide(model, images, categories, Compute("cpu", batch_size=2))
     with torch.inference_mode():
         want = category_probabilities(model(torch.from_numpy(images)), categories)
-    np.testing.assert_allclose(found, want.numpy(), rtol=1e-4)
+    np.testing.assert_allclose(decisions, want.numpy(), rtol=1e-4)
     compute, done = Compute("cpu", cache=Cache(tmp_path / "cache")), []
 
     def spy(model: Model, images: np.ndarray, *more: Any) -> np.ndarray:
@@ -82,8 +82,8 @@ def test_a_classifier_decides_and_is_not_asked_twice(
 
     monkeypatch.setattr("striate.evaluate.behavior.decisions.decide", spy)
     for _ in range(2):
-        kept = kept_decisions(model, images, categories, compute)
-    np.testing.assert_allclose(kept, found, rtol=1e-4)
+        cached = kept_decisions(model, images, categories, compute)
+    np.testing.assert_allclose(cached, decisions, rtol=1e-4)
     assert done == [5]
 
 

@@ -155,21 +155,21 @@ def test_what_a_run_holds(run: Path, said: list[str]) -> None:
     )["delta"]
     want = value["cue-conflict", "tuned", "accuracy"] - value["cue-conflict", "untuned", "accuracy"]
     assert gap["cue-conflict", "tuned", "accuracy"] == pytest.approx(want)
-    known = json.loads((run / "behavior.json").read_text())
-    assert known["models"]["lcl"]["status"].startswith("no classifier: its output has shape")
+    facts = json.loads((run / "behavior.json").read_text())
+    assert facts["models"]["lcl"]["status"].startswith("no classifier: its output has shape")
     assert (
-        "up to features.10; layers behind it as they were" in known["models"]["tuned"]["tuned"][0]
+        "up to features.10; layers behind it as they were" in facts["models"]["tuned"]["tuned"][0]
     )
-    assert any("not measured" in note and "sketch" in note for note in known["notes"])
-    wrong = [note for note in known["notes"] if "did not start from its reference untuned" in note]
+    assert any("not measured" in note and "sketch" in note for note in facts["notes"])
+    wrong = [note for note in facts["notes"] if "did not start from its reference untuned" in note]
     assert len(wrong) == 1 and "random weights (seed 1)" in wrong[0]
 
 
 def test_a_reference_that_is_not_the_start_is_named() -> None:
-    one, other = (load("squeezenet1_1@random", seed=s, image_size=32) for s in (0, 1))
-    tuned = one.copy()
-    tuned.provenance["stages"] = [{"kind": "contrastive tuning", "start": record_start(one)}]
-    assert describe_other_start(tuned, one) == ""
+    reference, other = (load("squeezenet1_1@random", seed=s, image_size=32) for s in (0, 1))
+    tuned = reference.copy()
+    tuned.provenance["stages"] = [{"kind": "contrastive tuning", "start": record_start(reference)}]
+    assert describe_other_start(tuned, reference) == ""
     assert "random weights (seed 0)" in describe_other_start(tuned, other)
     del tuned.provenance["stages"][0]["start"]
     assert describe_other_start(tuned, other) == ""  # nothing is known

@@ -154,8 +154,8 @@ def test_settings_as_a_shell_writes_them(world: Path) -> None:
 
 def test_a_collapse_is_in_the_page_whichever_stage_learned_last() -> None:
     lines = [{"stage1_collapsed": True}, {}, {"stage2_collapsed": False}, {}]
-    found = [_collapsed_at_end(pd.DataFrame(lines), f"stage{k}") for k in (1, 2, 3)]
-    assert found == [True, False, False]
+    collapsed = [_collapsed_at_end(pd.DataFrame(lines), f"stage{k}") for k in (1, 2, 3)]
+    assert collapsed == [True, False, False]
     assert _collapsed_at_end(pd.DataFrame({"stage1_collapsed": [True, True]}), "stage1")
 
 

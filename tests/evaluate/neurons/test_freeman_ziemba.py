@@ -78,17 +78,17 @@ def test_the_score_is_that_of_scikit_learn_and_scipy():
     features = (causes @ rng.normal(size=(12, 700)) + rng.normal(size=(450, 700))).astype("f4")
     y = trials.mean(axis=1)
     splits = stratified_splits(TYPES, splits=3)
-    found = score_splits(features, y, splits)
+    scores = score_splits(features, y, splits)
     expected = np.empty((3, 9))
     for i, (train, test) in enumerate(splits):
         model = SklearnPls(25, scale=False).fit(features[train].astype("f8"), y[train])
         predicted = model.predict(features[test].astype("f8"))
-        np.testing.assert_allclose(found.predicted[i], predicted, atol=1e-6)
+        np.testing.assert_allclose(scores.predicted[i], predicted, atol=1e-6)
         expected[i] = [pearsonr(y[test][:, j], predicted[:, j])[0] for j in range(9)]
-    np.testing.assert_allclose(found.r, expected, atol=1e-6)
+    np.testing.assert_allclose(scores.r, expected, atol=1e-6)
     by_split = np.median(expected, axis=1)
-    assert found.value == pytest.approx(by_split.mean(), abs=1e-6)
-    assert found.sem == pytest.approx(by_split.std() / np.sqrt(3), abs=1e-6)
+    assert scores.value == pytest.approx(by_split.mean(), abs=1e-6)
+    assert scores.sem == pytest.approx(by_split.std() / np.sqrt(3), abs=1e-6)
     rows = same_products(features)
     assert rows.shape == (450, 449)  # of the n rows less their mean
     whole = features - features.mean(axis=0, dtype="f8")
@@ -140,8 +140,8 @@ def test_neurons_predict_themselves():
     assert score_splits(y, y, splits, components=12).value == pytest.approx(1, abs=1e-6)
     _, noisy = neurons(noise=1.0, latent=60, units=103)
     y = noisy.mean(axis=1)
-    found = score_splits(y, y, splits)
-    assert 0.6 < found.value < 0.999
+    scores = score_splits(y, y, splits)
+    assert 0.6 < scores.value < 0.999
 
 
 def of_families(rng, share, units=12, related=True):
@@ -168,12 +168,13 @@ def test_intervals_over_families_cover_and_over_stimuli_do_not():
     """Half of the variance is common to a family and type: 15 families are the sample."""
     rng = np.random.default_rng(3)
     splits = stratified_splits(TYPES, 4)
-    found = [scored_as(*of_families(rng, 0.7), splits) for _ in range(120)]
-    truth = np.mean([one.value for one in found])
+    simulations = [scored_as(*of_families(rng, 0.7), splits) for _ in range(120)]
+    truth = np.mean([scores.value for scores in simulations])
     covered = {}
     for name, groups in (("families", FAMILIES), ("stimuli", None)):
         intervals = [
-            percentile_interval(one.value, stimulus_draws(one, 400, groups=groups)) for one in found
+            percentile_interval(scores.value, stimulus_draws(scores, 400, groups=groups))
+            for scores in simulations
         ]
         covered[name] = np.mean([i.low <= truth <= i.high for i in intervals])
     assert covered["families"] > 0.86  # fifteen families; the simulation's own error is 0.02
@@ -185,11 +186,11 @@ def test_the_null_of_families_fires_as_rarely_as_it_should():
     splits = stratified_splits(TYPES, 4)
     fired = {"families": 0, "stimuli": 0}
     for i in range(150):
-        one = scored_as(*of_families(rng, 0.7, units=6, related=False), splits)
+        scores = scored_as(*of_families(rng, 0.7, units=6, related=False), splits)
         for name in fired:
             groups, kinds = (FAMILIES, TYPES) if name == "families" else (None, None)
-            null = shuffled_scores(one, 19, seed=i, groups=groups, kinds=kinds)
-            fired[name] += permutation_p(one.value, null) <= 0.05
+            null = shuffled_scores(scores, 19, seed=i, groups=groups, kinds=kinds)
+            fired[name] += permutation_p(scores.value, null) <= 0.05
     assert fired["families"] / 150 < 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 150)
     assert fired["stimuli"] / 150 > 0.12
 
@@ -200,8 +201,8 @@ def test_families_take_each_others_places_as_a_whole():
     labels, types = np.array(groups), np.array(kinds)
     for order in orders:
         for group in "abc":
-            there = order[labels == group]
-            assert len(set(labels[there])) == 1
+            taken = order[labels == group]
+            assert len(set(labels[taken])) == 1
             for kind in "xy":
                 assert len(set(types[order[(labels == group) & (types == kind)]])) == 1
     assert len({tuple(order) for order in orders}) > 20
@@ -228,10 +229,12 @@ def test_silent_neurons_and_bad_input():
     y = trials.mean(axis=1)
     y[:, 1] = 2.0
     splits = stratified_splits(TYPES, 2)
-    found = score_splits(causes, y, splits, components=5)
-    assert np.isnan(found.r[:, 1]).all()
-    assert np.isfinite([found.value, *stimulus_draws(found, 20), *shuffled_scores(found, 5)]).all()
-    assert np.isfinite(neuron_interval(found, 50).low)
+    scores = score_splits(causes, y, splits, components=5)
+    assert np.isnan(scores.r[:, 1]).all()
+    assert np.isfinite(
+        [scores.value, *stimulus_draws(scores, 20), *shuffled_scores(scores, 5)]
+    ).all()
+    assert np.isfinite(neuron_interval(scores, 50).low)
     with pytest.raises(InputError, match="split 0: a stimulus is fitted and tested"):
         score_splits(causes, y, [(np.arange(400), np.arange(399, 450))])
     with pytest.raises(InputError, match="features are not finite"):
@@ -250,11 +253,11 @@ def setting(tmp_path_factory):
     cache = Cache(tmp_path_factory.mktemp("cache"))
     model = load("lcl_v2@random", image_size=64)
     data = read("freeman_ziemba", root)
-    one = data["macaques"]
+    macaques = data["macaques"]
     rng = np.random.default_rng(0)
     from striate.evaluate.neurons.freeman_ziemba import presented
 
-    whole = Population.of(one, "V1")
+    whole = Population.of(macaques, "V1")
     features, aperture = presented(
         model, whole, ["stage1", "stage2"], FreemanZiembaConfig(**QUICK), cache=cache
     )
@@ -283,30 +286,30 @@ def test_taps_are_chosen_on_public_and_scored_on_private(setting):
     taps, table = choose_taps(model, choosing, config=config, cache=cache)
     assert taps == {"V1": "stage1", "V2": "stage2"}
     assert len(table) == 4 and table["pca_components"].eq(0).all()
-    found = freeman_ziemba(
+    scores = freeman_ziemba(
         model, scored, taps, config, name="right", chosen_on=choosing, cache=cache
     )
-    assert found["stimuli"].eq(315).all() and found["simulated"].all()
-    own = found[found["weights"] == "own"].set_index("region")
-    twin = found[found["weights"] == "random"].set_index("region")
-    assert (own["r"] > twin["r"]).all()
-    assert (own["r_squared_over_c"] > 0.6).all()
-    np.testing.assert_allclose(own["r_over_c_squared"], (own["r"] / own["ceiling"]) ** 2)
-    np.testing.assert_allclose(own["r_squared_over_c"], own["r"] ** 2 / own["ceiling"])
-    assert (own["r"] > own["null_95"]).all()
-    assert own["tap_chosen"].eq("on other stimuli").all()
+    assert scores["stimuli"].eq(315).all() and scores["simulated"].all()
+    net = scores[scores["weights"] == "own"].set_index("region")
+    twin = scores[scores["weights"] == "random"].set_index("region")
+    assert (net["r"] > twin["r"]).all()
+    assert (net["r_squared_over_c"] > 0.6).all()
+    np.testing.assert_allclose(net["r_over_c_squared"], (net["r"] / net["ceiling"]) ** 2)
+    np.testing.assert_allclose(net["r_squared_over_c"], net["r"] ** 2 / net["ceiling"])
+    assert (net["r"] > net["null_95"]).all()
+    assert net["tap_chosen"].eq("on other stimuli").all()
 
 
 def test_private_stimuli_play_no_part_in_the_choice(setting):
     """A trap: whatever the scored responses are, the choice stays; overlap is refused."""
     model, data, cache = setting
     config = FreemanZiembaConfig(components=8, **QUICK)
-    one = data["macaques"]
+    macaques = data["macaques"]
     public = {texture.name for texture in public_textures()}
-    spoilt = one.responses.data.copy(deep=True)
-    inside = np.array([name in public for name in one.stimuli.ids])
+    spoilt = macaques.responses.data.copy(deep=True)
+    inside = np.array([name in public for name in macaques.stimuli.ids])
     spoilt.values[~inside] = np.random.default_rng(1).normal(size=spoilt.values[~inside].shape)
-    trap = Recording("macaques", one.stimuli, Responses(spoilt))
+    trap = Recording("macaques", macaques.stimuli, Responses(spoilt))
     before = choose_taps(model, parts_of(data)[1], config=config, cache=cache)
     after = choose_taps(
         model, parts_of(type(data)("x", {"m": trap}, data.facts))[1], config=config, cache=cache
@@ -314,11 +317,11 @@ def test_private_stimuli_play_no_part_in_the_choice(setting):
     assert before[0] == after[0]
     assert before[1].equals(after[1])
     with pytest.raises(LeakError, match="450 stimuli would be scored on which taps were chosen"):
-        freeman_ziemba(model, one, before[0], config, chosen_on=one, cache=cache)
+        freeman_ziemba(model, macaques, before[0], config, chosen_on=macaques, cache=cache)
     seen = model.copy()
-    seen.provenance["seen"] = [one.stimuli.hashes[5]]
+    seen.provenance["seen"] = [macaques.stimuli.hashes[5]]
     with pytest.raises(LeakError, match="on FreemanZiemba2013"):
-        freeman_ziemba(seen, one, before[0], config, cache=cache)
+        freeman_ziemba(seen, macaques, before[0], config, cache=cache)
 
 
 def test_pca_of_other_images_and_fixed_models(setting):
@@ -331,9 +334,9 @@ def test_pca_of_other_images_and_fixed_models(setting):
     _, table = choose_taps(model, choosing, config=config, pca=pca, pca_components=20, cache=cache)
     assert table["pca_components"].eq(20).all()
     gabor = load("gabor_energy", image_size=64)
-    found = freeman_ziemba(gabor, scored, {"V1": gabor.taps[0]}, config, cache=cache)
-    assert found["weights"].tolist() == ["own"]  # fixed filters have no random twin
-    assert found["over_random"].isna().all()
+    scores = freeman_ziemba(gabor, scored, {"V1": gabor.taps[0]}, config, cache=cache)
+    assert scores["weights"].tolist() == ["own"]  # fixed filters have no random twin
+    assert scores["over_random"].isna().all()
     with pytest.raises(InputError, match="no tap is given for V1"):
         freeman_ziemba(gabor, scored, {}, config, cache=cache)
     with pytest.raises(InputError, match="unknown ROI 'V2'"):

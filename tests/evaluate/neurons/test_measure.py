@@ -142,9 +142,9 @@ def small_material(divide: str, lookalikes: str, saved: Path | None = None) -> M
     responses = Responses.build(rng.normal(size=(40, 3)), stimuli.ids, subject="ann")
     dataset = Dataset("small", {"ann": Recording("ann", stimuli, responses)})
     shares = {"tune": 0, "fit": 0.4, "select": 0.3, "test": 0.3, "lookalikes": lookalikes}
-    own = {"divide": divide, "split": shares, "rounds": 3, "readout": {"folds": 2}}
+    options = {"divide": divide, "split": shares, "rounds": 3, "readout": {"folds": 2}}
     data = {"name": "folder", "path": "."}
-    config = PredictivityConfig.from_dict({"data": data, **own})
+    config = PredictivityConfig.from_dict({"data": data, **options})
     return Material.of("small", config, dataset, saved)
 
 
@@ -156,14 +156,17 @@ def test_look_alikes_join_movies_in_rounds_and_folds(divide):
     assert len(set(labels)) == 10
     assert all(len(set(labels[picture == k])) == 1 for k in range(10))
     rounds = material.rounds("ann")
-    for one in rounds:
-        assert not set(picture[one.train]) & set(picture[one.test])
-        for train, held in one.folds:
-            own = picture[one.train]
-            assert not set(own[train]) & set(own[held])
+    for outer_fold in rounds:
+        assert not set(picture[outer_fold.train]) & set(picture[outer_fold.test])
+        for train, held in outer_fold.folds:
+            trained = picture[outer_fold.train]
+            assert not set(trained[train]) & set(trained[held])
     apart = small_material(divide, "warn")
     assert len(set(apart.labels("ann"))) == 20
-    assert any(set(picture[one.train]) & set(picture[one.test]) for one in apart.rounds("ann"))
+    assert any(
+        set(picture[outer_fold.train]) & set(picture[outer_fold.test])
+        for outer_fold in apart.rounds("ann")
+    )
     if divide == "split":
         assert any("40 images look like another one" in note for note in material.notes)
         assert any("look like an image outside of test" in note for note in apart.notes)
@@ -188,10 +191,10 @@ def test_finished_scores_are_kept(run, model, planted, tmp_path):
     done = run / "right-0" / "done.json"
     before = done.stat().st_mtime_ns
     material = Material.of("v1", config(), planted)
-    kept = score_model(
+    scored = score_model(
         model, material, READOUTS, run / "right-0", name="right", cache=Cache(tmp_path)
     )
-    assert not kept
+    assert not scored
     assert done.stat().st_mtime_ns == before
     assert json.loads(done.read_text())["features"] == {"stage1": 256, "stage2": 768}
     assert model.preprocessing.size == SIZE
@@ -205,16 +208,17 @@ def test_finished_scores_are_kept(run, model, planted, tmp_path):
 
 
 def test_tables(run, planted):
-    own = folders(run)
-    scored = load_scored(own, samples=60)
+    model_folders = folders(run)
+    scored = load_scored(model_folders, samples=60)
     units, nulls = (
-        pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in own]) for t in ("units", "null")
+        pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in model_folders])
+        for t in ("units", "null")
     )
     table = score_table(scored, units, nulls).set_index(["readout", "kind", "model"])
     right = table.loc[("stage 1", "ridge", "right")]
     assert right["low"] < right["r"] < right["high"]
-    own_units = pd.read_parquet(run / "right-0" / "units.parquet")
-    mine = own_units[(own_units["readout"] == "stage 1") & (own_units["kind"] == "ridge")]
+    right_units = pd.read_parquet(run / "right-0" / "units.parquet")
+    mine = right_units[(right_units["readout"] == "stage 1") & (right_units["kind"] == "ridge")]
     assert right["r"] == pytest.approx(mine.groupby("subject")["r"].mean().mean(), abs=1e-6)
     assert right["units"] == 12
     other = table.loc[("stage 1", "ridge", "other")]
@@ -227,7 +231,9 @@ def test_tables(run, planted):
     assert gap["sessions"] == 2
     assert gap["seed_low"] <= gap["delta"] <= gap["seed_high"]
     material = Material.of("v1", config(), planted)
-    similar, apart = rsa_tables(own, material.rdms(), planted["ann"].stimuli.groups, "right")
+    similar, apart = rsa_tables(
+        model_folders, material.rdms(), planted["ann"].stimuli.groups, "right"
+    )
     assert len(similar) == 2 * 2 * 2
     assert set(apart["model"]) == {"other"}
     assert (similar["low"] <= similar["high"]).all()
@@ -247,8 +253,8 @@ def test_rsa_of_models_without_named_readouts_is_of_all_taps(run, planted, tmp_p
 
 
 def test_resamples_leave_out_one_movie_and_center_what_is_left(run):
-    own = folders(run)
-    left = load_scored(own)["other", 7, "stage 1", "ridge"]
+    model_folders = folders(run)
+    left = load_scored(model_folders)["other", 7, "stage 1", "ridge"]
     assert left.resampling.jackknife and left.resampling.over == "groups of images by jackknife"
     assert left.draws.shape == (12,)
     assert left.resampling.freedom == 3  # four rounds
@@ -257,9 +263,9 @@ def test_resamples_leave_out_one_movie_and_center_what_is_left(run):
     with np.load(run / "other-7" / "predictions.npz") as arrays:  # by hand, one movie left out
         r = []
         for s in ("ann", "bob"):
-            kept = arrays[f"{s}/label"] != "movie0"
-            rounds = arrays[f"{s}/round"][kept]
-            y, x = (arrays[f"{s}/{w}"][kept] for w in ("observed", "stage 1/ridge"))
+            remaining = arrays[f"{s}/label"] != "movie0"
+            rounds = arrays[f"{s}/round"][remaining]
+            y, x = (arrays[f"{s}/{w}"][remaining] for w in ("observed", "stage 1/ridge"))
             r.append(pearson_r(centered(y, rounds), centered(x, rounds)).mean())
     assert left.draws[0] == pytest.approx(np.mean(r), abs=1e-6)
 

@@ -191,6 +191,6 @@ def test_it_of_92_images(shared_data, tmp_path):
     assert np.isnan(table[table["data"] == "monkey IT"]["ceiling_low"]).all()
     assert "IT of 92 images" in build(run).read_text()
     card = as_table(make_scorecard([run])).set_index(["row", "model"])
-    own = card.loc["human IT, 92 images: RDM spearman, deepest tap", "net"]
-    assert own["value"] == human.loc["net/stage2", "similarity"] and own["detail"] == "stage2"
-    assert own["random"] == human.loc["net@random/stage2", "similarity"]
+    row = card.loc["human IT, 92 images: RDM spearman, deepest tap", "net"]
+    assert row["value"] == human.loc["net/stage2", "similarity"] and row["detail"] == "stage2"
+    assert row["random"] == human.loc["net@random/stage2", "similarity"]

@@ -83,8 +83,8 @@ def test_what_a_run_holds(run: Path, world: Path) -> None:
     assert ((accuracy["low"] <= accuracy["accuracy"]) & (accuracy["accuracy"] <= 1)).all()
     assert summary["front"]["tap"] == "stage1" and summary["chance"] == 0.5
     assert summary["accuracy"]["accuracy"] == accuracy["accuracy"].iloc[0]
-    with np.load(run / "decisions.npz") as kept:
-        right = (kept["decisions"] == kept["labels"]).mean(axis=1)
+    with np.load(run / "decisions.npz") as arrays:
+        right = (arrays["decisions"] == arrays["labels"]).mean(axis=1)
     assert right == pytest.approx(accuracy["accuracy"].to_numpy())
     assert list(mean["experiment"]) == ["contrast", "false-colour", "mean"]
     counted = accuracy[(accuracy["experiment"] == "contrast") & ~accuracy["excluded"]]
@@ -173,7 +173,7 @@ def test_clean_images_alone_and_no_mean(world: Path, tmp_path: Path) -> None:
         model, images, labels, (), compute=Compute(cache=Cache(tmp_path))
     )
     with torch.no_grad():
-        own = model(torch.from_numpy(images)).argmax(1).numpy()
-    assert len(table) == 1 and np.array_equal(decisions[0], own)
+        expected = model(torch.from_numpy(images)).argmax(1).numpy()
+    assert len(table) == 1 and np.array_equal(decisions[0], expected)
     assert means(table).empty
     assert isinstance(table, pd.DataFrame)

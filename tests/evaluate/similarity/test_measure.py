@@ -36,28 +36,28 @@ def simulate(n=20, subjects=4, noise=1.0, seed=0):
 @pytest.mark.parametrize("method", METHODS)
 def test_scores_and_ceiling(method):
     models, data = simulate(n=30)
-    found = rsa(models, data, method=method, samples=200)
+    result = rsa(models, data, method=method, samples=200)
     for name, rdm in models.items():
         similarity = compare_rdms(rdm, data, method)
-        np.testing.assert_allclose(found.by_subject[name], similarity)
-        score = found.scores[name]
+        np.testing.assert_allclose(result.by_subject[name], similarity)
+        score = result.scores[name]
         assert score.value == pytest.approx(similarity.mean())
         assert score.low < score.value < score.high
-    assert found.ceiling == noise_ceiling_rdms(data, method)
-    assert found.ceiling[0] < found.ceiling[1]
-    assert found.n_pairs == 435
-    difference = found.differences["near", "nothing"]
+    assert result.ceiling == noise_ceiling_rdms(data, method)
+    assert result.ceiling[0] < result.ceiling[1]
+    assert result.n_pairs == 435
+    difference = result.differences["near", "nothing"]
     assert difference.interval.low > 0
     assert 0 < difference.p == difference.p_fdr < 0.05
     if method != "cosine":  # positive numbers have a cosine far above 0
-        assert found.scores["nothing"].low < 0.1
+        assert result.scores["nothing"].low < 0.1
 
 
 def test_resamples_by_hand(monkeypatch):
     """The weights give what indexing and dropping self-pairs gives, model by model."""
     monkeypatch.setattr("striate.encoding.resampling.FEW", 30)  # else one is left out at a time
     models, data = simulate(n=30)
-    found = rsa(models, data, samples=20, seed=3)
+    result = rsa(models, data, samples=20, seed=3)
     shares = np.full(30, 1 / 30)
     counts = np.random.default_rng(3).multinomial(30, shares, size=20)
     for sample, count in enumerate(counts):
@@ -66,7 +66,7 @@ def test_resamples_by_hand(monkeypatch):
         for name, rdm in models.items():
             a = np.where(same, np.nan, rdm[np.ix_(drawn, drawn)])
             b = np.array([np.where(same, np.nan, d[np.ix_(drawn, drawn)]) for d in data])
-            assert found.samples[name][sample] == pytest.approx(compare_rdms(a, b).mean())
+            assert result.samples[name][sample] == pytest.approx(compare_rdms(a, b).mean())
 
 
 def test_blocks_do_not_matter(monkeypatch):
@@ -79,28 +79,28 @@ def test_blocks_do_not_matter(monkeypatch):
 
 def test_the_same_model_twice_does_not_differ():
     models, data = simulate(n=10)
-    found = rsa({"a": models["near"], "b": models["near"]}, data, samples=50)
-    assert found.differences["a", "b"].p == 1
-    assert found.differences["a", "b"].interval.value == 0
+    result = rsa({"a": models["near"], "b": models["near"]}, data, samples=50)
+    assert result.differences["a", "b"].p == 1
+    assert result.differences["a", "b"].interval.value == 0
 
 
 def test_one_subject_has_no_ceiling():
     models, data = simulate(n=10)
-    found = rsa(models, data[0], samples=20)
-    assert np.isnan(found.ceiling).all()
-    assert found.by_subject["near"].shape == (1,)
+    result = rsa(models, data[0], samples=20)
+    assert np.isnan(result.ceiling).all()
+    assert result.by_subject["near"].shape == (1,)
 
 
 def test_undefined_pairs_are_left_out_of_all():
     models, data = simulate(n=12)
-    kept = np.arange(1, 12)
+    defined = np.arange(1, 12)
     data[2, 0, :] = data[2, :, 0] = np.nan
-    found = rsa(models, data, samples=20)
-    smaller = {name: rdm[np.ix_(kept, kept)] for name, rdm in models.items()}
+    result = rsa(models, data, samples=20)
+    smaller = {name: rdm[np.ix_(defined, defined)] for name, rdm in models.items()}
     np.testing.assert_allclose(
-        found.by_subject["near"], rsa(smaller, data[:, 1:, 1:], samples=20).by_subject["near"]
+        result.by_subject["near"], rsa(smaller, data[:, 1:, 1:], samples=20).by_subject["near"]
     )
-    assert found.n_pairs == 55
+    assert result.n_pairs == 55
     with pytest.raises(InputError, match="0 pairs of stimuli are defined in every RDM"):
         rsa({"nan": np.full((12, 12), np.nan)}, data)
 
@@ -141,14 +141,14 @@ def test_intervals_hold_what_they_promise():
 def test_a_perfect_model_lies_between_the_bounds(method):
     """On average over noise: no better than the upper bound, no worse than the lower."""
     rng = np.random.default_rng(6)
-    found = np.zeros((60, 3))
-    for row in found:
+    similarities = np.zeros((60, 3))
+    for row in similarities:
         code = rng.normal(size=(12, 20))
         single = code[:, None] + 2 * rng.normal(size=(4, 12, 3, 20))
         subjects = np.array([rdm_crossnobis(trials, noise="none") for trials in single])
         perfect = compare_rdms(rdm_squared_euclidean(code), subjects, method).mean()
         row[:] = (*noise_ceiling_rdms(subjects, method), perfect)
-    lower, upper, perfect = found.T
+    lower, upper, perfect = similarities.T
     for gap in (perfect - lower, upper - perfect):
         assert gap.mean() > 4 * gap.std() / np.sqrt(len(gap))
 
@@ -190,8 +190,8 @@ def test_a_model_of_nothing_is_above_its_null_in_five_percent_where_movies_diffe
     rng, p = np.random.default_rng(4), []
 
     def code():
-        own = rng.normal(size=(len(sizes), 8))[member]
-        frames = np.sqrt(0.9) * own + np.sqrt(0.1) * rng.normal(size=(len(member), 8))
+        movies = rng.normal(size=(len(sizes), 8))[member]
+        frames = np.sqrt(0.9) * movies + np.sqrt(0.1) * rng.normal(size=(len(member), 8))
         return rdm_squared_euclidean(frames)
 
     for _ in range(150):
@@ -206,8 +206,8 @@ def test_shuffled_singly_it_is_the_mantel_test():
     models, data = simulate(n=9)
     order = np.random.default_rng(4).permutation(9)
     expected = compare_rdms(models["near"][np.ix_(order, order)], data).mean()
-    found = shuffled_similarity(models["near"], data, permutations=1, seed=4)
-    assert found == pytest.approx(expected)
+    shuffled = shuffled_similarity(models["near"], data, permutations=1, seed=4)
+    assert shuffled == pytest.approx(expected)
 
 
 def test_neither_scale_nor_precision_nor_order_change_what_ties_give():
@@ -244,14 +244,14 @@ def test_bad_input():
 
 def test_it_of_92_images(shared_data):
     """Monkey IT is like human IT, and both part animate from inanimate (Kriegeskorte 2008)."""
-    found = read_rdms_92images(shared_data / "data" / "rdms_92images")
+    rdms = read_rdms_92images(shared_data / "data" / "rdms_92images")
     # one RDM a person: the mean of two sessions
-    sessions = np.array([found.starting(f"human_{s}_") for s in ("BE", "KO", "SN", "TI")])
+    sessions = np.array([rdms.starting(f"human_{s}_") for s in ("BE", "KO", "SN", "TI")])
     people = sessions.mean(axis=1)
-    animate = found.categories["animate"]
-    pixels = np.stack([found.stimuli.image(i).mean(axis=2).ravel() for i in range(92)])
+    animate = rdms.categories["animate"]
+    pixels = np.stack([rdms.stimuli.image(i).mean(axis=2).ravel() for i in range(92)])
     models = {
-        "monkey": found["monkey_IT"],
+        "monkey": rdms["monkey_IT"],
         "animacy": (animate[:, None] != animate).astype(float),
         "pixels": rdm_correlation(pixels[:, ::16]),
     }
@@ -260,7 +260,7 @@ def test_it_of_92_images(shared_data):
     assert result.scores["monkey"].value == pytest.approx(0.296, abs=0.001)
     assert result.scores["animacy"].low > 0.2
     assert result.differences["monkey", "pixels"].p_fdr < 0.05
-    spearman = compare_rdms(found["monkey_IT"], found["human_IT"], "spearman")
+    spearman = compare_rdms(rdms["monkey_IT"], rdms["human_IT"], "spearman")
     assert spearman == pytest.approx(0.439, abs=0.001)
 
 
@@ -272,9 +272,9 @@ def test_v1_of_natural_frames(shared_data):
     assert (rdms < 0).any()
     movies = np.array(stimuli.groups)
     apart = (movies[:, None] != movies).astype(float)
-    found = rsa({"movies": apart}, rdms, groups=stimuli.groups, samples=100)
-    assert found.scores["movies"].low > 0
-    assert 0 < found.ceiling[0] < found.ceiling[1] < 1
+    result = rsa({"movies": apart}, rdms, groups=stimuli.groups, samples=100)
+    assert result.scores["movies"].low > 0
+    assert 0 < result.ceiling[0] < result.ceiling[1] < 1
 
 
 @pytest.mark.filterwarnings("ignore")  # of the other library

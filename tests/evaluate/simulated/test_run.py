@@ -41,12 +41,12 @@ def test_the_reader_of_real_data_reads_it(simulated):
     data = read("algonauts2023", simulated)
     assert list(data) == ["subj01", "subj02"]
     assert data.simulated
-    one = data["subj01"].responses
-    assert one.data.shape == (60, 6 + 10 + 5 + 10)
-    assert {t.name: len(t.units) for t in one.targets()} == {
+    responses = data["subj01"].responses
+    assert responses.data.shape == (60, 6 + 10 + 5 + 10)
+    assert {t.name: len(t.units) for t in responses.targets()} == {
         "subj01_lh_V1v": 6, "subj01_rh_hV4": 5,
     }  # fmt: skip
-    assert "FFA-1" in one.rois
+    assert "FFA-1" in responses.rois
     shared = set(data["subj01"].stimuli.hashes) & set(data["subj02"].stimuli.hashes)
     assert len(shared) == 20
 
@@ -121,9 +121,9 @@ def test_stimuli_share_no_pixel(tmp_path):
 
 
 def test_packaged_photographs_are_there():
-    found = packaged_photographs()
-    assert {"astronaut.png", "china.jpg", "flower.jpg"} <= set(found)
-    assert all(path.is_file() for path in found.values())
+    photographs = packaged_photographs()
+    assert {"astronaut.png", "china.jpg", "flower.jpg"} <= set(photographs)
+    assert all(path.is_file() for path in photographs.values())
 
 
 def test_again_it_leaves_subjects_alone_and_other_settings_are_refused(simulated, cache):

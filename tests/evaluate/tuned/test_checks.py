@@ -25,11 +25,11 @@ def world(
 ) -> tuple[Dataset, Split]:
     """Subjects with the pictures given by id, each with its part."""
     recordings, chosen = {}, []
-    for subject, own in parts.items():
-        stimuli = StimulusSet(list(own), [rgb for rgb, _ in own.values()])
-        responses = Responses.build(np.zeros((len(own), 1)), list(own), subject=subject)
+    for subject, pictures in parts.items():
+        stimuli = StimulusSet(list(pictures), [rgb for rgb, _ in pictures.values()])
+        responses = Responses.build(np.zeros((len(pictures), 1)), list(pictures), subject=subject)
         recordings[subject] = Recording(subject, stimuli, responses)
-        chosen += [part for _, part in own.values()]
+        chosen += [part for _, part in pictures.values()]
     dataset = Dataset("memory", recordings)
     return dataset, Split.from_table(group_stimuli(dataset, lookalikes).table.assign(part=chosen))
 

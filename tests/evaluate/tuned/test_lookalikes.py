@@ -118,13 +118,13 @@ def test_a_run_keeps_look_alikes_in_one_part_and_goes_on_from_the_saved_split(
     assert Split.load(out / "splits.parquet").table["part"].iloc[0] == other
 
     first = copied / "ann" / "images" / "im000.png"
-    kept = first.read_bytes()
+    original = first.read_bytes()
     try:
         Image.fromarray(picture(77)).save(first)
         with pytest.raises(InputError, match=r"1 images are other pictures.*im000.*--overwrite"):
             compare(config_of(copied, "group"), out, quiet)
     finally:
-        first.write_bytes(kept)
+        first.write_bytes(original)
 
 
 def test_with_warn_scores_stand_with_and_without_the_look_alikes(copied, tmp_path, quiet):

@@ -90,25 +90,25 @@ def test_shares_of_explainable_variance_are_of_the_units(run):
     scores = pd.read_parquet(run / "scores.parquet")
     rois = pd.read_parquet(run / "tables" / "rois.parquet")
     keys = ["generalization", "subject", "hemisphere", "roi", "model"]
-    for place, own in scores.groupby(keys):
+    for place, units in scores.groupby(keys):
         row = rois[(rois[keys] == list(place)).all(axis=1)].iloc[0]
-        found = explained_variance(own["r"], own["reliability"], row["n_stimuli"] - 1)
-        assert row["share_explained"] == pytest.approx(found.share, nan_ok=True)
-        assert row["n_reliable"] == found.units == 3
+        variance = explained_variance(units["r"], units["reliability"], row["n_stimuli"] - 1)
+        assert row["share_explained"] == pytest.approx(variance.share, nan_ok=True)
+        assert row["n_reliable"] == variance.units == 3
 
 
 def test_netcdf_holds_the_scores(run):
     scores = pd.read_parquet(run / "scores.parquet")
     with xr.open_dataset(run / "scores.nc", engine="h5netcdf") as data:
         assert set(data.dims) == {"model", "row", "target", "tap"}
-        one = scores.iloc[7]
+        row = scores.iloc[7]
         where = (
-            (data.subject == one["subject"])
-            & (data.roi == one["roi"])
-            & (data.unit_id == one["unit_id"])
+            (data.subject == row["subject"])
+            & (data.roi == row["roi"])
+            & (data.unit_id == row["unit_id"])
         )
-        got = data.r.sel(model=one["model"]).values[where.values]
-        np.testing.assert_allclose(got, [one["r"]])
+        got = data.r.sel(model=row["model"]).values[where.values]
+        np.testing.assert_allclose(got, [row["r"]])
         assert data.attrs["simulated"] == 0
 
 
@@ -268,10 +268,10 @@ def test_the_untuned_network_must_be_the_start_of_a_given_model(run, world, quie
     wrong = EncodeRunConfig.from_dict({**base, "model": other, "models": {"mine": str(model)}})
     with pytest.raises(InputError, match=r"started from .*seed 0.* is .*seed 1.*Give its start"):
         score_models(wrong, tmp_path / "e", quiet)
-    known = {m["name"]: m for m in read_json(run / "models.json")["models"]}
-    assert known["untuned"]["description"] == "random weights (seed 0)"
-    assert known["contrastive/ann_lh_V1"]["start"] == known["untuned"]["weights"]
-    assert known["random"]["weights"] != known["untuned"]["weights"]
+    models = {m["name"]: m for m in read_json(run / "models.json")["models"]}
+    assert models["untuned"]["description"] == "random weights (seed 0)"
+    assert models["contrastive/ann_lh_V1"]["start"] == models["untuned"]["weights"]
+    assert models["random"]["weights"] != models["untuned"]["weights"]
     nowhere = EncodeRunConfig.from_dict({**base, "model": other, "models": {"m": "nowhere"}})
     with pytest.raises(InputError, match="unknown model 'nowhere'"):
         score_models(nowhere, tmp_path / "e", quiet)

@@ -34,38 +34,40 @@ def recording(
     return Recording(subject, StimulusSet(names, pictures), responses)
 
 
-def tuned_to(own: Recording, name: str = "ann_V1", units: slice = slice(None)) -> Model:
+def tuned_to(recorded: Recording, name: str = "ann_V1", units: slice = slice(None)) -> Model:
     model = load("squeezenet1_1@random", image_size=64)
-    values, ids = own.responses.mean()[:, units], own.responses.unit_ids[units]
-    note = record_units(own.stimuli.hashes, values, ids, np.arange(N))
-    stage = {"kind": "contrastive tuning", "targets": [name], "subjects": [own.subject]}
-    stage["tuned_to"] = [{"subject": own.subject, "target": name, **note}]
+    values, ids = recorded.responses.mean()[:, units], recorded.responses.unit_ids[units]
+    note = record_units(recorded.stimuli.hashes, values, ids, np.arange(N))
+    stage = {"kind": "contrastive tuning", "targets": [name], "subjects": [recorded.subject]}
+    stage["tuned_to"] = [{"subject": recorded.subject, "target": name, **note}]
     model.provenance["stages"] = [stage]
     return model
 
 
-def kind(model: Model, own: Recording, units: list[int] | None = None, roi: str = "V1"):
-    target = Target(own.subject, "", roi, np.array(units or range(len(own.responses.unit_ids))))
-    means = {own.subject: own.responses.mean()}
-    return Generalization({own.subject: own}, means).kind(model, target)
+def kind(model: Model, recorded: Recording, units: list[int] | None = None, roi: str = "V1"):
+    target = Target(
+        recorded.subject, "", roi, np.array(units or range(len(recorded.responses.unit_ids)))
+    )
+    means = {recorded.subject: recorded.responses.mean()}
+    return Generalization({recorded.subject: recorded}, means).kind(model, target)
 
 
 def test_the_same_units_in_a_folder_of_another_name_are_no_new_subject() -> None:
     model = tuned_to(recording("ann"))
     assert kind(model, recording("ann")).name == "new images"
-    found = kind(model, recording("renamed", ids="other"), roi="all")
-    assert found.name == "new images"
-    assert "same subject under another name" in found.notes[0]
+    of_renamed = kind(model, recording("renamed", ids="other"), roi="all")
+    assert of_renamed.name == "new images"
+    assert "same subject under another name" in of_renamed.notes[0]
     assert kind(model, recording("bob", seed=5)).name == "new subjects"
 
 
 def test_a_subset_of_units_and_another_region() -> None:
     model = tuned_to(recording("ann", units=20), units=slice(0, 10))
     for name in ("ann", "renamed"):
-        own = recording(name, units=20)
-        assert kind(model, own, [2, 3, 4]).name == "new images"
-        assert kind(model, own, list(range(12, 20)), "V2").name == "other units"
-        mixed = kind(model, own, [8, 9, 10, 11, 12], "V1V2")
+        recorded = recording(name, units=20)
+        assert kind(model, recorded, [2, 3, 4]).name == "new images"
+        assert kind(model, recorded, list(range(12, 20)), "V2").name == "other units"
+        mixed = kind(model, recorded, [8, 9, 10, 11, 12], "V1V2")
         assert mixed.name == "other units"
         assert "2 of its 5 units are among those" in mixed.notes[-1]
     assert kind(model, recording("bob", seed=5, units=20), [12, 13], "V2").name == "new subjects"
@@ -74,34 +76,36 @@ def test_a_subset_of_units_and_another_region() -> None:
 def test_one_name_in_another_laboratory_is_another_subject() -> None:
     model = tuned_to(recording("ann"))
     elsewhere = recording("ann", seed=3, units=30, ids="cell", images=8)
-    found = kind(model, elsewhere)
-    assert found.name == "new subjects" and "taken for another subject" in found.notes[0]
+    of_elsewhere = kind(model, elsewhere)
+    assert (
+        of_elsewhere.name == "new subjects" and "taken for another subject" in of_elsewhere.notes[0]
+    )
     same_images = kind(model, recording("ann", seed=3))  # and the same default ids
     assert same_images.name == "new subjects" and "in another way" in same_images.notes[0]
 
 
 def test_units_measured_again_are_the_same_units() -> None:
-    own, again = recording("ann"), recording("ann")
+    first, again = recording("ann"), recording("ann")
     noise = np.random.default_rng(4).normal(size=(N, UNITS))
     again.responses.data.values[:] += noise
-    assert kind(tuned_to(own), again).name == "new images"
+    assert kind(tuned_to(first), again).name == "new images"
 
 
 def test_other_images_of_the_same_units_cannot_be_told_under_another_name() -> None:
     model = tuned_to(recording("ann"))
     assert kind(model, recording("ann", seed=0, images=8)).name == "new images"
-    found = kind(model, recording("dan", seed=1, images=8))
-    assert found.name == "new subjects"
-    assert "10 unit ids of ann" in found.notes[0] and "if it is the same" in found.notes[0]
+    of_dan = kind(model, recording("dan", seed=1, images=8))
+    assert of_dan.name == "new subjects"
+    assert "10 unit ids of ann" in of_dan.notes[0] and "if it is the same" in of_dan.notes[0]
 
 
 def test_models_that_were_tuned_to_nobody_follow_the_run() -> None:
-    own = recording("ann")
+    ann = recording("ann")
     target = Target("ann", "", "V1", np.arange(3))
     model = load("lcl_v2")  # grown, which is no tuning
-    means = {"ann": own.responses.mean()}
-    assert Generalization({"ann": own}, means).kind(model, target).name == "new images"
-    assert Generalization({"ann": own}, means, ["ann"]).kind(model, target).name == "new subjects"
+    means = {"ann": ann.responses.mean()}
+    assert Generalization({"ann": ann}, means).kind(model, target).name == "new images"
+    assert Generalization({"ann": ann}, means, ["ann"]).kind(model, target).name == "new subjects"
 
 
 @pytest.mark.parametrize(

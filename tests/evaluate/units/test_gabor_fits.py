@@ -102,10 +102,10 @@ def test_a_filter_answers_most_to_the_grating_that_its_parameters_name(rng):
     """Filters and gratings count orientation, frequency and phase alike."""
     side = 61
     for angle, frequency, phase in [(20.0, 0.12, 40.0), (110.0, 0.08, -100.0)]:
-        own = Gabor(0, 0, angle, frequency, phase, 7, 7).draw(side)
+        kernel = Gabor(0, 0, angle, frequency, phase, 7, 7).draw(side)
         angles, phases = (angle, angle + 40, 180 - angle), (phase, phase + 90, phase + 180)
         shown = Gratings(angles, (frequency * 28, frequency * 40), phases)
-        answers = np.einsum("nij,ij->n", shown.draw(shown.table, side) - 127, own)
+        answers = np.einsum("nij,ij->n", shown.draw(shown.table, side) - 127, kernel)
         assert answers.argmax() == 0
 
 
@@ -135,8 +135,8 @@ def test_localization_tells_spots_from_noise(rng):
 
 def test_the_spectrum_peaks_where_the_carrier_is():
     for angle in (0.0, 30.0, 90.0, 150.0):
-        found, frequency = spectral_peaks(Gabor(0, 0, angle, 0.22, 0, 2.5, 2.5).draw(SIDE))[0]
-        assert turned(found, angle, 180) < 3 and frequency == pytest.approx(0.22, abs=0.02)
+        orientation, frequency = spectral_peaks(Gabor(0, 0, angle, 0.22, 0, 2.5, 2.5).draw(SIDE))[0]
+        assert turned(orientation, angle, 180) < 3 and frequency == pytest.approx(0.22, abs=0.02)
 
 
 def test_the_jacobian_is_the_derivative(rng):

@@ -177,17 +177,17 @@ def test_a_divisively_normalized_cell_is_suppressed_as_its_formula_says():
     shown = Gratings(turns(4), (7.0,), cycle(4), tuple(pixels / PPD), edge=0.0)
     cell = Normalized()
     probe = model(nn.Sequential(cell), "0", 161)
-    found = tuning_table(responses_to(probe, "0", shown), size=responses_to(probe, "0", shown))
+    tuning = tuning_table(responses_to(probe, "0", shown), size=responses_to(probe, "0", shown))
     small, large = (
         0.5 * (1 - np.exp(-(pixels**2) / (8 * s**2))) for s in (cell.center, cell.surround)
     )
     curve = small / (cell.constant + large)
-    assert found["suppression_index"][0] == pytest.approx(1 - curve[-1] / curve.max(), abs=0.02)
+    assert tuning["suppression_index"][0] == pytest.approx(1 - curve[-1] / curve.max(), abs=0.02)
     best = pixels[curve.argmax()] / PPD
-    assert found["preferred_diameter"][0] == pytest.approx(best, rel=0.35)  # a step up or down
-    assert found["surround_diameter"][0] > found["preferred_diameter"][0]
-    assert found["circular_variance"][0] == pytest.approx(1, abs=0.02)
-    assert np.isnan(found["orientation_bandwidth"][0])
+    assert tuning["preferred_diameter"][0] == pytest.approx(best, rel=0.35)  # a step up or down
+    assert tuning["surround_diameter"][0] > tuning["preferred_diameter"][0]
+    assert tuning["circular_variance"][0] == pytest.approx(1, abs=0.02)
+    assert np.isnan(tuning["orientation_bandwidth"][0])
 
 
 def test_small_images_give_the_same_responses_as_whole_ones():

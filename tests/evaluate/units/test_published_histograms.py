@@ -44,8 +44,8 @@ def test_the_same_distribution_reaches_its_ceiling(rng):
 
 def test_units_without_the_property_are_counted(rng):
     neurons = Histogram("x", np.array([0.0, 0.5, 1.0]), np.array([5.0, 5.0]))
-    found = compare(np.array([0.2, np.nan, 0.7]), neurons, samples=10)
-    assert (found.units, found.undefined) == (2, 1)
+    comparison = compare(np.array([0.2, np.nan, 0.7]), neurons, samples=10)
+    assert (comparison.units, comparison.undefined) == (2, 1)
     nothing = compare(np.full(3, np.nan), neurons, samples=10)
     assert np.isnan(nothing.mean) and nothing.undefined == 3
     flags = compare(np.array([True, False]), neurons, samples=10)
@@ -59,11 +59,11 @@ def test_values_outside_count_to_the_nearest_bin():
 
 def test_files(tmp_path):
     (tmp_path / "h.csv").write_text(CSV)
-    found = read_histograms(tmp_path / "h.csv", ["circular_variance"])["circular_variance"]
-    assert found.edges.tolist() == [0, 0.5, 1] and found.counts.tolist() == [10, 30]
-    assert (found.neurons, found.source) == (40, "Ringach 2002")
-    own = {"circular_variance": {"edges": [0, 0.5, 1], "counts": [10, 30]}}
-    (tmp_path / "h.json").write_text(json.dumps(own))
+    histogram = read_histograms(tmp_path / "h.csv", ["circular_variance"])["circular_variance"]
+    assert histogram.edges.tolist() == [0, 0.5, 1] and histogram.counts.tolist() == [10, 30]
+    assert (histogram.neurons, histogram.source) == (40, "Ringach 2002")
+    counted = {"circular_variance": {"edges": [0, 0.5, 1], "counts": [10, 30]}}
+    (tmp_path / "h.json").write_text(json.dumps(counted))
     assert read_histograms(tmp_path / "h.json")["circular_variance"].neurons == 40
 
 

@@ -183,11 +183,11 @@ def test_bad_settings_are_told_before_anything_is_made(world: Path, tmp_path: Pa
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("known", ["pixels", "file"])
-def test_a_model_that_saw_a_seed_is_refused(world: Path, tmp_path: Path, known: str) -> None:
+@pytest.mark.parametrize("hashed", ["pixels", "file"])
+def test_a_model_that_saw_a_seed_is_refused(world: Path, tmp_path: Path, hashed: str) -> None:
     (seed,) = find_seeds(32, world / "seeds", families=["b"])[0]
     model = load(str(world / "model"))
-    model.note_seen([seed.hash] if known == "pixels" else [], [seed.file_hash])
+    model.note_seen([seed.hash] if hashed == "pixels" else [], [seed.file_hash])
     save(model, tmp_path / "model")
     config = settings(world).to_dict()
     (name,) = config["models"]
@@ -199,9 +199,9 @@ def test_a_model_that_saw_a_seed_is_refused(world: Path, tmp_path: Path, known: 
 
 def test_taps_that_give_negative_values_can_be_refused(world: Path, tmp_path: Path) -> None:
     raw = {"id": str(world / "model"), "taps": ["stage1.conv"]}
-    own = {"models": {"mine": raw}, "stimuli": ["textures"], "histograms": None}
+    changes = {"models": {"mine": raw}, "stimuli": ["textures"], "histograms": None}
     with pytest.raises(InputError, match=r"tap 'stage1\.conv'.*negative"):
-        probe(settings(world, **own, negative="refuse"), tmp_path / "a", quiet(world))
-    out = probe(settings(world, **own), tmp_path / "b", quiet(world))
+        probe(settings(world, **changes, negative="refuse"), tmp_path / "a", quiet(world))
+    out = probe(settings(world, **changes), tmp_path / "b", quiet(world))
     notes = json.loads((out / "probe.json").read_text())["notes"]
     assert any("were set to 0" in note for note in notes)

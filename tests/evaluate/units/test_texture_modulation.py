@@ -54,9 +54,9 @@ class Units(nn.Module):
         mean = x.mean(dim=(1, 2, 3), keepdim=True)
         energy, fourth = ((y**p).mean(dim=(2, 3), keepdim=True) for p in (2, 4))
         silent = 0 * energy - 1
-        one = self.stage1(torch.cat([mean + 1, energy], 1))
-        two = self.stage2(torch.cat([fourth, energy + fourth, silent], 1))
-        return self.signed(torch.cat([one, two, y[:, :, 20:21, 20:21]], 1))
+        first = self.stage1(torch.cat([mean + 1, energy], 1))
+        second = self.stage2(torch.cat([fourth, energy + fourth, silent], 1))
+        return self.signed(torch.cat([first, second, y[:, :, 20:21, 20:21]], 1))
 
 
 @pytest.fixture(scope="module")
@@ -66,37 +66,37 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def found(model, textures):
+def result(model, textures):
     return texture_modulation(
         model, ["stage1", "stage2"], textures, pixels_per_degree=12.0, baseline="keep", samples=200
     )
 
 
-def test_linear_and_energy_units_have_none_and_higher_orders_do(found):
-    first = found.units[found.units["tap"] == "stage1"]["texture_modulation_index"].to_numpy()
-    second = found.units[found.units["tap"] == "stage2"]["texture_modulation_index"].to_numpy()
+def test_linear_and_energy_units_have_none_and_higher_orders_do(result):
+    first = result.units[result.units["tap"] == "stage1"]["texture_modulation_index"].to_numpy()
+    second = result.units[result.units["tap"] == "stage2"]["texture_modulation_index"].to_numpy()
     assert abs(first[0]) < 0.01  # linear in pixels: what the mean alone decides
     assert abs(first[1]) < 0.08  # energy: what the spectrum alone decides
     assert second[0] > 0.2
-    assert (found.units["control_modulation_index"].dropna().abs() < 0.08).all()
+    assert (result.units["control_modulation_index"].dropna().abs() < 0.08).all()
 
 
-def test_the_second_stage_exceeds_the_first_one(found):
-    row = found.differences.iloc[0]
+def test_the_second_stage_exceeds_the_first_one(result):
+    row = result.differences.iloc[0]
     assert (row["later"], row["earlier"]) == ("stage2", "stage1")
-    assert row["difference"] == pytest.approx(found.taps["mean"][1] - found.taps["mean"][0])
+    assert row["difference"] == pytest.approx(result.taps["mean"][1] - result.taps["mean"][0])
     assert row["difference_families_low"] > 0 and row["larger_families"] == 5
     assert row["p_families"] == 2 / 2**5
-    taps = found.taps.set_index("tap")
+    taps = result.taps.set_index("tap")
     assert (taps["mean_families_low"] <= taps["mean"]).all()
     assert (taps["mean_families_high"] >= taps["mean"]).all()
     assert abs(taps["control"]).max() < 0.05
 
 
-def test_a_unit_that_never_responds_is_counted_and_left_out(found):
-    taps = found.taps.set_index("tap")
+def test_a_unit_that_never_responds_is_counted_and_left_out(result):
+    taps = result.taps.set_index("tap")
     assert (taps["units"]["stage2"], taps["active"]["stage2"]) == (3, 2)
-    silent = found.units[found.units["tap"] == "stage2"].iloc[2]
+    silent = result.units[result.units["tap"] == "stage2"].iloc[2]
     assert (
         not silent["active"] and silent["reason"] == "no response above 0 to any texture or noise"
     )
@@ -107,9 +107,9 @@ def test_a_unit_that_never_responds_is_counted_and_left_out(found):
 def test_negative_responses_are_told_or_refused(model, textures):
     responses = texture_responses(model, "signed", textures, pixels_per_degree=12.0)
     assert responses.dims == ("type", "family", "sample", "unit")
-    kept = texture_tuning(responses)
-    assert kept.negative_units == 2 and 0.1 < kept.negative_share < 0.5
-    assert kept.units["texture_modulation_index"].abs().max() <= 1
+    tuning = texture_tuning(responses)
+    assert tuning.negative_units == 2 and 0.1 < tuning.negative_share < 0.5
+    assert tuning.units["texture_modulation_index"].abs().max() <= 1
     with pytest.raises(InputError, match=r"tap 'signed'.*negative \(of 2 of 6 units; unit"):
         texture_tuning(responses, negative="refuse")
 
@@ -117,9 +117,9 @@ def test_negative_responses_are_told_or_refused(model, textures):
 def test_the_response_to_gray_is_subtracted(model, textures):
     responses = texture_responses(model, "stage1", textures, pixels_per_degree=12.0)
     assert responses["blank"].to_numpy() == pytest.approx([1, 0])
-    kept = texture_tuning(responses, baseline="keep").units["max_texture"]
+    with_gray = texture_tuning(responses, baseline="keep").units["max_texture"]
     less = texture_tuning(responses).units["max_texture"]
-    assert less[0] < 0.1 * kept[0] and less[1] > 0
+    assert less[0] < 0.1 * with_gray[0] and less[1] > 0
 
 
 def test_intervals_over_families_and_over_units_are_apart(rng):

@@ -104,11 +104,11 @@ def test_low_pass_units_have_no_bandwidth():
 
 def test_size_tuning_reads_peak_and_plateau():
     d = np.array([0.5, 1.0, 1.5, 2.0, 4.0, 8.0])
-    found = size_tuning(np.array([[1, 9.6, 10, 8, 4.1, 4], [1, 4, 8, 9.9, 10, 10.0]]), d)
-    np.testing.assert_allclose(found.preferred_diameter, [1.5, 4.0])
-    np.testing.assert_allclose(found.summation_field, [1.0, 2.0])
-    np.testing.assert_allclose(found.suppression_index, [0.6, 0.0])
-    np.testing.assert_allclose(found.surround_diameter, [4.0, np.nan])
+    tuning = size_tuning(np.array([[1, 9.6, 10, 8, 4.1, 4], [1, 4, 8, 9.9, 10, 10.0]]), d)
+    np.testing.assert_allclose(tuning.preferred_diameter, [1.5, 4.0])
+    np.testing.assert_allclose(tuning.summation_field, [1.0, 2.0])
+    np.testing.assert_allclose(tuning.suppression_index, [0.6, 0.0])
+    np.testing.assert_allclose(tuning.surround_diameter, [4.0, np.nan])
 
 
 def test_half_contrast_of_a_naka_rushton_curve():
