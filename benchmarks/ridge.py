@@ -121,8 +121,8 @@ def measure(library: str, n_units: int, queue) -> None:
     seconds = time.perf_counter() - started
     added = peak.stop()
     alpha, coef = result()
-    some = np.linspace(0, n_units - 1, SAMPLED).astype(int)
-    queue.put((seconds, added, np.asarray(alpha)[some], np.asarray(coef)[:, some]))
+    sampled = np.linspace(0, n_units - 1, SAMPLED).astype(int)
+    queue.put((seconds, added, np.asarray(alpha)[sampled], np.asarray(coef)[:, sampled]))
 
 
 def run_one(library: str, n_units: int):

@@ -39,9 +39,9 @@ def human_table(run: Path) -> str:
 def measure_table(run: Path, experiment: str, measures: dict[str, str]) -> str:
     """Every observer in one experiment."""
     benchmark = pd.read_parquet(run / "tables" / "benchmark.parquet")
-    own = benchmark[benchmark["experiment"] == experiment]
+    measured = benchmark[benchmark["experiment"] == experiment]
     rows = []
-    for observer, part in own.groupby("observer", sort=False):
+    for observer, part in measured.groupby("observer", sort=False):
         by = part.set_index("measure")
         rows.append([label(str(observer)), *(cell(by.loc[m]) for m in measures)])
     return markdown(["", *measures.values()], rows)
@@ -62,13 +62,13 @@ def change_table(run: Path) -> str:
     for source, who in ((each, "model"), (groups, "group")):
         if source.empty:
             continue
-        for name, own in source.groupby(who, sort=False):
-            by = own.set_index(["experiment", "measure"])
+        for name, changes in source.groupby(who, sort=False):
+            by = changes.set_index(["experiment", "measure"])
             cells = []
             for key in wanted:
                 row = by.loc[key]
                 cells.append(f"{row['delta']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]")
-            count = f" (mean of {own['models'].iloc[0]})" if who == "group" else ""
+            count = f" (mean of {changes['models'].iloc[0]})" if who == "group" else ""
             p = by.loc[("cue-conflict", "shape_bias")]["p"]
             rows.append([f"{label(str(name))}{count}", *cells, number(p)])
     return markdown(["less untuned", *wanted.values(), "p (shape bias)"], rows)
@@ -78,9 +78,9 @@ def category_table(run: Path) -> str:
     """Shape bias of each category: humans, models, and means of groups."""
     categories = pd.read_parquet(run / "tables" / "categories.parquet")
     groups = _groups(run)
-    own = categories[categories["measure"] == "shape_bias"].copy()
-    own["shown"] = own["observer"].map(lambda o: groups.get(o) or o)
-    wide = own.pivot_table(index="category", columns="shown", values="value", aggfunc="mean")
+    bias = categories[categories["measure"] == "shape_bias"].copy()
+    bias["shown"] = bias["observer"].map(lambda o: groups.get(o) or o)
+    wide = bias.pivot_table(index="category", columns="shown", values="value", aggfunc="mean")
     order = [HUMANS, *dict.fromkeys(g or m for m, g in groups.items())]
     order = [o for o in order if o in wide.columns]
     rows = [
@@ -91,8 +91,8 @@ def category_table(run: Path) -> str:
 
 
 def _groups(run: Path) -> dict[str, str | None]:
-    known = json.loads((run / "behavior.json").read_text(encoding="utf-8"))
-    return {name: facts["group"] for name, facts in known["models"].items()}
+    behavior = json.loads((run / "behavior.json").read_text(encoding="utf-8"))
+    return {name: facts["group"] for name, facts in behavior["models"].items()}
 
 
 def pictures(run: Path, name: str) -> str:
@@ -109,8 +109,8 @@ def pictures(run: Path, name: str) -> str:
         tables["each_human_bias"],
         groups,
     )
-    known = benchmark[benchmark["observer"].isin(groups) & (benchmark["status"] == "measured")]
-    experiments = list(dict.fromkeys(known["experiment"]))
+    measured = benchmark[benchmark["observer"].isin(groups) & (benchmark["status"] == "measured")]
+    experiments = list(dict.fromkeys(measured["experiment"]))
     consistency = consistency_plot(benchmark, tables["each_human"], groups, experiments)
     lines = []
     for figure, kind, words in (
@@ -127,10 +127,10 @@ def pictures(run: Path, name: str) -> str:
 def network(run: Path) -> str:
     """The part of the page about one run."""
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    known = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     facts = json.loads((run / "behavior.json").read_text(encoding="utf-8"))
     name = config["models"]["untuned"]["id"]
-    machine = known["machine"]
+    machine = provenance["machine"]
     return "\n\n".join(
         [
             f"## {name} at {config['image_size']} pixels",
@@ -151,9 +151,9 @@ def network(run: Path) -> str:
             "Shape bias of each category of the shape:",
             category_table(run),
             f"Command (config: `studies/behavior/{name}.yaml`):",
-            f"    {portable(known['command'])}",
+            f"    {portable(provenance['command'])}",
             f"Machine: {machine['processor']}, {machine['cores']} cores, "
-            f"{machine['memory_gb']} GB; torch {known['versions']['torch']}.",
+            f"{machine['memory_gb']} GB; torch {provenance['versions']['torch']}.",
             "The run's own notes:\n\n" + "\n".join(f"- {n}" for n in facts["notes"]),
         ]
     )

@@ -70,15 +70,15 @@ class Scores:
         self.config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
         self.models = json.loads((root / "models.json").read_text(encoding="utf-8"))
         self.known = json.loads((root / "provenance.json").read_text(encoding="utf-8"))
-        found = sorted(root.glob("*/*/done.json"))
-        self.done = [(p.parts[-3], json.loads(p.read_text(encoding="utf-8"))) for p in found]
+        done_files = sorted(root.glob("*/*/done.json"))
+        self.done = [(p.parts[-3], json.loads(p.read_text(encoding="utf-8"))) for p in done_files]
         self.reference = self.config["reference"]
 
     @property
     def grown(self) -> list[dict[str, Any]]:
         """Models that were grown and whose run folder is there, the reference first."""
-        own = [m for m in self.models if m["grown"] and (_run(m) / "units.json").exists()]
-        return sorted(own, key=lambda m: (m["name"] != self.reference, m["name"], m["seed"]))
+        models = [m for m in self.models if m["grown"] and (_run(m) / "units.json").exists()]
+        return sorted(models, key=lambda m: (m["name"] != self.reference, m["name"], m["seed"]))
 
     @property
     def ablations(self) -> list[str]:
@@ -159,22 +159,22 @@ def short(scores: Scores) -> str:
     for data in scores.config["sets"]:
         for readout in READOUTS[:2]:
             rows = scores.of("differences", data=data, readout=readout, kind="ridge")
-            own = rows[rows["model"].isin(scores.ablations)] if len(rows) else rows
-            if own.empty:
+            ablations = rows[rows["model"].isin(scores.ablations)] if len(rows) else rows
+            if ablations.empty:
                 continue
-            kinds = own.apply(verdict, axis=1)
-            same, own = own[kinds == "same"], own[kinds != "same"]
-            if own.empty:
+            kinds = ablations.apply(verdict, axis=1)
+            same, ablations = ablations[kinds == "same"], ablations[kinds != "same"]
+            if ablations.empty:
                 continue
-            kinds = own.apply(verdict, axis=1)
-            better, worse = own[kinds == "better"], own[kinds == "worse"]
+            kinds = ablations.apply(verdict, axis=1)
+            better, worse = ablations[kinds == "better"], ablations[kinds == "worse"]
             place = f"{NAMES.get(data, data)}, {readout}"
-            if len(better) == len(own):
+            if len(better) == len(ablations):
                 said = f"{name} is better than every ablation"
             elif better.empty and worse.empty:
                 said = f"{name} cannot be told apart from any ablation"
             else:
-                said = f"{name} is better than {len(better)} of {len(own)} ablations"
+                said = f"{name} is better than {len(better)} of {len(ablations)} ablations"
                 if len(worse):
                     said += f" and worse than {', '.join(map(label, worse['model']))}"
             if len(same):
@@ -237,11 +237,11 @@ def bars(scores: Scores, data: str, out: Path) -> str:
     panels = [r for r in READOUTS if (rows["readout"] == r).any()]
     axes = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
     for ax, readout in zip(axes, panels, strict=True):
-        own = rows[rows["readout"] == readout].set_index("model")
+        scored = rows[rows["readout"] == readout].set_index("model")
         for i, model in enumerate(order):
-            if model not in own.index:
+            if model not in scored.index:
                 continue
-            row = own.loc[model]
+            row = scored.loc[model]
             color = "#0072b2" if model == scores.reference else "#b9b9b9"
             error = [[max(0, row["r"] - row["low"])], [max(0, row["high"] - row["r"])]]
             ax.barh(i, row["r"], color=color, height=0.7)
@@ -282,10 +282,13 @@ def rsa_part(scores: Scores) -> str:
         return "Not computed."
     parts = []
     for readout in READOUTS[:2]:
-        own = rows[rows["readout"] == readout]
-        if own.empty:
+        similarities = rows[rows["readout"] == readout]
+        if similarities.empty:
             continue
-        by = {m: own[own["method"] == m].set_index(["model", "tap"]) for m in METHODS}
+        by = {
+            m: similarities[similarities["method"] == m].set_index(["model", "tap"])
+            for m in METHODS
+        }
         gaps = scores.of("rsa_differences", readout=readout)
         apart = {}
         for method in METHODS if len(gaps) else ():
@@ -329,11 +332,11 @@ def seeds_part(scores: Scores) -> str:
     wide = rows.assign(place=rows["data"] + ", " + rows["readout"])
     places = list(dict.fromkeys(wide["place"]))
     lines = []
-    for model, own in wide.groupby("model"):
-        for seed, one in own.groupby("seed"):
-            values = one.set_index("place")["r"]
+    for model, of_model in wide.groupby("model"):
+        for seed, of_seed in of_model.groupby("seed"):
+            values = of_seed.set_index("place")["r"]
             lines.append([label(str(model)), str(seed), *(number(values.get(p)) for p in places)])
-        means = own.groupby("place")["r"].agg(["mean", "std"])
+        means = of_model.groupby("place")["r"].agg(["mean", "std"])
         shown = [f"{number(means['mean'].get(p))} ({number(means['std'].get(p))})" for p in places]
         lines.append([label(str(model)), "mean (sd)", *shown])
     return "Mean r over sessions (ridge), each seed by itself.\n\n" + markdown(
@@ -377,7 +380,7 @@ def filters_part(scores: Scores, out: Path) -> str:
     first: dict[str, dict[str, Any]] = {}
     for model in scores.grown:
         first.setdefault(model["name"], model)
-    found = {}
+    mosaics = {}
     for name, model in first.items():
         with np.load(_run(model) / "units.npz") as arrays:
             if "kernels" in arrays:
@@ -386,12 +389,12 @@ def filters_part(scores: Scores, out: Path) -> str:
                 if fits.exists():
                     table = pd.read_parquet(fits).sort_values("r2", ascending=False)
                     order = table["unit"].to_numpy()
-                found[f"{label(name)}, seed {model['seed']}"] = mosaic(arrays["kernels"][order])
-    if not found:
+                mosaics[f"{label(name)}, seed {model['seed']}"] = mosaic(arrays["kernels"][order])
+    if not mosaics:
         return ""
-    figure = Figure(figsize=(7, 1.95 * len(found)), layout="constrained")
-    axes = figure.subplots(len(found), 1, squeeze=False)[:, 0]
-    for ax, (title, picture) in zip(axes, found.items(), strict=True):
+    figure = Figure(figsize=(7, 1.95 * len(mosaics)), layout="constrained")
+    axes = figure.subplots(len(mosaics), 1, squeeze=False)[:, 0]
+    for ax, (title, picture) in zip(axes, mosaics.items(), strict=True):
         ax.imshow(picture, interpolation="nearest")
         ax.set_title(title, fontsize=9)
         ax.axis("off")
@@ -419,13 +422,13 @@ def taps_part(scores: Scores) -> str:
     """Each model's taps with their receptive fields."""
     lines = []
     for name in dict.fromkeys(m["name"] for m in scores.models):
-        own = [m for m in scores.models if m["name"] == name]
+        models = [m for m in scores.models if m["name"] == name]
         fields = ", ".join(
             f"`{tap}` {f'{size} px' if size else 'unknown'}"
-            for tap, size in own[0]["receptive_fields"].items()
+            for tap, size in models[0]["receptive_fields"].items()
         )
-        kind = "grown here" if own[0]["grown"] else own[0]["id"]
-        seeds = ", ".join(str(m["seed"]) for m in own) if len(own) > 1 else "–"
+        kind = "grown here" if models[0]["grown"] else models[0]["id"]
+        seeds = ", ".join(str(m["seed"]) for m in models) if len(models) > 1 else "–"
         lines.append([label(name), kind, seeds, fields])
     return markdown(["model", "what", "seeds", "taps and receptive fields"], lines)
 
@@ -443,10 +446,10 @@ def repeat_part(scores: Scores) -> str:
     ]
     grown = []
     for model in scores.grown:
-        known = json.loads((_run(model) / "provenance.json").read_text(encoding="utf-8"))
-        grown.append(f"    {portable(known['command'])}")
-    checks = [(facts["model"], one) for _, facts in scores.done for one in facts["leaks"]]
-    seen = max((one["seen"] for _, one in checks), default=0)
+        provenance = json.loads((_run(model) / "provenance.json").read_text(encoding="utf-8"))
+        grown.append(f"    {portable(provenance['command'])}")
+    checks = [(facts["model"], leak) for _, facts in scores.done for leak in facts["leaks"]]
+    seen = max((leak["seen"] for _, leak in checks), default=0)
     seconds = pd.Series([facts["seconds"] for _, facts in scores.done])
     parts = ["Scores and this page:", "\n".join(commands)]
     if grown:

@@ -61,10 +61,10 @@ class StudyConfig(Config):
 
 def parse(spec: str) -> tuple[str, str, int]:
     """Name, id or folder, and seed of `NAME=ID_OR_FOLDER[:seed]`."""
-    found = re.fullmatch(r"([\w.-]+)=(.+?)(?::(\d+))?", spec)
-    if found is None:
+    match = re.fullmatch(r"([\w.-]+)=(.+?)(?::(\d+))?", spec)
+    if match is None:
         raise InputError(f"{spec!r} is not NAME=ID_OR_FOLDER[:seed].")
-    return found[1], found[2], int(found[3] or 0)
+    return match[1], match[2], int(match[3] or 0)
 
 
 def readouts_of(model: Model, sizes: tuple[float, float]) -> dict[str, list[str]]:
@@ -103,21 +103,22 @@ def tables(out: Path, materials: dict[str, Material], config: StudyConfig) -> No
     """Write the tables over all models of a folder."""
     made: dict[str, list[pd.DataFrame]] = {}
     for name, material in materials.items():
-        own = folders(out / name)
-        scored = load_scored(own, config.bootstrap, config.seed)
+        paths = folders(out / name)
+        scored = load_scored(paths, config.bootstrap, config.seed)
         units, nulls = (
-            pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in own]) for t in ("units", "null")
+            pd.concat([pd.read_parquet(f / f"{t}.parquet") for f in paths])
+            for t in ("units", "null")
         )
-        found = {
+        by_table = {
             "scores": score_table(scored, units, nulls),
             "seeds": seed_table(scored),
             "differences": difference_table(scored, config.reference, config.seed),
         }
         if material.config.rsa:
             groups = material.groups(next(iter(material.dataset)))
-            similar, apart = rsa_tables(own, material.rdms(), groups, config.reference)
-            found |= {"rsa": similar, "rsa_differences": apart}
-        for table, rows in found.items():
+            similar, apart = rsa_tables(paths, material.rdms(), groups, config.reference)
+            by_table |= {"rsa": similar, "rsa_differences": apart}
+        for table, rows in by_table.items():
             made.setdefault(table, []).append(rows.assign(data=name))
     (out / "tables").mkdir(exist_ok=True)
     for table, parts in made.items():
@@ -140,9 +141,9 @@ def main() -> None:
     run = RunFolder(given.out, config, command=command, overwrite=True)
     with locked(run.path / ".lock", wait=False):
         cache = Cache(run.path / "cache")
-        materials = {name: Material.read(name, own) for name, own in config.sets.items()}
+        materials = {name: Material.read(name, data_set) for name, data_set in config.sets.items()}
         listed = run.path / "models.json"
-        known = {(m["name"], m["seed"]): m for m in read_json(listed)} if listed.exists() else {}
+        models = {(m["name"], m["seed"]): m for m in read_json(listed)} if listed.exists() else {}
         for name, source, seed in specs:
             for place, material in materials.items():
                 size = material.config.image_size
@@ -161,8 +162,8 @@ def main() -> None:
             shutil.rmtree(cache.root / "features", ignore_errors=True)  # of no other model
             facts = describe(source, seed, name, model, readouts[BEST])
             print(f"  taps and receptive fields (px): {facts['receptive_fields']}", flush=True)
-            known[name, seed] = facts
-            write_json(listed, [known[key] for key in sorted(known)])
+            models[name, seed] = facts
+            write_json(listed, [models[key] for key in sorted(models)])
         started = time.monotonic()
         tables(run.path, materials, config)
         print(f"tables: {time.monotonic() - started:.0f} s", flush=True)

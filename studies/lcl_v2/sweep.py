@@ -82,8 +82,8 @@ def select_scores(model: Model, material: Material, cache: Cache) -> dict[str, f
     taps: dict[str, list[float]] = {tap: [] for tap in model.taps}
     readouts = {tap: [tap] for tap in model.taps}
     for subject, recording in material.dataset.items():
-        (one,) = material.rounds(subject)
-        held = np.unique(np.concatenate([fold[1] for fold in one.folds]))
+        (selection,) = material.rounds(subject)
+        held = np.unique(np.concatenate([fold[1] for fold in selection.folds]))
         features = extract(
             model,
             recording.stimuli.decoded(model.preprocessing.size, model.preprocessing.resize, cache),
@@ -92,15 +92,15 @@ def select_scores(model: Model, material: Material, cache: Cache) -> dict[str, f
             compute=Compute(cache=cache, progress=False),
         )
         # what is predicted is not looked at: the scores over folds are what is wanted
-        found = predict(
+        scores = predict(
             features,
             recording.responses.mean(),
-            [Round(one.train, one.train[held], one.folds)],
+            [Round(selection.train, selection.train[held], selection.folds)],
             readouts,
             ReadoutConfig(kinds=("ridge",)),
         )
         for tap in model.taps:
-            taps[tap].append(float(found.tap_scores[tap][tap][0]))
+            taps[tap].append(float(scores.tap_scores[tap][tap][0]))
     return {tap: float(np.mean(values)) for tap, values in taps.items()}
 
 

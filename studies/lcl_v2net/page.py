@@ -75,10 +75,10 @@ class Runs:
                     both = pd.concat([both, pd.DataFrame([lost])], ignore_index=True)
                 means.append(both.assign(front=name, seed=seed))
                 every.append(accuracy.assign(front=name, seed=seed))
-                known = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+                provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
                 lines = read_json_lines(run / "model" / "metrics.jsonl")
                 seconds = sum(line["seconds"] for line in lines)
-                self.facts.append({"run": run, "summary": summary, "known": known,
+                self.facts.append({"run": run, "summary": summary, "known": provenance,
                                    "minutes": seconds / 60})  # fmt: skip
         if not means:
             raise SystemExit(f"{root} holds no finished run.")
@@ -89,9 +89,9 @@ class Runs:
 
     def values(self, front: str, experiment: str) -> pd.Series:
         """Accuracy by seed."""
-        own = self.means
-        own = own[(own["front"] == front) & (own["experiment"] == experiment)]
-        return own.set_index("seed")["accuracy"]
+        means = self.means
+        means = means[(means["front"] == front) & (means["experiment"] == experiment)]
+        return means.set_index("seed")["accuracy"]
 
     def gap(self, other: str, experiment: str) -> np.ndarray:
         """Reference less another front-end, for the seeds that both have."""
@@ -133,10 +133,10 @@ def answer(runs: Runs) -> str:
             continue
         words = []
         for e, (phrase, more, less) in asked.items():
-            found = runs.gap(front, e)
-            _, low, high = interval(found)
+            gap = runs.gap(front, e)
+            _, low, high = interval(gap)
             sure = more if low > 0 else less if high < 0 else ""
-            words.append(f"{phrase.format(sure) if sure else EVEN[e]} ({cell(found, sign=True)})")
+            words.append(f"{phrase.format(sure) if sure else EVEN[e]} ({cell(gap, sign=True)})")
         seeds = len(runs.gap(front, "mean"))
         many = f"{seeds} seeds" if seeds > 1 else "1 seed"
         lines.append(f"- Against {label(front)} ({many}): {', '.join(words)}.")
@@ -147,9 +147,9 @@ def figure(runs: Runs) -> str:
     tables = {}
     keys = ["experiment", "severity", "level", "excluded"]
     for front in runs.fronts:
-        own = runs.every[runs.every["front"] == front]
+        measured = runs.every[runs.every["front"] == front]
         rows = []
-        for key, part in own.groupby(keys, sort=False):
+        for key, part in measured.groupby(keys, sort=False):
             mean, low, high = interval(part["accuracy"].to_numpy())
             rows.append({**dict(zip(keys, key, strict=True)), "accuracy": mean,
                          "low": low, "high": high})  # fmt: skip
@@ -187,32 +187,32 @@ def setup(runs: Runs) -> str:
 
 def run_table(runs: Runs) -> str:
     rows = []
-    for one in runs.facts:
-        summary, run = one["summary"], one["run"]
+    for facts in runs.facts:
+        summary, run = facts["summary"], facts["run"]
         assert isinstance(summary, dict) and isinstance(run, Path)
-        own = summary["accuracy"]
+        clean = summary["accuracy"]
         wide = summary["distorted"]
         rows.append(
-            [run.name, f"{own['accuracy']:.3f} [{own['low']:.3f}, {own['high']:.3f}]",
-             "–" if wide is None else f"{wide:.3f}", f"{one['minutes']:.1f}"]
+            [run.name, f"{clean['accuracy']:.3f} [{clean['low']:.3f}, {clean['high']:.3f}]",
+             "–" if wide is None else f"{wide:.3f}", f"{facts['minutes']:.1f}"]
         )  # fmt: skip
     return markdown(["run", "clean (95 % over images)", "distorted, mean", "minutes"], rows)
 
 
 def attack(runs: Runs) -> str:
     """How the adversarial front-end was attacked."""
-    for one in runs.facts:
-        run = one["run"]
+    for facts in runs.facts:
+        run = facts["run"]
         assert isinstance(run, Path)
-        own = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["training"]
-        if own["attack"]["eps"]:
-            return f"radius {own['attack']['eps']:g}, {own['attack']['steps']} steps"
+        training = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["training"]
+        if training["attack"]["eps"]:
+            return f"radius {training['attack']['eps']:g}, {training['attack']['steps']} steps"
     return "none here"
 
 
 def repeat(runs: Runs) -> str:
     """The command of each run."""
-    commands = [one["known"]["command"] for one in runs.facts]  # type: ignore[index]
+    commands = [facts["known"]["command"] for facts in runs.facts]  # type: ignore[index]
     return "\n".join(f"    {portable(c)}" for c in commands)
 
 

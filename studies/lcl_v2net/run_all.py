@@ -44,9 +44,9 @@ FRONTS: dict[str, list[str]] = {
 
 def overrides(name: str, seed: int, runs: Path, grown: dict[str, list[str]]) -> list[str]:
     """Settings of one run; `grown` are the folders of fronts, of which each seed has its own."""
-    fronts = {k: own[seed % len(own)] for k, own in grown.items() if own}
-    own = [s.format(runs=runs, seed=seed, **fronts) for s in FRONTS[name]]
-    return [*own, f"training.seed={seed}"]
+    fronts = {k: folders[seed % len(folders)] for k, folders in grown.items() if folders}
+    settings = [s.format(runs=runs, seed=seed, **fronts) for s in FRONTS[name]]
+    return [*settings, f"training.seed={seed}"]
 
 
 def main() -> None:

@@ -68,8 +68,8 @@ def session_table(run: Path) -> str:
     rois = pd.read_parquet(run / "tables" / "rois.parquet")
     models = [m for m in dict.fromkeys(rois["model"]) if m not in ("untuned", "random")]
     rows = []
-    for (kind, session), own in rois.groupby(["generalization", "subject"], sort=False):
-        by_model = own.set_index("model")
+    for (kind, session), scores in rois.groupby(["generalization", "subject"], sort=False):
+        by_model = scores.set_index("model")
         base = by_model.loc["untuned"]
         cells = []
         for model in models:
@@ -98,11 +98,11 @@ def picture(run: Path, name: str) -> str:
     figure = Figure(figsize=(8.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for i, model in enumerate(models):
-        own = rois[rois["model"] == model].set_index("subject")
-        here = [s for s in sessions if s in own.index]
+        scores = rois[rois["model"] == model].set_index("subject")
+        here = [s for s in sessions if s in scores.index]
         at = [sessions.index(s) + 0.18 * (i - (len(models) - 1) / 2) for s in here]
-        delta = own.loc[here, "delta"]
-        low, high = delta - own.loc[here, "delta_low"], own.loc[here, "delta_high"] - delta
+        delta = scores.loc[here, "delta"]
+        low, high = delta - scores.loc[here, "delta_low"], scores.loc[here, "delta_high"] - delta
         axes.errorbar(
             at, delta, yerr=[low.clip(lower=0), high.clip(lower=0)], fmt="o", ms=4.5, lw=1.2,
             color=color[model], label=label(model),
@@ -128,11 +128,11 @@ def picture(run: Path, name: str) -> str:
 def network(run: Path) -> str:
     """The part of the page about one run."""
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    known = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     leaks = json.loads((run / "leaks.json").read_text(encoding="utf-8"))
     null = pd.read_parquet(run / "tables" / "null.parquet")
     name = config["model"]["id"]
-    machine = known["machine"]
+    machine = provenance["machine"]
     warnings = json.loads((run / "warnings.json").read_text(encoding="utf-8"))
     shuffled = null.groupby("model")["null_mean"].mean()["untuned"]
     return "\n\n".join(
@@ -148,10 +148,10 @@ def network(run: Path) -> str:
             "images with what a model saw (an image in both would have ended the run). Mean r "
             f"with shuffled stimuli, untuned: {shuffled:+.3f}.",
             f"Command (config: `studies/macaque_v4/{name}.yaml`):",
-            f"    {portable(known['command'])}",
+            f"    {portable(provenance['command'])}",
             f"Machine: {machine['processor']}, {machine['cores']} cores, "
             f"{machine['memory_gb']} GB, GPUs: {', '.join(machine['gpus']) or 'none'}; torch "
-            f"{known['versions']['torch']}.",
+            f"{provenance['versions']['torch']}.",
             "The run's own warnings:\n\n" + "\n".join(f"- {w}" for w in warnings),
         ]
     )

@@ -77,15 +77,17 @@ class Run:
         self.tables = {n: pd.read_parquet(root / "tables" / f"{n}.parquet") for n in names}
         self.rises, self.control = self._rises("index"), self._rises("control")
         self.saw = {
-            name: len(set(load(own["id"], weights=own["weights"]).seen) & {*self.sources.values()})
-            for name, own in self.config["models"].items()
+            name: len(
+                set(load(model["id"], weights=model["weights"]).seen) & {*self.sources.values()}
+            )
+            for name, model in self.config["models"].items()
         }
 
     def _rises(self, values: str) -> pd.DataFrame:
         families, rises = self.tables["texture_families"], {}
         for _, row in self.tables["texture_differences"].iterrows():
-            own = families[families["model"] == row["model"]]
-            by_tap = own.pivot(index="family", columns="tap", values=values)
+            rows = families[families["model"] == row["model"]]
+            by_tap = rows.pivot(index="family", columns="tap", values=values)
             rises[row["model"]] = by_tap[row["later"]] - by_tap[row["earlier"]]
         return pd.DataFrame(rises)
 
@@ -103,39 +105,39 @@ class Run:
 
 def estimate(values: pd.Series) -> dict[str, Any]:
     """Mean over families, its 95 % interval by bootstrap and the sign-flip p."""
-    known = values.dropna().to_numpy(dtype=float)
-    draws = bootstrap_counts(len(known)) @ known / len(known)
-    found = percentile_interval(float(known.mean()), draws)
-    return {"value": found.value, "low": found.low, "high": found.high, "p": sign_flip_p(known),
-            "larger": int((known > 0).sum()), "families": len(known)}  # fmt: skip
+    finite = values.dropna().to_numpy(dtype=float)
+    draws = bootstrap_counts(len(finite)) @ finite / len(finite)
+    mean = percentile_interval(float(finite.mean()), draws)
+    return {"value": mean.value, "low": mean.low, "high": mean.high, "p": sign_flip_p(finite),
+            "larger": int((finite > 0).sum()), "families": len(finite)}  # fmt: skip
 
 
-def shown(found: dict[str, Any]) -> str:
-    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+def shown(effect: dict[str, Any]) -> str:
+    return f"{effect['value']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}]"
 
 
-def verdict(found: dict[str, Any]) -> str:
+def verdict(effect: dict[str, Any]) -> str:
     """Whether a difference is sure: by its interval and by the test, as few families bound both."""
-    if found["p"] >= ALPHA:
+    if effect["p"] >= ALPHA:
         return "neither"
-    return "more" if found["low"] > 0 else "less" if found["high"] < 0 else "neither"
+    return "more" if effect["low"] > 0 else "less" if effect["high"] < 0 else "neither"
 
 
 def against(run: Run) -> dict[str, dict[str, Any]]:
     """The reference's rise less that of every other model, paired over families."""
-    own = run.seeds(REFERENCE).mean(axis=1)
-    return {k: estimate(own - run.seeds(k).mean(axis=1)) for k in run.kinds if k != REFERENCE}
+    reference = run.seeds(REFERENCE).mean(axis=1)
+    return {k: estimate(reference - run.seeds(k).mean(axis=1)) for k in run.kinds if k != REFERENCE}
 
 
 def answer(run: Run) -> str:
     """What rises, and whether the reference does so more than others, in words."""
     rises: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
     for kind in run.kinds:
-        found = estimate(run.seeds(kind).mean(axis=1))
-        rises[verdict(found)].append(f"{label(kind)} ({shown(found)})")
+        rise = estimate(run.seeds(kind).mean(axis=1))
+        rises[verdict(rise)].append(f"{label(kind)} ({shown(rise)})")
     told: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
-    for kind, found in against(run).items():
-        told[verdict(found)].append(f"{label(kind)} ({shown(found)})")
+    for kind, gap in against(run).items():
+        told[verdict(gap)].append(f"{label(kind)} ({shown(gap)})")
     words = {
         "more": "Texture modulation **rises** from the earlier to the later stage in",
         "neither": "Neither can be said of",
@@ -185,15 +187,15 @@ def differences(run: Run) -> str:
 
 
 def against_table(run: Run) -> str:
-    rows, found = [], against(run)
+    rows, gaps = [], against(run)
     for kind in run.kinds:
         means = run.seeds(kind).mean()
         seeds = f"{means.min():+.3f} to {means.max():+.3f}" if len(means) > 1 else "–"
         rise, control = (estimate(run.seeds(kind, c).mean(axis=1)) for c in (False, True))
         less = ["", "", ""]
-        if kind in found:
-            own = found[kind]
-            less = [shown(own), f"{own['larger']} of {own['families']}", number(own["p"])]
+        if kind in gaps:
+            gap = gaps[kind]
+            less = [shown(gap), f"{gap['larger']} of {gap['families']}", number(gap["p"])]
         rows.append([label(kind), shown(rise), seeds, shown(control), *less])
     return markdown(
         ["model", "rise, 95 % over families", "over seeds", "rise of the control",
@@ -220,11 +222,11 @@ def gratings(run: Run) -> str:
     for (model, tap), part in units.groupby(["model", "tap"], sort=False):
         if SEEDS.search(model) and not model.endswith("-0"):
             continue
-        there = part[part["responds"]]
-        medians = there[list(SHOWN)].astype(float).median()
-        selective = there["orientation_selective"].astype(float).mean()
+        active = part[part["responds"]]
+        medians = active[list(SHOWN)].astype(float).median()
+        selective = active["orientation_selective"].astype(float).mean()
         cells = ["–" if pd.isna(m) else f"{m:.2g}" for m in medians]
-        rows.append([label(base(model)), tap, f"{len(there)} of {len(part)}", f"{selective:.0%}",
+        rows.append([label(base(model)), tap, f"{len(active)} of {len(part)}", f"{selective:.0%}",
                      *cells])  # fmt: skip
     names = [PROPERTIES[n].label for n in SHOWN]
     return markdown(["model", "tap", "respond", "orientation selective", *names], rows)
@@ -235,10 +237,10 @@ def figure(run: Run) -> None:
     drawn = Figure(figsize=(6.4, 0.34 * len(kinds) + 0.9), layout="constrained")
     axes = drawn.subplots()
     for y, kind in enumerate(kinds):
-        found = estimate(run.seeds(kind).mean(axis=1))
+        rise = estimate(run.seeds(kind).mean(axis=1))
         color = LINES[0] if kind == REFERENCE else "#555555"
-        axes.plot([found["low"], found["high"]], [y, y], color=color, lw=2)
-        axes.plot(found["value"], y, "o", color=color, ms=6)
+        axes.plot([rise["low"], rise["high"]], [y, y], color=color, lw=2)
+        axes.plot(rise["value"], y, "o", color=color, ms=6)
         means = run.seeds(kind).mean()
         if len(means) > 1:
             axes.plot(means, np.full(len(means), y), "|", color=color, ms=9)
@@ -253,11 +255,11 @@ def figure(run: Run) -> None:
 
 
 def setup(run: Run) -> str:
-    own, machine = run.config["textures"], run.known["machine"]
+    textures, machine = run.config["textures"], run.known["machine"]
     families = run.tables["synthesis"]["family"].nunique()
     return (
-        f"- {families} families x {own['samples']} textures of {own['side']} pixels for "
-        f"{own['degrees']:g} degrees, standard deviation {own['contrast']:g} of gray, at "
+        f"- {families} families x {textures['samples']} textures of {textures['side']} pixels for "
+        f"{textures['degrees']:g} degrees, standard deviation {textures['contrast']:g} of gray, at "
         f"{run.config['pixels_per_degree']:g} pixels per degree. {machine['processor']}, "
         f"{machine['cores']} cores, {', '.join(machine['gpus']) or 'no GPU'}."
     )

@@ -67,33 +67,33 @@ def energies(gray: np.ndarray) -> np.ndarray:
     return np.stack(maps)
 
 
-def unevenness(square: np.ndarray, own: np.ndarray) -> float:
+def unevenness(square: np.ndarray, energy: np.ndarray) -> float:
     """How unlike a square's blocks are; infinite where there is no texture.
 
     Args:
         square: gray levels, (SIDE, SIDE).
-        own: its energies, (12, SIDE, SIDE).
+        energy: its energies, (12, SIDE, SIDE).
     """
     fine = square - gaussian_filter(square, LARGE)
     if square.std() < LEAST_CONTRAST or fine.var() < LEAST_DETAIL * square.var():
         return np.inf
     cut = (BLOCKS, SIDE // BLOCKS) * 2
-    blocks = own.reshape(len(own), *cut).mean(axis=(2, 4)).reshape(len(own), -1)
+    blocks = energy.reshape(len(energy), *cut).mean(axis=(2, 4)).reshape(len(energy), -1)
     levels = square.reshape(cut).mean(axis=(1, 3)).ravel()
     return float(np.log(blocks + 1e-3).std(axis=1).mean() + levels.std() / square.std())
 
 
 def best_square(gray: np.ndarray) -> tuple[float, np.ndarray]:
     """The most even square of a photograph and how uneven it is."""
-    own = energies(gray)
-    best, found = np.inf, gray[:0]
+    energy = energies(gray)
+    best, square = np.inf, gray[:0]
     for top in range(0, gray.shape[0] - SIDE + 1, STEP):
         for left in range(0, gray.shape[1] - SIDE + 1, STEP):
             part = np.s_[top : top + SIDE, left : left + SIDE]
-            value = unevenness(gray[part], own[:, part[0], part[1]])
+            value = unevenness(gray[part], energy[:, part[0], part[1]])
             if value < best:
-                best, found = value, gray[part]
-    return best, found
+                best, square = value, gray[part]
+    return best, square
 
 
 def main() -> None:

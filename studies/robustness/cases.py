@@ -92,11 +92,11 @@ def ties() -> str:
     ]
     places = np.triu_indices(60, 1)
     truth = stats.spearmanr(exact, other[places]).statistic
-    found = [
+    similarities = [
         float(np.squeeze(compare_rdms(rdm_euclidean(one_hot / scale), other, "spearman")))
         for scale in (1, 3)
     ]
-    return f"{found[0]:.4f} and {found[1]:.4f}; scipy {truth:.4f}"
+    return f"{similarities[0]:.4f} and {similarities[1]:.4f}; scipy {truth:.4f}"
 
 
 def lower_triangle() -> str:
@@ -234,12 +234,12 @@ def fingerprints() -> str:
     from striate.models import Model
     from striate.models.preprocessing import Preprocessing
 
-    found = []
+    prints = []
     for gain in (1.0, 5.0):
         torch.manual_seed(0)
         shape = Preprocessing(size=16)
-        found.append(Model("mine", _Scaled(gain).eval(), shape, ["layer"]).fingerprint())
-    return "another fingerprint" if found[0] != found[1] else "the same fingerprint"
+        prints.append(Model("mine", _Scaled(gain).eval(), shape, ["layer"]).fingerprint())
+    return "another fingerprint" if prints[0] != prints[1] else "the same fingerprint"
 
 
 def baseline() -> str:

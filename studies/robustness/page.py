@@ -37,14 +37,14 @@ def run_tests(names: list[str]) -> dict[str, Counter[str]]:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", wanted]
         command += ["-n", "2", "--dist", "loadfile", f"--junitxml={log}", *files]
         subprocess.run(command, cwd=ROOT, check=False)
-        found: dict[str, Counter[str]] = {name: Counter() for name in names}
+        outcomes: dict[str, Counter[str]] = {name: Counter() for name in names}
         for case in ET.parse(log).iter("testcase"):
             path = case.get("classname", "").replace(".", "/") + ".py"
             name = f"{path}::{case.get('name', '').split('[')[0]}"
             bad = {"failure", "error", "skipped"} & {part.tag for part in case}
-            if name in found:
-                found[name][next(iter(bad), "passed")] += 1
-    return found
+            if name in outcomes:
+                outcomes[name][next(iter(bad), "passed")] += 1
+    return outcomes
 
 
 def check(outcomes: dict[str, Counter[str]]) -> None:

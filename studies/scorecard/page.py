@@ -41,12 +41,12 @@ def table(card: pd.DataFrame) -> str:
     card = card[first.isin(MODELS)].assign(short=first)
     rows = []
     for (measure, what), part in card.groupby(["measure", "row"], sort=False):
-        own = {r["short"]: r for _, r in part.iterrows()}
-        measured = [r for r in own.values() if r["status"] == "measured"]
+        by_model = {r["short"]: r for _, r in part.iterrows()}
+        measured = [r for r in by_model.values() if r["status"] == "measured"]
         over = f" (95 % over {measured[0]['over']})" if measured and measured[0]["over"] else ""
         if not measured and what:
             continue
-        rows.append([measure, f"{what}{over}", *(cell(own[m]) for m in MODELS)])
+        rows.append([measure, f"{what}{over}", *(cell(by_model[m]) for m in MODELS)])
     return markdown(["", "", *MODELS], rows)
 
 

@@ -136,9 +136,9 @@ def test_pieces_are_found_by_what_decides_them(tmp_path):
     key = {"model": "alexnet", "target": "subj01_lh_V1v", "config": {"epochs": 3}}
     assert pieces.load(key) is None
     pieces.store(key, {"seconds": 1.5, "best_epoch": None})
-    found = pieces.load({"config": {"epochs": 3}, "target": "subj01_lh_V1v", "model": "alexnet"})
-    assert found is not None
-    assert (found["seconds"], found["best_epoch"], found["key"]) == (1.5, None, key)
+    piece = pieces.load({"config": {"epochs": 3}, "target": "subj01_lh_V1v", "model": "alexnet"})
+    assert piece is not None
+    assert (piece["seconds"], piece["best_epoch"], piece["key"]) == (1.5, None, key)
     assert pieces.load({**key, "config": {"epochs": 4}}) is None
 
 

@@ -71,14 +71,14 @@ def test_rows_with_more_or_fewer_fields_than_names(tmp_path: Path, make: Callabl
     text = file.read_text()
     header, *rows = text.splitlines()
     n = len(header.split(","))
-    for bad, line, found in (
+    for bad, line, fields in (
         ([header, *(row + "," for row in rows)], 2, rf"{n + 1} fields, more"),  # pandas' index
         ([header, *rows[:-1], rows[-1] + ","], len(rows) + 1, rf"{n + 1} fields, more"),
         ([header, rows[0].rpartition(",")[0], *rows[1:]], 2, rf"{n - 1} fields, fewer"),
         ([header, "", rows[0], rows[1].rpartition(",")[0]], 4, rf"{n - 1} fields, fewer"),
     ):
         file.write_text("\n".join(bad) + "\n")
-        place = rf"{file.name}, line {line}: {found} than the {n} names"
+        place = rf"{file.name}, line {line}: {fields} than the {n} names"
         with pytest.raises(InputError, match=place):
             act()
 
@@ -88,14 +88,14 @@ def test_a_column_twice_or_without_a_name(tmp_path: Path, make: Callable) -> Non
     file, act = make(tmp_path)
     header, *rows = file.read_text().splitlines()
     first = header.split(",")[1]
-    for name, found in (
+    for name, message in (
         (first, rf"occur .*'{first}' in column 2 and column 4"),
         (f" {first}", rf"in column 2 and column 4, as '{first}' and ' {first}'"),
         ("", r"a column without a name \(column 4 of 4"),
         ("Unnamed: 0", r"a column without a name \(column 4 of 4"),
     ):
         file.write_text("\n".join([f"{header},{name}", *(f"{row},1" for row in rows)]))
-        with pytest.raises(InputError, match=found):
+        with pytest.raises(InputError, match=message):
             act()
 
 
@@ -112,7 +112,7 @@ def test_the_table_of_units_of_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "found"),
+    ("cell", "message"),
     [
         ("", "stimulus id in line 3 is empty"),
         ('" "', "stimulus id in line 3 is empty"),
@@ -120,10 +120,10 @@ def test_the_table_of_units_of_the_report(tmp_path: Path) -> None:
         ('"a\n0"', "1 without an image"),
     ],
 )
-def test_ids_of_a_table(tmp_path: Path, cell: str, found: str) -> None:
+def test_ids_of_a_table(tmp_path: Path, cell: str, message: str) -> None:
     file, act = responses(tmp_path)
     file.write_text(file.read_text().replace("a0001", cell))
-    with pytest.raises(InputError, match=found):
+    with pytest.raises(InputError, match=message):
         act()
 
 

@@ -195,10 +195,10 @@ def write_freeman_ziemba(
     regions = {"v1": range(cells[0]), "v2": range(cells[0], n)}
     if container == "mat73":
         with h5py.File(root / "FreemanZiemba2013_V1V2data.mat", "w", userblock_size=512) as file:
-            for name, own in regions.items():
-                shape = (len(own), bins, repetitions, 15, 2, 15)
+            for name, region in regions.items():
+                shape = (len(region), bins, repetitions, 15, 2, 15)
                 data = file.create_dataset(name, shape, np.uint8, chunks=(1, *shape[1:]))
-                for row, j in enumerate(own):
+                for row, j in enumerate(region):
                     spikes = cell(j)
                     data[row] = spikes
                     means[..., j] = _window_means(spikes)
@@ -206,7 +206,9 @@ def write_freeman_ziemba(
     whole = np.stack([cell(j) for j in range(n)])
     means[:] = np.stack([_window_means(spikes) for spikes in whole], -1)
     if container == "mat5":
-        arrays = {name: whole[own.start : own.stop].transpose() for name, own in regions.items()}
+        arrays = {
+            name: whole[region.start : region.stop].transpose() for name, region in regions.items()
+        }
         savemat(root / "FreemanZiemba2013_V1V2data.mat", arrays, do_compression=True)
         return means
     # presentation = (repetition, type, family, sample)

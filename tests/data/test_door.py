@@ -88,14 +88,14 @@ def test_averages_of_whole_numbers_with_copies_are_exact(tmp_path: Path) -> None
 def test_many_half_precision_trials_do_not_overflow(tmp_path: Path) -> None:
     np.save(tmp_path / "responses.npy", np.full((2, 120, 3), 3000, np.float16))
     (tmp_path / "stimulus_ids.txt").write_text("a\nb\n")
-    found = read_responses(tmp_path / "responses.npy", "ann")
-    assert found.mean().tolist() == [[3000] * 3] * 2
+    responses = read_responses(tmp_path / "responses.npy", "ann")
+    assert responses.mean().tolist() == [[3000] * 3] * 2
 
 
 def test_single_precision_trials_are_added_up_in_double() -> None:
     trials = np.random.default_rng(0).normal(1000, 1, (3, 4000, 2)).astype(np.float32)
-    found = Responses.build(trials, list("abc"), subject="ann").mean()
-    np.testing.assert_array_equal(found, trials.astype(np.float64).mean(axis=1))
+    means = Responses.build(trials, list("abc"), subject="ann").mean()
+    np.testing.assert_array_equal(means, trials.astype(np.float64).mean(axis=1))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -109,7 +109,7 @@ def test_the_type_of_a_file_changes_nothing(tmp_path: Path, dtype: str, repeats:
         kinds.remove("nc")  # netCDF has neither half nor extended precision
     wanted = tmp_path / "wanted"
     with_images(wanted, "npy", values.astype(np.float64))
-    one = read("folder", wanted)["wanted"].responses
+    expected = read("folder", wanted)["wanted"].responses
     findings = said(wanted)
     for kind in kinds:
         for order in "CF" if kind == "npy" else "C":
@@ -122,9 +122,9 @@ def test_the_type_of_a_file_changes_nothing(tmp_path: Path, dtype: str, repeats:
             got = read("folder", folder)[folder.name].responses
             assert got.data.dtype in (np.float32, np.float64)
             assert got.data.dtype.isnative
-            np.testing.assert_array_equal(got.data.values, one.data.values)
-            np.testing.assert_array_equal(got.mean(), one.mean())
-            np.testing.assert_array_equal(got.noise_ceiling, one.noise_ceiling)
+            np.testing.assert_array_equal(got.data.values, expected.data.values)
+            np.testing.assert_array_equal(got.mean(), expected.mean())
+            np.testing.assert_array_equal(got.noise_ceiling, expected.noise_ceiling)
         assert said(folder) == findings
 
 
@@ -157,8 +157,8 @@ def test_what_lies_on_disk_is_converted_when_it_is_taken(tmp_path: Path, dtype: 
     del values
     (tmp_path / "stimulus_ids.txt").write_text("\n".join(f"s{i}" for i in range(n)))
     tracemalloc.start()
-    found = read_responses(tmp_path / "responses.npy", "ann")
-    part = found.data.isel(stimulus=[1999, 7], unit=np.array([5, 1])).values
+    responses = read_responses(tmp_path / "responses.npy", "ann")
+    part = responses.data.isel(stimulus=[1999, 7], unit=np.array([5, 1])).values
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert part.tolist() == [[99, 99], [7, 7]]
@@ -222,19 +222,19 @@ def recordings(draw: st.DrawFn) -> tuple[np.ndarray, list[str], pd.DataFrame]:
 def test_four_formats_give_one_recording(made: tuple[np.ndarray, list[str], pd.DataFrame]) -> None:
     values, ids, labels = made
     with tempfile.TemporaryDirectory() as place:
-        found = [
+        by_format = [
             read_responses(write(Path(place) / kind, kind, values, ids, labels), "ann")
             for kind in FORMATS
         ]
-        for one in found:
-            xr.testing.assert_identical(one.data.load(), found[0].data.load())
-        one = found[0]
-        np.testing.assert_array_equal(one.data.values, values)
-        assert one.stimulus_ids == ids
-        assert one.unit_ids == list(labels["unit_id"])
-        assert set(one.hemispheres) <= {"lh", "rh", ""}
-        assert one.rois == ["V1", "é"]
-        inside = one.data.coords["roi_V1"].values
+        for responses in by_format:
+            xr.testing.assert_identical(responses.data.load(), by_format[0].data.load())
+        responses = by_format[0]
+        np.testing.assert_array_equal(responses.data.values, values)
+        assert responses.stimulus_ids == ids
+        assert responses.unit_ids == list(labels["unit_id"])
+        assert set(responses.hemispheres) <= {"lh", "rh", ""}
+        assert responses.rois == ["V1", "é"]
+        inside = responses.data.coords["roi_V1"].values
         assert inside.dtype == bool
         assert inside.tolist() == [v == 1 for v in labels["roi_V1 "]]
 
@@ -296,11 +296,11 @@ def test_unknown_labels_are_named_and_the_nearest_offered(tmp_path: Path, kind: 
     values = np.random.default_rng(0).normal(size=(3, 2))
     file = write(tmp_path, kind, values, write_images(tmp_path / "images", range(3)), labels)
     data = read("folder", tmp_path)
-    found = next(iter(data.values())).responses
-    notes = "\n".join(found.data.attrs["notes"])
+    responses = next(iter(data.values())).responses
+    notes = "\n".join(responses.data.attrs["notes"])
     assert "'noise_celing' is no label" in notes and "Did you mean noise_ceiling?" in notes
     assert "'depth' is no label" in notes
-    assert not {"noise_celing", "depth"} & set(found.data.coords)
+    assert not {"noise_celing", "depth"} & set(responses.data.coords)
     assert any("noise_celing" in note for note in tidy(data)[1])
     said = [f for f in diagnose(tmp_path).findings if "noise_celing" in f.found]
     assert [f.level for f in said] == ["warning"] and file.name in said[0].place
@@ -311,7 +311,7 @@ def test_order_of_stimuli_and_units_changes_nothing(tmp_path: Path, kind: str) -
     draw = np.random.default_rng(5)
     values, ids = draw.normal(size=(9, 4)), [f"s{i}" for i in range(9)]
     labels = plain_labels(4, hemisphere=["lh", "rh", "LH", ""], roi_V1=[1, 0, np.nan, 1])
-    one = read_responses(write(tmp_path / "a", kind, values, ids, labels), "ann").data
+    original = read_responses(write(tmp_path / "a", kind, values, ids, labels), "ann").data
     for seed in range(3):
         order = np.random.default_rng(seed)
         rows, units = order.permutation(9), order.permutation(4)
@@ -322,7 +322,7 @@ def test_order_of_stimuli_and_units_changes_nothing(tmp_path: Path, kind: str) -
         if kind in ("csv", "parquet"):  # the table of units is matched by name
             labels.iloc[order.permutation(4)].to_csv(file.with_name("units.csv"), index=False)
         other = read_responses(file, "ann").data
-        xr.testing.assert_identical(other.load(), one.isel(stimulus=rows, unit=units).load())
+        xr.testing.assert_identical(other.load(), original.isel(stimulus=rows, unit=units).load())
 
 
 # netCDF
@@ -352,11 +352,13 @@ def test_sessions_merged_by_xarray(tmp_path: Path) -> None:
     )
     array = array.drop_vars(["s", "u"]).rename(s="stimulus", u="unit")
     array.to_netcdf(tmp_path / "responses.nc", engine="h5netcdf")
-    found = read_responses(tmp_path / "responses.nc", "ann")
-    assert found.data.shape == (4, 4)
-    units = dict(zip(found.unit_ids, found.data.coords["roi_V1"].values.tolist(), strict=True))
+    responses = read_responses(tmp_path / "responses.nc", "ann")
+    assert responses.data.shape == (4, 4)
+    units = dict(
+        zip(responses.unit_ids, responses.data.coords["roi_V1"].values.tolist(), strict=True)
+    )
     assert units == {"a0": True, "a1": False, "b0": False, "b1": False}
-    assert [t.name for t in found.targets()] == ["ann_V1", "ann_V4"]
+    assert [t.name for t in responses.targets()] == ["ann_V1", "ann_V4"]
 
 
 def nc(place: Path, values: np.ndarray, engine: str = "h5netcdf", **coords: object) -> Path:
@@ -373,16 +375,16 @@ def test_bytes_are_decoded(tmp_path: Path, engine: str) -> None:
         tmp_path, np.eye(2), engine,
         hemisphere=np.array([b"lh", b"RH "]), unit_id=np.array([b"x", "é".encode()]),
     )  # fmt: skip
-    found = read_responses(file, "ann")
-    assert found.hemispheres == ["lh", "rh"]
-    assert found.unit_ids == ["x", "é"]
+    responses = read_responses(file, "ann")
+    assert responses.hemispheres == ["lh", "rh"]
+    assert responses.unit_ids == ["x", "é"]
 
 
 def test_flags_as_text_are_flags(tmp_path: Path) -> None:
     file = nc(tmp_path, np.eye(2), roi_V1=np.array(["0", "1"]), roi_V4=np.array(["True", ""]))
-    found = read_responses(file, "ann").data.coords
-    assert found["roi_V1"].values.tolist() == [False, True]
-    assert found["roi_V4"].values.tolist() == [True, False]
+    coords = read_responses(file, "ann").data.coords
+    assert coords["roi_V1"].values.tolist() == [False, True]
+    assert coords["roi_V4"].values.tolist() == [True, False]
 
 
 def test_texts_are_no_responses(tmp_path: Path) -> None:
@@ -409,9 +411,9 @@ def test_labels_on_another_dim_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_of_two_subjects_says_so(tmp_path: Path) -> None:
-    found = read_responses(nc(tmp_path, np.eye(2), subject=np.array(["a", "b"])), "ann")
-    assert "names the subjects 'a', 'b'; all are ann here" in found.data.attrs["notes"][0]
-    assert found.subject == "ann"
+    responses = read_responses(nc(tmp_path, np.eye(2), subject=np.array(["a", "b"])), "ann")
+    assert "names the subjects 'a', 'b'; all are ann here" in responses.data.attrs["notes"][0]
+    assert responses.subject == "ann"
 
 
 # Columns that are no units
@@ -436,8 +438,8 @@ def test_columns_that_describe_are_no_units(tmp_path: Path, kind: str, name: str
     place = "column 3" if kind != "nc" else "unit 2"
     with pytest.raises(InputError, match=rf"as units: '{name}' \({place}\).*units\.csv"):
         read_responses(file, "ann")
-    found = diagnose_with_images(tmp_path)
-    assert any(f.level == "error" and repr(name) in f.found for f in found)
+    findings = diagnose_with_images(tmp_path)
+    assert any(f.level == "error" and repr(name) in f.found for f in findings)
 
 
 def diagnose_with_images(folder: Path) -> list:
@@ -483,8 +485,8 @@ def test_a_table_of_units_says_which_columns_are_none(tmp_path: Path) -> None:
 
 def test_doctor_lists_the_columns_that_it_takes_for_units(tmp_path: Path) -> None:
     with_images(tmp_path, "csv", np.random.default_rng(0).normal(size=(6, 3)))
-    found = [f for f in diagnose(tmp_path).findings if "taken for units" in f.found]
-    assert [(f.level, f.found) for f in found] == [
+    findings = [f for f in diagnose(tmp_path).findings if "taken for units" in f.found]
+    assert [(f.level, f.found) for f in findings] == [
         ("ok", "3 columns are taken for units: u0, u1, u2.")
     ]
 
@@ -512,8 +514,8 @@ def test_an_index_of_parquet_is_a_column_as_in_csv(tmp_path: Path) -> None:
     table.to_parquet(tmp_path / "responses.parquet")
     table.to_csv(tmp_path / "responses.csv")
     for kind in ("csv", "parquet"):
-        found = read_responses(tmp_path / f"responses.{kind}", "ann")
-        assert (found.stimulus_ids, found.unit_ids) == (["NA", "007"], ["u1", "u2"])
+        responses = read_responses(tmp_path / f"responses.{kind}", "ann")
+        assert (responses.stimulus_ids, responses.unit_ids) == (["NA", "007"], ["u1", "u2"])
 
 
 # Names
@@ -532,8 +534,8 @@ def test_unicode_forms_pair(tmp_path: Path, kind: str) -> None:
             save_picture(folder / "images" / f"{of_file}.png", 1)
             save_picture(folder / "images" / "b.png", 2)
             write(folder, kind, np.eye(2), [of_table, "b"], plain_labels(2))
-            found = read("folder", folder)[folder.name]
-            assert found.stimuli.ids == ("é", "b")
+            recording = read("folder", folder)[folder.name]
+            assert recording.stimuli.ids == ("é", "b")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -543,21 +545,21 @@ def test_pictures_called_like_nothing_or_like_numbers(tmp_path: Path, kind: str)
         save_picture(tmp_path / "images" / f"{name}.png", i)
     values = np.random.default_rng(0).normal(size=(8, 8))
     write(tmp_path, kind, values, ids, pd.DataFrame({"unit_id": ids}))
-    found = next(iter(read("folder", tmp_path).values()))
-    assert found.stimuli.ids == tuple(ids)
-    assert found.responses.unit_ids == ids
-    np.testing.assert_array_equal(found.responses.data.values, values)
+    recording = next(iter(read("folder", tmp_path).values()))
+    assert recording.stimuli.ids == tuple(ids)
+    assert recording.responses.unit_ids == ids
+    np.testing.assert_array_equal(recording.responses.data.values, values)
 
 
 def test_selectors_are_cleaned_as_names_are() -> None:
-    found = Responses.build(
+    responses = Responses.build(
         np.eye(2), ["a", "b"], subject="ann", hemisphere=["LH", "lh "],
         rois={"V1 ": np.array([1, 0]), "é": np.array([0, 1])},
     )  # fmt: skip
-    assert found.hemispheres == ["lh"]
-    (one,) = found.targets(["V1  "], ["Left"])
-    assert (one.name, one.units.tolist()) == ("ann_lh_V1", [0])
-    assert len(found.targets(["e\u0301"])) == 1
+    assert responses.hemispheres == ["lh"]
+    (target,) = responses.targets(["V1  "], ["Left"])
+    assert (target.name, target.units.tolist()) == ("ann_lh_V1", [0])
+    assert len(responses.targets(["e\u0301"])) == 1
     with pytest.raises(InputError, match="ROI roi_V1 is there twice, as 'roi_V1' and 'roi_V1 '"):
         Responses.build(
             np.eye(2), ["a", "b"], subject="ann",
@@ -571,9 +573,13 @@ def test_labels_of_netcdf_in_another_case(tmp_path: Path) -> None:
         Subject=("unit", ["a", "a"]), ROI_V1=("unit", [1, 0])
     )
     data.to_netcdf(tmp_path / "responses.nc")
-    found = read_responses(tmp_path / "responses.nc", "ann")
-    assert (found.unit_ids, found.hemispheres, found.rois) == (["x", "y"], ["lh", "rh"], ["V1"])
-    assert found.subject == "ann"
+    responses = read_responses(tmp_path / "responses.nc", "ann")
+    assert (responses.unit_ids, responses.hemispheres, responses.rois) == (
+        ["x", "y"],
+        ["lh", "rh"],
+        ["V1"],
+    )
+    assert responses.subject == "ann"
 
 
 def test_subjects_whose_folders_are_named_in_another_unicode_form(tmp_path: Path) -> None:

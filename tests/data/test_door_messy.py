@@ -49,9 +49,9 @@ def test_units_named_by_the_dim_itself_keep_their_names(tmp_path: Path) -> None:
     )
     data.to_netcdf(tmp_path / "responses.nc")
     (tmp_path / "units.csv").write_text("unit_id,noise_ceiling\nr,.3\nq,.2\np,.1\n")
-    found = read_responses(tmp_path / "responses.nc", "ann")
-    assert found.unit_ids == ["p", "q", "r"] and found.stimulus_ids == list("abcd")
-    np.testing.assert_allclose(found.noise_ceiling, [0.1, 0.2, 0.3])
+    responses = read_responses(tmp_path / "responses.nc", "ann")
+    assert responses.unit_ids == ["p", "q", "r"] and responses.stimulus_ids == list("abcd")
+    np.testing.assert_allclose(responses.noise_ceiling, [0.1, 0.2, 0.3])
 
 
 def test_packed_netcdf_is_unpacked_and_its_fill_value_is_missing(tmp_path: Path) -> None:
@@ -65,10 +65,10 @@ def test_packed_netcdf_is_unpacked_and_its_fill_value_is_missing(tmp_path: Path)
     )
     packed = {"dtype": "int16", "scale_factor": 1 / 300, "add_offset": 2.0, "_FillValue": -32768}
     data.to_netcdf(tmp_path / "responses.nc", encoding={"betas": packed})
-    found = read_responses(tmp_path / "responses.nc", "ann").mean()
+    means = read_responses(tmp_path / "responses.nc", "ann").mean()
     count = (~np.isnan(values)).sum(axis=1)
     wanted = np.where(count, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
-    np.testing.assert_allclose(found, wanted, atol=1 / 600 + 1e-6)
+    np.testing.assert_allclose(means, wanted, atol=1 / 600 + 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_numbers_that_stand_for_no_value_are_named(
     values = np.random.default_rng(0).integers(0, 50, shape).astype(dtype)
     assert not _stand_ins(tmp_path / "good", values)
     values[3, ..., 1] = value
-    (found,) = _stand_ins(tmp_path / "bad", values)
-    assert "unit u1," in found
+    (finding,) = _stand_ins(tmp_path / "bad", values)
+    assert "unit u1," in finding
 
 
 def test_values_beside_others_stand_for_themselves(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def _stand_ins(folder: Path, values: np.ndarray) -> list[str]:
 
 def test_an_index_of_which_rows_were_left_out_is_no_unit(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    kept = np.sort(rng.choice(500, 40, replace=False))
-    for name, column in (("X", kept), ("sample", kept + 1000)):
+    index = np.sort(rng.choice(500, 40, replace=False))
+    for name, column in (("X", index), ("sample", index + 1000)):
         table = pd.DataFrame({"stimulus_id": [f"s{i}" for i in range(40)], name: column})
         table["u1"] = rng.integers(0, 9, 40)
         table.to_csv(tmp_path / "responses.csv", index=False)
@@ -129,18 +129,18 @@ def test_labels_are_known_however_their_words_are_joined(tmp_path: Path, header:
     np.save(tmp_path / "responses.npy", np.eye(3))
     (tmp_path / "stimulus_ids.txt").write_text("a\nb\nc\n")
     (tmp_path / "units.csv").write_text(f"{header}\np,.5,1\nq,.4,0\nr,.3,1\n")
-    found = read_responses(tmp_path / "responses.npy", "ann")
-    assert found.unit_ids == ["p", "q", "r"] and found.rois == ["V1"]
-    np.testing.assert_allclose(found.noise_ceiling, [0.5, 0.4, 0.3])
+    responses = read_responses(tmp_path / "responses.npy", "ann")
+    assert responses.unit_ids == ["p", "q", "r"] and responses.rois == ["V1"]
+    np.testing.assert_allclose(responses.noise_ceiling, [0.5, 0.4, 0.3])
 
 
 def test_rois_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "responses.npy", np.eye(3))
     (tmp_path / "stimulus_ids.txt").write_text("a\nb\nc\n")
     (tmp_path / "units.csv").write_text("unit_id,roi_V1,roi_v1\np,1,0\nq,0,1\nr,1,1\n")
-    found = read_responses(tmp_path / "responses.npy", "ann")
-    assert found.rois == ["V1", "v1"]
-    (note,) = found.data.attrs["notes"]
+    responses = read_responses(tmp_path / "responses.npy", "ann")
+    assert responses.rois == ["V1", "v1"]
+    (note,) = responses.data.attrs["notes"]
     assert "roi_V1 and roi_v1 differ in their case alone" in note
 
 
@@ -154,5 +154,5 @@ def test_one_endless_trial_takes_the_ceiling_of_its_unit_only() -> None:
     trials = np.random.default_rng(0).normal(size=(10, 3, 2)) + np.arange(10)[:, None, None]
     wanted = noise_ceiling(trials)
     trials[4, 1, 0] = np.inf
-    found = noise_ceiling(trials)  # warnings are errors here
-    assert np.isnan(found[0]) and found[1] == wanted[1]
+    ceilings = noise_ceiling(trials)  # warnings are errors here
+    assert np.isnan(ceilings[0]) and ceilings[1] == wanted[1]

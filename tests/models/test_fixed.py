@@ -178,12 +178,12 @@ def test_second_layer_sees_the_envelope_of_a_texture(scattering: Model) -> None:
 
     for orientation, along in ((0, y), (90, x)):
         waves = [np.cos(2 * pi / 32 * along + p) for p in PHASES[:4]]
-        found = np.stack([responses(w) for w in waves])
+        energies = np.stack([responses(w) for w in waves])
         of_first = [second_channel(3, first, o) for o in (0, 45, 90, 135)]
-        assert found[:, of_first].mean(0).argmax() == orientation // 45
-        best = found[:, second_channel(3, first, orientation)]
+        assert energies[:, of_first].mean(0).argmax() == orientation // 45
+        best = energies[:, second_channel(3, first, orientation)]
         assert np.ptp(best) < 0.1 * best.mean()
-        scales = [found[:, second_channel(k, first, orientation)].mean() for k in range(1, 5)]
+        scales = [energies[:, second_channel(k, first, orientation)].mean() for k in range(1, 5)]
         assert int(np.argmax(scales)) + 1 == 3  # 32 pixels
     flat = responses(np.ones_like(y))
     assert flat[of_first].max() < 0.05 * best.mean()

@@ -83,14 +83,14 @@ def behaved(folder: Path, accuracy: dict[str, float], weights: dict[str, str]) -
     run_folder(folder, config, weights, verb="behave")
     means, every = [], []
     for name, value in {"humans": 0.8, **accuracy}.items():
-        known = {"observer": name, "status": "measured", "value": value}
-        known |= {"low": value - 0.02, "high": value + 0.02}
+        cell = {"observer": name, "status": "measured", "value": value}
+        cell |= {"low": value - 0.02, "high": value + 0.02}
         means += [
-            {**known, "measure": m, "experiments": "cue-conflict, edge", "humans": 0.8}
+            {**cell, "measure": m, "experiments": "cue-conflict, edge", "humans": 0.8}
             for m in ("accuracy", "error_consistency", "observed_consistency")
         ]
         bias = {"experiment": "cue-conflict", "measure": "shape_bias", "value": value / 2}
-        every.append({**known, **bias})
+        every.append({**cell, **bias})
     pd.DataFrame(means).to_parquet(folder / "tables/means.parquet")
     pd.DataFrame(every).to_parquet(folder / "tables/benchmark.parquet")
     categories = pd.DataFrame({"category": [f"c{i}" for i in range(16)]})

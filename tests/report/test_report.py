@@ -48,17 +48,17 @@ def fake_run(folder, *, simulated=False, ceilings=True):
                     }
                     for i in range(8)
                 ]  # fmt: skip
-                known = model != "untuned"
+                tuned = model != "untuned"
                 rois.append(
                     {
                         **place, "model": model, "n_units": 8, "n_stimuli": 30, "tap": "t1",
                         "r": r.mean(), "r_low": r.mean() - 0.05, "r_high": r.mean() + 0.05,
                         "r_median": np.median(r), "ceiling": 0.8, "r_normalized": r.mean() / 0.8,
-                        "simulated": simulated, "delta": gain if known else np.nan,
-                        "delta_low": gain - 0.01 if known else np.nan,
-                        "delta_high": gain + 0.01 if known else np.nan,
-                        "p": 0.01 if known else np.nan, "share_improved": 0.9 if known else np.nan,
-                        "q": 0.02 if known else np.nan,
+                        "simulated": simulated, "delta": gain if tuned else np.nan,
+                        "delta_low": gain - 0.01 if tuned else np.nan,
+                        "delta_high": gain + 0.01 if tuned else np.nan,
+                        "p": 0.01 if tuned else np.nan, "share_improved": 0.9 if tuned else np.nan,
+                        "q": 0.02 if tuned else np.nan,
                     }
                 )  # fmt: skip
                 taps += [

@@ -54,8 +54,8 @@ def test_the_order_that_fits_is_named(truth):
     }[truth]
     rows = y[[place[s] for s in true]]
     shown = thumbs[[place[s] for s in said]]
-    found = pair_by_pixels(shown, recorded(rows, said))
-    assert truth in found.better and found.better_r > 0.2
+    paired = pair_by_pixels(shown, recorded(rows, said))
+    assert truth in paired.better and paired.better_r > 0.2
 
 
 def test_unrelated_responses_are_called_related_in_five_percent():
@@ -79,8 +79,8 @@ def test_frames_of_a_movie_are_no_evidence_of_their_own():
         level = np.repeat(rng.standard_normal((8, 5)), 10, axis=0)
         y = level + 0.3 * rng.standard_normal((80, 5))
         groups = [f"movie{i // 10}" for i in range(80)]
-        found = pair_by_pixels(thumbs, recorded(y, [str(i) for i in range(80)]), groups, seed=seed)
-        fired.append(found.related)
+        paired = pair_by_pixels(thumbs, recorded(y, [str(i) for i in range(80)]), groups, seed=seed)
+        fired.append(paired.related)
     assert np.mean(fired) <= 0.12
 
 
@@ -103,8 +103,8 @@ def test_units_with_gaps_and_wide_arrays_do_no_harm():
 def test_macaque_v4_is_paired_and_says_so(shared_data):
     data = read("cowley_v4", shared_data / "data/macaque_v4_cowley2023", subjects=["210325"])
     stimuli, responses = data["210325"].stimuli, data["210325"].responses
-    found = pair_by_pixels(stimuli.thumbnails, responses)
-    assert found.related and found.r > 0.3 and not found.better
+    paired = pair_by_pixels(stimuli.thumbnails, responses)
+    assert paired.related and paired.r > 0.3 and not paired.better
     order = np.random.default_rng(0).permutation(len(stimuli))
     shuffled = recorded(responses.mean()[order], stimuli.ids)
     assert not pair_by_pixels(stimuli.thumbnails, shuffled).related
@@ -130,8 +130,8 @@ def test_a_row_left_out_in_the_middle_is_seen():
     y, ids = visual(thumbs, n_units=20, noise=0.5), [f"im{i}" for i in range(240)]
     assert pair_by_pixels(thumbs, recorded(y, ids)).lost == ""
     y[120:] = np.roll(y[120:], 1, axis=0)
-    found = pair_by_pixels(thumbs, recorded(y, ids))
-    assert found.related and found.lost == "second" and found.halves[0] > 0.2
+    paired = pair_by_pixels(thumbs, recorded(y, ids))
+    assert paired.related and paired.lost == "second" and paired.halves[0] > 0.2
     notes = Notes()
     looks = {i: Look(i, t) for i, t in zip(ids, thumbs, strict=True)}
     check_pairing(notes, recorded(y, ids), looks, "ann")
@@ -149,8 +149,8 @@ def test_a_stimulus_without_a_response_hides_nothing():
     thumbs = pictures(150)
     y, ids = visual(thumbs), [f"im{i}" for i in range(150)]
     y[7] = np.nan
-    found = pair_by_pixels(thumbs, recorded(y, ids))
-    assert found.related and found.stimuli == 149
+    paired = pair_by_pixels(thumbs, recorded(y, ids))
+    assert paired.related and paired.stimuli == 149
 
 
 def test_of_few_groups_it_is_no_warning_that_nothing_is_found():
@@ -174,10 +174,10 @@ def test_groups_are_left_out_as_by_fitting_anew():
     penalty = pairing.SMOOTHING * np.trace(kernel) / 30
     wanted = np.empty_like(y)
     for group in range(10):
-        own = labels == group
+        inside = labels == group
         # ridge with an unpenalized constant, by its normal equations
-        rest = kernel[np.ix_(~own, ~own)] + penalty * np.eye(27)
+        rest = kernel[np.ix_(~inside, ~inside)] + penalty * np.eye(27)
         border = np.block([[rest, np.ones((27, 1))], [np.ones((1, 27)), np.zeros((1, 1))]])
-        solved = np.linalg.solve(border, np.vstack([y[~own], np.zeros((1, 2))]))
-        wanted[own] = kernel[np.ix_(own, ~own)] @ solved[:-1] + solved[-1]
+        solved = np.linalg.solve(border, np.vstack([y[~inside], np.zeros((1, 2))]))
+        wanted[inside] = kernel[np.ix_(inside, ~inside)] @ solved[:-1] + solved[-1]
     np.testing.assert_allclose(pairing._make_readout(features, labels) @ y, wanted, atol=1e-10)

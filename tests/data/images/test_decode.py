@@ -117,13 +117,13 @@ def test_zero_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "gif", "tif", "webp"])
-@pytest.mark.parametrize("kept", [0.3, 0.7])
-def test_truncated(tmp_path, kind, kept):
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_truncated(tmp_path, kind, share):
     path = tmp_path / f"a.{kind}"
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     data = path.read_bytes()
-    path.write_bytes(data[: int(kept * len(data))])
+    path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(InputError, match=re.escape(str(path))):
         decode_image(path)
 

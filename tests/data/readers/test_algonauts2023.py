@@ -26,24 +26,24 @@ def fmri_of(root: Path, side: str = "lh", subject: str = "subj01") -> Path:
 def test_everything(algonauts):
     data = read("algonauts2023", algonauts)
     assert list(data) == ["subj01", "subj06", "subj08"]
-    found = data["subj01"].responses
+    responses = data["subj01"].responses
     left, right = np.load(fmri_of(algonauts)), np.load(fmri_of(algonauts, "rh"))
-    np.testing.assert_array_equal(found.data.values, np.hstack([left, right]))
-    assert found.unit_ids[5:7] == ["lh-00005", "rh-00000"]
-    assert found.stimulus_ids[0] == "train-0001_nsd-00000"
-    assert np.isnan(found.noise_ceiling).all()
+    np.testing.assert_array_equal(responses.data.values, np.hstack([left, right]))
+    assert responses.unit_ids[5:7] == ["lh-00005", "rh-00000"]
+    assert responses.stimulus_ids[0] == "train-0001_nsd-00000"
+    assert np.isnan(responses.noise_ceiling).all()
     assert not data.simulated
     assert "NSD" in data.facts["source"]
 
 
 def test_rois_overlap_are_empty_and_have_no_trailing_blanks(algonauts):
-    found = read("algonauts2023", algonauts, subjects=["subj01"])["subj01"].responses
-    assert found.rois == ["V1v", "V1d", "hV4", "OFA", "mTL-faces"]
-    left = {t.roi: t.units.tolist() for t in found.targets(hemispheres=["lh"])}
+    responses = read("algonauts2023", algonauts, subjects=["subj01"])["subj01"].responses
+    assert responses.rois == ["V1v", "V1d", "hV4", "OFA", "mTL-faces"]
+    left = {t.roi: t.units.tolist() for t in responses.targets(hemispheres=["lh"])}
     assert left == {"V1v": [0, 1, 2], "V1d": [3], "hV4": [4], "OFA": [2, 3, 4]}
-    right = {t.roi: t.units.tolist() for t in found.targets(hemispheres=["rh"])}
+    right = {t.roi: t.units.tolist() for t in responses.targets(hemispheres=["rh"])}
     assert right["V1v"] == [6, 7, 8, 12, 13, 14]  # labels repeat after six of nine vertices
-    assert found.targets(["mTL-faces"]) == []
+    assert responses.targets(["mTL-faces"]) == []
 
 
 def test_subjects_have_their_own_vertex_counts(algonauts):
@@ -60,25 +60,25 @@ def test_subjects_have_their_own_vertex_counts(algonauts):
 def test_selectors(algonauts):
     data = read("algonauts2023", algonauts, subjects=[8, 1], hemispheres=["rh"], rois=["V1d"])
     assert list(data) == ["subj08", "subj01"]
-    found = data["subj01"].responses
-    assert found.unit_ids == ["rh-00003"]
-    np.testing.assert_array_equal(found.data.values, np.load(fmri_of(algonauts, "rh"))[:, [3]])
-    assert "OFA" in found.rois  # that vertex is in both
+    responses = data["subj01"].responses
+    assert responses.unit_ids == ["rh-00003"]
+    np.testing.assert_array_equal(responses.data.values, np.load(fmri_of(algonauts, "rh"))[:, [3]])
+    assert "OFA" in responses.rois  # that vertex is in both
     union = read("algonauts2023", algonauts, subjects=[1], hemispheres="lh", rois=["hV4", "OFA"])
     assert union["subj01"].responses.unit_ids == ["lh-00002", "lh-00003", "lh-00004"]
 
 
 def test_one_hemisphere_stays_on_disk(algonauts):
-    found = read("algonauts2023", algonauts, subjects=[1], hemispheres=["lh"])["subj01"]
-    values = found.responses.data.values
+    recording = read("algonauts2023", algonauts, subjects=[1], hemispheres=["lh"])["subj01"]
+    values = recording.responses.data.values
     assert not values.flags.writeable  # a view of the read-only map
     assert isinstance(values.base, np.memmap)
 
 
 def test_an_empty_roi_has_no_units_and_no_targets(algonauts):
-    found = read("algonauts2023", algonauts, subjects=[1], rois=["mTL-faces"])["subj01"]
-    assert found.responses.data.shape == (8, 0)
-    assert found.responses.targets() == []
+    recording = read("algonauts2023", algonauts, subjects=[1], rois=["mTL-faces"])["subj01"]
+    assert recording.responses.data.shape == (8, 0)
+    assert recording.responses.targets() == []
 
 
 def test_a_subject_folder_itself(algonauts):
@@ -106,9 +106,9 @@ def test_rows_go_by_the_number_in_the_name_not_by_sort_order(algonauts):
     for side in ("lh", "rh"):
         values = np.load(fmri_of(algonauts, side))
         np.save(fmri_of(algonauts, side), np.vstack([values, values[:2]]))
-    found = read("algonauts2023", algonauts, subjects=[1])["subj01"]
-    assert [i.split("_")[0] for i in found.stimuli.ids] == [f"train-{r}" for r in range(1, 11)]
-    assert found.stimuli.hashes[9] == hash_image(picture(21))
+    recording = read("algonauts2023", algonauts, subjects=[1])["subj01"]
+    assert [i.split("_")[0] for i in recording.stimuli.ids] == [f"train-{r}" for r in range(1, 11)]
+    assert recording.stimuli.hashes[9] == hash_image(picture(21))
 
 
 def test_images_shared_by_subjects_are_in_one_part(algonauts):
@@ -183,9 +183,9 @@ def test_nan_rows_stay_nan(algonauts):
     values = np.load(fmri_of(algonauts))
     values[3] = np.nan
     np.save(fmri_of(algonauts), values)
-    found = read("algonauts2023", algonauts, subjects=[1])["subj01"].responses.mean()
-    assert np.isnan(found[3, :6]).all()
-    assert np.isfinite(np.delete(found, 3, axis=0)).all()
+    means = read("algonauts2023", algonauts, subjects=[1])["subj01"].responses.mean()
+    assert np.isnan(means[3, :6]).all()
+    assert np.isfinite(np.delete(means, 3, axis=0)).all()
 
 
 class Evil:
@@ -243,8 +243,8 @@ def test_mapping_with_numpy_labels_and_an_older_pickle(algonauts):
     for protocol in (3, 4):
         header = whole[: whole.index(b"\n") + 1]
         file.write_bytes(header + pickle.dumps(np.array(mapping, dtype=object), protocol))
-        found = read("algonauts2023", algonauts, subjects=[1])["subj01"].responses
-        assert found.rois == ["V1v", "V1d", "hV4", "OFA"]
+        responses = read("algonauts2023", algonauts, subjects=[1])["subj01"].responses
+        assert responses.rois == ["V1v", "V1d", "hV4", "OFA"]
 
 
 def test_a_mask_of_another_subject(algonauts):
@@ -257,8 +257,8 @@ def test_a_mask_of_another_subject(algonauts):
 def test_a_class_that_only_one_hemisphere_has(algonauts):
     for side, kind in (("rh", "floc-faces"), ("lh", "prf-visualrois")):
         (algonauts / "subj01" / "roi_masks" / f"{side}.{kind}_challenge_space.npy").unlink()
-    found = read("algonauts2023", algonauts, subjects=[1])["subj01"].responses
-    assert {(t.hemisphere, t.roi) for t in found.targets()} == {
+    responses = read("algonauts2023", algonauts, subjects=[1])["subj01"].responses
+    assert {(t.hemisphere, t.roi) for t in responses.targets()} == {
         ("lh", "OFA"),
         ("rh", "V1v"),
         ("rh", "V1d"),
@@ -272,7 +272,7 @@ def test_wrong_names_offer_the_nearest(algonauts):
     with pytest.raises(InputError, match=r"hemisphere 'middle'. Known: lh, rh"):
         read("algonauts2023", algonauts, hemispheres=["middle"])
     sides = [read("algonauts2023", algonauts, hemispheres=[s])["subj01"] for s in ("LH", "Left ")]
-    assert all(one.responses.hemispheres == ["lh"] for one in sides)
+    assert all(side.responses.hemispheres == ["lh"] for side in sides)
     with pytest.raises(InputError, match=r"subject 'subj1'. Did you mean subj01"):
         read("algonauts2023", algonauts, subjects=["subj1"])
     with pytest.raises(InputError, match=r"subject 'subj02'"):
@@ -293,9 +293,9 @@ def test_simulated_data_says_so(algonauts):
     data = read("algonauts2023", algonauts)
     assert data.simulated
     assert [r.responses.simulated for r in data.values()] == [False, True, False]
-    found = data["subj06"].responses
-    np.testing.assert_array_equal(found.noise_ceiling, 0.5)
-    assert "simulated" in found.data.attrs["source"]
+    responses = data["subj06"].responses
+    np.testing.assert_array_equal(responses.noise_ceiling, 0.5)
+    assert "simulated" in responses.data.attrs["source"]
     part = read("algonauts2023", algonauts, subjects=[6], rois=["V1d"])["subj06"].responses
     assert part.noise_ceiling.shape == (2,)
 
@@ -318,12 +318,12 @@ def test_hemispheres_of_different_types_are_joined_as_numbers(algonauts):
     values = np.arange(8 * 6).reshape(8, 6) * 1000
     np.save(fmri / "lh_training_fmri.npy", values.astype(">i2"))
     np.save(fmri / "rh_training_fmri.npy", np.full((8, 9), 60000, np.float16))
-    found = read("algonauts2023", algonauts, subjects=["subj01"])["subj01"].responses
-    assert found.data.dtype == np.float32
+    responses = read("algonauts2023", algonauts, subjects=["subj01"])["subj01"].responses
+    assert responses.data.dtype == np.float32
     expected = np.hstack([values.astype(">i2"), np.full((8, 9), 60000, np.float16)], dtype=float)
-    np.testing.assert_array_equal(found.mean(), expected)
-    one = read("algonauts2023", algonauts, subjects=["subj01"], hemispheres=["lh"])["subj01"]
-    np.testing.assert_array_equal(one.responses.mean(), expected[:, :6])
+    np.testing.assert_array_equal(responses.mean(), expected)
+    left = read("algonauts2023", algonauts, subjects=["subj01"], hemispheres=["lh"])["subj01"]
+    np.testing.assert_array_equal(left.responses.mean(), expected[:, :6])
 
 
 def test_two_labels_of_one_name_are_refused(algonauts):

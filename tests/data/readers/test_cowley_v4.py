@@ -25,20 +25,20 @@ def root(tmp_path: Path) -> Path:
 def test_sessions_are_subjects(root):
     data = read("cowley_v4", root)
     assert list(data) == ["190925", "210325"]
-    found = data["190925"].responses
+    responses = data["190925"].responses
     stored = np.load(root / "responses_repeat_averaged" / "responses_190925.npy")
-    np.testing.assert_array_equal(found.data.values, stored.T)
-    assert found.unit_ids[:2] == ["190925-000", "190925-001"]
-    assert set(found.data.coords["session"].values) == {"190925"}
-    assert [t.name for t in found.targets()] == ["190925_V4"]
-    assert np.isnan(found.noise_ceiling).all()
+    np.testing.assert_array_equal(responses.data.values, stored.T)
+    assert responses.unit_ids[:2] == ["190925-000", "190925-001"]
+    assert set(responses.data.coords["session"].values) == {"190925"}
+    assert [t.name for t in responses.targets()] == ["190925_V4"]
+    assert np.isnan(responses.noise_ceiling).all()
     assert not data.simulated
 
 
 def test_images_by_sorted_name_whatever_the_order_in_the_archive(root):
-    found = read("cowley_v4", root)["190925"].stimuli
-    assert found.ids[:2] == ("image0001", "image0002")
-    assert found.hashes == tuple(hash_image(picture(s)) for s in [0, 1, 2, 0, 4, 5])
+    stimuli = read("cowley_v4", root)["190925"].stimuli
+    assert stimuli.ids[:2] == ("image0001", "image0002")
+    assert stimuli.hashes == tuple(hash_image(picture(s)) for s in [0, 1, 2, 0, 4, 5])
 
 
 def test_single_trials_and_their_ceiling(root):
@@ -49,14 +49,14 @@ def test_single_trials_and_their_ceiling(root):
     assert single.data.dims == ("stimulus", "repeat", "unit")
     np.testing.assert_array_equal(single.data.values, trials)
     np.testing.assert_allclose(single.mean(), averaged.mean())
-    for found in (averaged, single):
-        np.testing.assert_allclose(found.noise_ceiling, noise_ceiling(trials))
-        assert np.isfinite(found.noise_ceiling).all()
+    for responses in (averaged, single):
+        np.testing.assert_allclose(responses.noise_ceiling, noise_ceiling(trials))
+        assert np.isfinite(responses.noise_ceiling).all()
 
 
 def test_asking_for_repeats_where_there_are_none_gives_averages(root):
-    found = read("cowley_v4", root, subjects=["190925"], repeats=True)["190925"].responses
-    assert found.data.dims == ("stimulus", "unit")
+    responses = read("cowley_v4", root, subjects=["190925"], repeats=True)["190925"].responses
+    assert responses.data.dims == ("stimulus", "unit")
 
 
 def test_images_that_recur_within_and_across_sessions_are_in_one_part(tmp_path):
@@ -134,15 +134,15 @@ def test_hidden_files_of_an_archive_do_not_count(root):
 def test_a_real_session(shared_data):
     root = shared_data / "data" / "macaque_v4_cowley2023"
     data = read("cowley_v4", root, subjects=["210325"], repeats=True)
-    found = data["210325"]
-    assert found.responses.data.shape == (640, 10, 50)
-    assert (found.stimuli.ids[0], found.stimuli.ids[-1]) == ("image0001", "image0640")
-    assert found.stimuli.image(0).shape == (112, 112, 3)
+    recording = data["210325"]
+    assert recording.responses.data.shape == (640, 10, 50)
+    assert (recording.stimuli.ids[0], recording.stimuli.ids[-1]) == ("image0001", "image0640")
+    assert recording.stimuli.image(0).shape == (112, 112, 3)
     # The averages that are distributed beside the trials are theirs.
     averaged = read("cowley_v4", root, subjects=["210325"])["210325"].responses.mean()
-    np.testing.assert_allclose(found.responses.mean(), averaged, atol=1e-6)
-    trials = found.responses.data.values
-    ceiling = found.responses.noise_ceiling
+    np.testing.assert_allclose(recording.responses.mean(), averaged, atol=1e-6)
+    trials = recording.responses.data.values
+    ceiling = recording.responses.noise_ceiling
     assert ((ceiling > 0.2) & (ceiling < 1)).all()
     np.testing.assert_allclose(ceiling, np.sqrt(split_half(trials, 10)), atol=0.03)
     assert not data.simulated
@@ -156,7 +156,7 @@ def test_the_type_of_the_files_changes_nothing(tmp_path, dtype, order):
     generator = np.random.default_rng(0)
     trials = 2 * generator.integers(0, 60, (3, 6, 4))
     trials[..., 2:] = trials[..., :2]  # so that averages are whole numbers
-    found = []
+    pairs = []
     for name, kind in (("wanted", "f8"), ("given", dtype)):
         root = tmp_path / name
         write_cowley(root, "190925", seeds=range(6), neurons=3, repeats=4)
@@ -164,8 +164,8 @@ def test_the_type_of_the_files_changes_nothing(tmp_path, dtype, order):
             file = root / f"responses_{part}" / "responses_190925.npy"
             np.save(file, np.asarray(values.astype(kind), order=order))
         assert diagnose(root).ok
-        found.append([read("cowley_v4", root, repeats=r)["190925"].responses for r in (0, 1)])
-    for wanted, given in zip(*found, strict=True):
+        pairs.append([read("cowley_v4", root, repeats=r)["190925"].responses for r in (0, 1)])
+    for wanted, given in zip(*pairs, strict=True):
         assert given.data.dtype.isnative and given.data.dtype in (np.float32, np.float64)
         np.testing.assert_array_equal(given.mean(), wanted.mean())
         np.testing.assert_array_equal(given.noise_ceiling, wanted.noise_ceiling)

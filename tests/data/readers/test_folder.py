@@ -69,25 +69,25 @@ def test_round_trip_with_rows_in_another_order(root, values, kind):
     write(root, values[order], kind, [ids()[i] for i in order])
     data = read("folder", root)
     assert (data.name, list(data)) == ("folder", ["mine"])
-    found = data["mine"]
-    assert found.responses.subject == "mine"
-    np.testing.assert_array_equal(found.responses.data.values, values[order])
-    assert list(found.stimuli.ids) == [ids()[i] for i in order]
-    assert found.stimuli.hashes == tuple(hash_image(picture(i)) for i in order)
+    recording = data["mine"]
+    assert recording.responses.subject == "mine"
+    np.testing.assert_array_equal(recording.responses.data.values, values[order])
+    assert list(recording.stimuli.ids) == [ids()[i] for i in order]
+    assert recording.stimuli.hashes == tuple(hash_image(picture(i)) for i in order)
     if kind != "npy":
-        assert found.responses.unit_ids == list("wxyz")
+        assert recording.responses.unit_ids == list("wxyz")
 
 
 def test_netcdf_keeps_its_labels(root, values):
     write(root, values, "nc")
-    found = read("folder", root)["mine"].responses
-    assert (found.rois, found.hemispheres) == (["V1", "none"], ["lh", "rh"])
-    assert [(t.name, t.units.tolist()) for t in found.targets()] == [
+    responses = read("folder", root)["mine"].responses
+    assert (responses.rois, responses.hemispheres) == (["V1", "none"], ["lh", "rh"])
+    assert [(t.name, t.units.tolist()) for t in responses.targets()] == [
         ("mine_lh_V1", [0]),
         ("mine_rh_V1", [2]),
     ]
-    np.testing.assert_array_equal(found.noise_ceiling, [0.5, np.nan, 0.25, 1.0])
-    assert found.simulated
+    np.testing.assert_array_equal(responses.noise_ceiling, [0.5, np.nan, 0.25, 1.0])
+    assert responses.simulated
     assert read("folder", root).simulated
 
 
@@ -97,9 +97,9 @@ def test_netcdf_with_ids_alone_takes_the_rest_from_units_csv_and_its_trials(root
     data = xr.DataArray(trials, dims=("stimulus", "repeat", "unit"), coords=coords)
     data.to_netcdf(root / "responses.nc", engine="h5netcdf")
     (root / "units.csv").write_text("unit_id,hemisphere,roi_V1\nz,rh,1\nw,lh,1\nx,lh,0\ny,lh,0\n")
-    found = read("folder", root)["mine"].responses
-    np.testing.assert_allclose(found.noise_ceiling, noise_ceiling(trials))
-    units = {t.name: t.units.tolist() for t in found.targets()}
+    responses = read("folder", root)["mine"].responses
+    np.testing.assert_allclose(responses.noise_ceiling, noise_ceiling(trials))
+    units = {t.name: t.units.tolist() for t in responses.targets()}
     assert units == {"mine_lh_V1": [0], "mine_rh_V1": [3]}
 
 
@@ -107,10 +107,10 @@ def test_npy_stays_on_disk_and_keeps_repeats(root):
     trials = np.random.default_rng(0).normal(size=(len(SEEDS), 3, 4))
     trials[0, 2] = np.nan
     write(root, trials, "npy")
-    found = read("folder", root)["mine"].responses
-    assert found.data.dims == ("stimulus", "repeat", "unit")
-    np.testing.assert_allclose(found.noise_ceiling, noise_ceiling(trials))
-    np.testing.assert_allclose(found.mean()[0], trials[0, :2].mean(axis=0))
+    responses = read("folder", root)["mine"].responses
+    assert responses.data.dims == ("stimulus", "repeat", "unit")
+    np.testing.assert_allclose(responses.noise_ceiling, noise_ceiling(trials))
+    np.testing.assert_allclose(responses.mean()[0], trials[0, :2].mean(axis=0))
 
 
 def test_units_table_is_matched_by_unit_id(root, values):
@@ -125,11 +125,11 @@ def test_units_table_is_matched_by_unit_id(root, values):
             "roi_IT": [0, 0, 0, 0],
         }
     ).to_csv(root / "units.csv", index=False)
-    found = read("folder", root)["mine"].responses
-    assert found.unit_ids == list("wxyz")
-    np.testing.assert_array_equal(found.noise_ceiling, [0.1, np.nan, 0.3, 0.9])
-    assert found.rois == ["V1v", "V4", "IT"]
-    units = {t.name: t.units.tolist() for t in found.targets()}
+    responses = read("folder", root)["mine"].responses
+    assert responses.unit_ids == list("wxyz")
+    np.testing.assert_array_equal(responses.noise_ceiling, [0.1, np.nan, 0.3, 0.9])
+    assert responses.rois == ["V1v", "V4", "IT"]
+    units = {t.name: t.units.tolist() for t in responses.targets()}
     assert units == {"mine_lh_V1v": [1], "mine_lh_V4": [0], "mine_rh_V1v": [3], "mine_rh_V4": [3]}
 
 

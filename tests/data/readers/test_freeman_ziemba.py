@@ -24,16 +24,16 @@ def test_containers_agree_with_what_was_written(tmp_path, container):
     assert data.simulated
     assert data.facts["subset"] == "all"
     assert data.facts["known_as"] == "not a known file"
-    one = data["macaques"]
-    assert one.responses.data.dims == ("stimulus", "repeat", "unit")
-    rows = [ORDER.index(name) for name in one.responses.stimulus_ids]
+    recording = data["macaques"]
+    assert recording.responses.data.dims == ("stimulus", "repeat", "unit")
+    rows = [ORDER.index(name) for name in recording.responses.stimulus_ids]
     assert sorted(rows) == list(range(450))
-    np.testing.assert_allclose(one.responses.data.values, means[rows], atol=1e-12)
-    assert one.responses.rois == ["V1", "V2"]
-    assert one.responses.data.coords["roi_V2"].values.tolist() == [False] * 2 + [True] * 3
+    np.testing.assert_allclose(recording.responses.data.values, means[rows], atol=1e-12)
+    assert recording.responses.rois == ["V1", "V2"]
+    assert recording.responses.data.coords["roi_V2"].values.tolist() == [False] * 2 + [True] * 3
     for i in (0, 224, 449):  # each with its own image
         expected = np.random.default_rng([0, rows[i]]).integers(0, 256, (8, 8), dtype=np.uint8)
-        np.testing.assert_array_equal(one.stimuli.image(i)[..., 0], expected)
+        np.testing.assert_array_equal(recording.stimuli.image(i)[..., 0], expected)
 
 
 def test_exact_shape(tmp_path):
@@ -42,11 +42,14 @@ def test_exact_shape(tmp_path):
     with h5py.File(tmp_path / "FreemanZiemba2013_V1V2data.mat") as file:
         assert file["v1"].shape == (102, 300, 20, 15, 2, 15)
         assert file["v2"].shape == (103, 300, 20, 15, 2, 15)
-    one = read("freeman_ziemba", tmp_path)["macaques"].responses
-    assert one.simulated
-    assert one.data.shape == (450, 20, 205)
-    np.testing.assert_allclose(one.data.values, means, atol=1e-12)
-    assert {r: int(one.data.coords[f"roi_{r}"].sum()) for r in one.rois} == {"V1": 102, "V2": 103}
+    responses = read("freeman_ziemba", tmp_path)["macaques"].responses
+    assert responses.simulated
+    assert responses.data.shape == (450, 20, 205)
+    np.testing.assert_allclose(responses.data.values, means, atol=1e-12)
+    assert {r: int(responses.data.coords[f"roi_{r}"].sum()) for r in responses.rois} == {
+        "V1": 102,
+        "V2": 103,
+    }
 
 
 def test_subsets_and_regions(tmp_path):
@@ -138,8 +141,8 @@ def test_bad_assemblies(tmp_path):
     change(lambda f: f.__delitem__("responses"), "expected one array of dims presentation")
     file.write_bytes(whole)
     with xr.open_dataset(file, engine="h5netcdf") as data:
-        some = data.isel(presentation=np.arange(1800) % 450 < 300).load()
-    some.to_netcdf(file, engine="h5netcdf")
+        part = data.isel(presentation=np.arange(1800) % 450 < 300).load()
+    part.to_netcdf(file, engine="h5netcdf")
     with pytest.raises(InputError, match="holds 300 stimuli, none of Brain-Score's"):
         read("freeman_ziemba", tmp_path, subset="public")
     (tmp_path / "stimulus_set.csv").write_bytes(b"")
@@ -154,14 +157,14 @@ def test_bad_assemblies(tmp_path):
 
 def test_doctor(tmp_path):
     write_freeman_ziemba(tmp_path, cells=(1, 1))
-    found = diagnose(tmp_path)
-    assert found.dataset == "freeman_ziemba" and found.ok
-    told = " ".join(f.found for f in found.findings)
+    diagnosis = diagnose(tmp_path)
+    assert diagnosis.dataset == "freeman_ziemba" and diagnosis.ok
+    told = " ".join(f.found for f in diagnosis.findings)
     assert "1 of V1, 1 of V2, 450 stimuli (subset: all), 4 repetitions" in told
     assert "SIMULATED" in told
     (tmp_path / "stim" / "noise-320x320-im13-smp8.png").write_bytes(b"no image")
     (tmp_path / "stim" / "noise-320x320-im13-smp9.png").unlink()
-    found = diagnose(tmp_path)
-    assert not found.ok
-    told = " ".join(f.found for f in found.findings)
+    diagnosis = diagnose(tmp_path)
+    assert not diagnosis.ok
+    told = " ".join(f.found for f in diagnosis.findings)
     assert "im13-smp8.png is not an image" in told and "im13-smp9" in told

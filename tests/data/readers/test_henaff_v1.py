@@ -32,12 +32,12 @@ def change(root: Path, **arrays: np.ndarray | None) -> None:
 def test_sessions_are_subjects_with_single_trials(root):
     data = read("henaff_v1", root)
     assert list(data) == ["ay1_u001", "ay2_u003"]
-    found = data["ay1_u001"].responses
-    assert found.data.dims == ("stimulus", "repeat", "unit")
-    assert found.data.shape == (220, 6, 4)
-    assert found.unit_ids[:2] == ["ay1_u001-000", "ay1_u001-001"]
-    assert [t.name for t in found.targets()] == ["ay1_u001_V1"]
-    np.testing.assert_allclose(found.noise_ceiling, noise_ceiling(found.data.values))
+    responses = data["ay1_u001"].responses
+    assert responses.data.dims == ("stimulus", "repeat", "unit")
+    assert responses.data.shape == (220, 6, 4)
+    assert responses.unit_ids[:2] == ["ay1_u001-000", "ay1_u001-001"]
+    assert [t.name for t in responses.targets()] == ["ay1_u001_V1"]
+    np.testing.assert_allclose(responses.noise_ceiling, noise_ceiling(responses.data.values))
     assert not data.simulated
 
 
@@ -65,21 +65,21 @@ def test_averages(root):
 
 
 def test_chosen_zooms_and_movies(root):
-    found = read("henaff_v1", root, zooms=[2], movies=["10", 3])["ay1_u001"]
-    assert len(found.stimuli) == 22
-    assert found.stimuli.ids[0] == "zoom2x/movie3/natural01"
+    chosen = read("henaff_v1", root, zooms=[2], movies=["10", 3])["ay1_u001"]
+    assert len(chosen.stimuli) == 22
+    assert chosen.stimuli.ids[0] == "zoom2x/movie3/natural01"
     whole = read("henaff_v1", root)["ay1_u001"]
-    rows = whole.stimuli.indices(found.stimuli.ids)
-    np.testing.assert_array_equal(found.responses.data.values, whole.responses.data.values[rows])
+    rows = whole.stimuli.indices(chosen.stimuli.ids)
+    np.testing.assert_array_equal(chosen.responses.data.values, whole.responses.data.values[rows])
 
 
 def test_units_that_are_reliable(root):
     whole = read("henaff_v1", root, subjects=["ay1_u001"])["ay1_u001"].responses
     reliability = split_half(whole.data.values)
     limit = float(np.sort(reliability)[1:3].mean())
-    kept = read("henaff_v1", root, subjects=["ay1_u001"], min_reliability=limit)
+    reliable = read("henaff_v1", root, subjects=["ay1_u001"], min_reliability=limit)
     names = np.array(whole.unit_ids)[reliability >= limit]
-    assert kept["ay1_u001"].responses.unit_ids == names.tolist()
+    assert reliable["ay1_u001"].responses.unit_ids == names.tolist()
     assert len(names) == 2
     with pytest.raises(InputError, match=r"no unit of session ay1_u001 .* the best has 0\."):
         read("henaff_v1", root, min_reliability=1.01)
@@ -116,27 +116,27 @@ def test_a_group_in_two_parts_is_a_leak(root, tmp_path):
     table = next_split(read("henaff_v1", root)).table
     Split(table).save(tmp_path / "splits.parquet")
     assert Split.load(tmp_path / "splits.parquet").table.equals(table)
-    one = (table["stimulus_id"] == "zoom1x/movie2/natural05").to_numpy()
-    table.loc[one, "part"] = "fit" if table.loc[one, "part"].iloc[0] != "fit" else "test"
+    frame = (table["stimulus_id"] == "zoom1x/movie2/natural05").to_numpy()
+    table.loc[frame, "part"] = "fit" if table.loc[frame, "part"].iloc[0] != "fit" else "test"
     with pytest.raises(LeakError, match=r"1 groups of images .* ay1_u001/zoom1x/movie2/natural"):
         Split.from_table(table)
 
 
 def test_doctor_knows_the_layout_and_takes_frames_of_a_movie_for_what_they_are(root):
-    found = diagnose(root)
-    assert (found.dataset, found.ok) == ("henaff_v1", True)
+    diagnosis = diagnose(root)
+    assert (diagnosis.dataset, diagnosis.ok) == ("henaff_v1", True)
     thumbnails = read("henaff_v1", root)["ay1_u001"].stimuli.thumbnails
     assert len(near_duplicates(thumbnails))  # so there would be something to warn of
-    assert not [f for f in found.findings if f.level == "warning"]
+    assert not [f for f in diagnosis.findings if f.level == "warning"]
 
 
 def test_doctor_sees_past_the_first_problem(root):
     (root / "stimSelected-zoom1x" / "movie3" / "natural04.png").unlink()
     (root / "stimSelected-zoom2x" / "movie3" / "natural04.png").write_bytes(b"no image")
     change(root, ay1_u001_counts=np.zeros((2, 3, 10, 11, 4), np.uint8))
-    found = diagnose(root)
-    text = "\n".join(f.found for f in found.findings if f.level == "error")
-    assert (found.dataset, found.ok) == ("henaff_v1", False)
+    diagnosis = diagnose(root)
+    text = "\n".join(f.found for f in diagnosis.findings if f.level == "error")
+    assert (diagnosis.dataset, diagnosis.ok) == ("henaff_v1", False)
     assert "1 of 220 natural frames have no image (zoom1x/movie3/natural04)" in text
     assert "natural04.png" in text
     assert "ay1_u001_counts should be" in text
@@ -233,6 +233,6 @@ def test_the_real_recordings(shared_data):
     assert len(reliable["ay2_u007"].responses.unit_ids) < 16
     data = read("henaff_v1", root, subjects=["ay2_u007", "ay5_u002"])
     assert (next_split(data).table.groupby("group")["part"].nunique() == 1).all()
-    found = diagnose(root)
-    assert found.ok
-    assert not [f for f in found.findings if f.level == "warning"]
+    diagnosis = diagnose(root)
+    assert diagnosis.ok
+    assert not [f for f in diagnosis.findings if f.level == "warning"]

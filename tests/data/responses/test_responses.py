@@ -133,15 +133,15 @@ def test_targets_of_an_empty_roi_are_none():
 
 
 def test_without_rois_all_units_are_one_target():
-    (found,) = build().targets()
-    assert (found.name, found.units.tolist()) == ("s1_all", [0, 1, 2])
+    (target,) = build().targets()
+    assert (target.name, target.units.tolist()) == ("s1_all", [0, 1, 2])
 
 
 def test_a_target_name_can_be_a_folder():
-    (found,) = build(rois={"V1 / dorsal": np.ones(3)}).targets()
-    assert found.name.startswith("s1_V1---dorsal-")
+    (target,) = build(rois={"V1 / dorsal": np.ones(3)}).targets()
+    assert target.name.startswith("s1_V1---dorsal-")
     (other,) = build(rois={"V1 - dorsal": np.ones(3)}).targets()
-    assert other.name != found.name
+    assert other.name != target.name
 
 
 def test_a_ceiling_that_is_no_correlation_is_refused():

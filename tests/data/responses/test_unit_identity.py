@@ -36,10 +36,10 @@ def test_what_is_noted_is_small_and_of_the_images_given() -> None:
     st.integers(1, 12),
 )  # fmt: skip
 def test_order_scale_ids_and_subsets_make_no_difference(
-    seed: int, gain: float, shift: float, positive: bool, some: int
+    seed: int, gain: float, shift: float, positive: bool, n_units: int
 ) -> None:
     draw = np.random.default_rng(seed)
-    images, units = draw.permutation(60), draw.permutation(12)[:some]
+    images, units = draw.permutation(60), draw.permutation(12)[:n_units]
     changed = (values().astype(np.float64) * gain + shift)[images][:, units]
     changed = np.round(changed / gain, 5) if positive else changed
     match = match_units(noted(), [HASHES[i] for i in images], changed, [f"x{u}" for u in units])

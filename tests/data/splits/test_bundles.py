@@ -144,8 +144,8 @@ def test_warn_names_and_does_not_join_ignore_does_not_look():
 
 def test_two_subjects_with_a_version_each_share_a_label():
     split = group_stimuli(world({"s1": [(1, 0, ""), (2, 0, "")], "s2": [(1, 1, ""), (3, 0, "")]}))
-    (one, alone), (other, _) = split.groups("s1"), split.groups("s2")
-    assert one == other != ""
+    (shared, alone), (other, _) = split.groups("s1"), split.groups("s2")
+    assert shared == other != ""
     assert alone == ""
 
 

@@ -90,8 +90,10 @@ def recorded(**sets: StimulusSet) -> Dataset:
     return Dataset(
         "memory",
         {
-            s: Recording(s, one, Responses.build(np.zeros((len(one), 1)), one.ids, subject=s))
-            for s, one in sets.items()
+            s: Recording(
+                s, stimuli, Responses.build(np.zeros((len(stimuli), 1)), stimuli.ids, subject=s)
+            )
+            for s, stimuli in sets.items()
         },
     )
 

@@ -46,11 +46,11 @@ def test_models_are_matched_by_weights_and_not_by_name(runs):
     card = make_scorecard(runs)
     assert [c.names for c in card.columns] == [("net", "mine"), ("other",), ("random",)]
     assert "net, mine are one model: their weights are the same." in card.notes
-    own = cells(runs)
-    assert own["V4", "net"]["value"] == 0.5 and own["OOD accuracy", "net"]["value"] == 0.4
-    assert own["OOD accuracy", "other"]["status"] == "not measured"
-    assert {m for m, _ in own} == set(MEASURES)
-    assert own["V1", "net"]["status"] == "not measured"
+    measured = cells(runs)
+    assert measured["V4", "net"]["value"] == 0.5 and measured["OOD accuracy", "net"]["value"] == 0.4
+    assert measured["OOD accuracy", "other"]["status"] == "not measured"
+    assert {m for m, _ in measured} == set(MEASURES)
+    assert measured["V1", "net"]["status"] == "not measured"
 
 
 def test_one_name_for_other_weights_is_told(runs, tmp_path):
@@ -62,23 +62,23 @@ def test_one_name_for_other_weights_is_told(runs, tmp_path):
 
 
 def test_a_cell_has_interval_ceiling_and_controls(runs):
-    own = cells(runs)
-    v4, accuracy = own["V4", "net"], own["OOD accuracy", "net"]
+    measured = cells(runs)
+    v4, accuracy = measured["V4", "net"], measured["OOD accuracy", "net"]
     assert (v4["low"], v4["high"], v4["over"]) == (0.45, 0.55, "images")
     assert v4["random"] == pytest.approx(0.3) and v4["null_is"] == "stimuli shuffled"
     assert v4["normalized"] == pytest.approx(0.625)
     assert (accuracy["ceiling"], accuracy["ceiling_is"]) == (0.8, "humans")
     assert accuracy["null"] == 1 / 16 and accuracy["random"] == 0.06
-    assert own["error consistency", "net"]["null"] == 0.0
-    assert own["shape bias", "net"]["better"] == "neither"
+    assert measured["error consistency", "net"]["null"] == 0.0
+    assert measured["shape bias", "net"]["better"] == "neither"
 
 
 def test_the_newest_of_two_values_counts_and_the_other_is_told(runs, tmp_path):
     again = predicted(tmp_path / "v4-new", {"net": 0.7}, {"net": NET}, started="2026-02-01")
     for order in ([*runs, again], [again, *runs]):
         card = make_scorecard(order)
-        own = cells(order)["V4", "net"]
-        assert (own["value"], own["also"], own["run"]) == (0.7, "0.500 in v4", "v4-new")
+        cell = cells(order)["V4", "net"]
+        assert (cell["value"], cell["also"], cell["run"]) == (0.7, "0.500 in v4", "v4-new")
         assert any("measured more than once" in note for note in card.notes)
     same = predicted(tmp_path / "v4-same", {"net": 0.5}, {"net": NET}, started="2026-02-01")
     assert cells([*runs, same])["V4", "net"]["also"] == ""
@@ -110,9 +110,9 @@ def test_groups_are_one_column(tmp_path):
     run = behaved(tmp_path / "g", {"tuned/1": 0.3, "tuned/2": 0.5, "base": 0.1}, weights)
     card = make_scorecard([run])
     assert [(c.label, c.models) for c in card.columns] == [("tuned", 2), ("base", 1)]
-    own = cells([run])["OOD accuracy", "tuned"]
-    assert own["value"] == pytest.approx(0.4) and own["over"] == "2 models"
-    assert own["low"] < 0.3 and own["high"] > 0.5  # Student's t of two
+    cell = cells([run])["OOD accuracy", "tuned"]
+    assert cell["value"] == pytest.approx(0.4) and cell["over"] == "2 models"
+    assert cell["low"] < 0.3 and cell["high"] > 0.5  # Student's t of two
     scored = run_folder(tmp_path / "c", {"data": {}}, weights)  # a table that names the group
     group = Measurement("V4", "r", "tuned", 0.5)
     write_measurements(scored / "tables/scorecard.parquet", [group])
@@ -126,14 +126,14 @@ def test_runs_of_before_are_not_matched_and_say_so(runs):
     assert any("decide tells no weights of its models" in note for note in card.notes)
 
 
-@pytest.mark.parametrize(("known", "source"), [(4, "repeats"), (1, "given")])
-def test_ceilings_tell_their_source_and_of_how_many_sessions(runs, known, source):
+@pytest.mark.parametrize(("sessions", "source"), [(4, "repeats"), (1, "given")])
+def test_ceilings_tell_their_source_and_of_how_many_sessions(runs, sessions, source):
     file = runs[0] / "tables" / "scores.parquet"
     more = {"ceiling": 0.8, "ceiling_source": source, "share_explained": 0.39}
-    pd.read_parquet(file).assign(**more, sessions_with_ceiling=known).to_parquet(file)
+    pd.read_parquet(file).assign(**more, sessions_with_ceiling=sessions).to_parquet(file)
     cell = cells(runs)["V4", "net"]
     assert cell["explained"] == 0.39
-    if known == 4:
+    if sessions == 4:
         assert cell["ceiling"] == 0.8 and cell["detail"] == "features.7"
         assert cell["ceiling_is"] == "mean noise ceiling of units (repeats of these stimuli)"
     else:  # r is of all sessions, so a ceiling of one would not be its own
@@ -151,10 +151,10 @@ def test_versions_that_differ_are_told(runs):
 
 def test_any_verb_can_contribute(tmp_path):
     run = run_folder(tmp_path / "train", {"anything": 1}, {"net": NET})
-    own = Measurement("classification", "top-1", "net", 0.61, 0.6, 0.62, "images", detail="ep 9",
-                      protocol={"images": "val"})  # fmt: skip
-    write_measurements(run / "tables/scorecard.parquet", [own])
-    assert repr(read_run(run).measurements) == repr((own,))  # NaN is not itself
+    value = Measurement("classification", "top-1", "net", 0.61, 0.6, 0.62, "images", detail="ep 9",
+                        protocol={"images": "val"})  # fmt: skip
+    write_measurements(run / "tables/scorecard.parquet", [value])
+    assert repr(read_run(run).measurements) == repr((value,))  # NaN is not itself
     rows = [r.what for r in make_scorecard([run]).rows if r.measure == "classification"]
     assert rows == ["top-1"]
     pd.DataFrame({"measure": ["V1"], "row": ["r"], "model": ["net"]}).to_parquet(
@@ -182,14 +182,14 @@ def test_medians_of_properties_are_of_units_that_respond(tmp_path):
 def test_model_folders_choose_the_columns(runs, tmp_path):
     model = load("lcl_v2@random", seed=3, options={"stages": STAGES})
     save(model, tmp_path / "mine")
-    known = read_json(runs[0] / "models.json")["models"]
-    known[0]["weights"] = model.weights_fingerprint()
-    write_json(runs[0] / "models.json", {"models": known})
+    models = read_json(runs[0] / "models.json")["models"]
+    models[0]["weights"] = model.weights_fingerprint()
+    write_json(runs[0] / "models.json", {"models": models})
     card = make_scorecard([*runs, tmp_path / "mine"])
     assert [c.names for c in card.columns] == [("net", "mine")]
     assert any(note.startswith("3 more models") for note in card.notes)
     model.preprocessing = replace(model.preprocessing, size=77)
-    assert model.weights_fingerprint() == known[0]["weights"]
+    assert model.weights_fingerprint() == models[0]["weights"]
 
 
 STAGES = [{"channels": 4, "kernel": 5, "stride": 2, "padding": 2}]
@@ -291,8 +291,8 @@ def test_the_verb(runs, tmp_path, monkeypatch):
     assert told["scorecard"] == "striate-scorecard/scorecard.html"
     assert {c["status"] for c in told["cells"]} == {"measured", "not measured"}
     assert "note: net, mine are one model" in done.stderr
-    one = CliRunner().invoke(make_app(), ["report", names[0], "--scorecard", "-o", "one"])
-    assert one.exit_code == 0 and "2 models, 1 rows" in one.stdout
+    single = CliRunner().invoke(make_app(), ["report", names[0], "--scorecard", "-o", "one"])
+    assert single.exit_code == 0 and "2 models, 1 rows" in single.stdout
     for wrong, words in (
         (["report", names[0], "-o", "x"], "pass --scorecard"),
         (["report", *names], "holds a scorecard already"),
