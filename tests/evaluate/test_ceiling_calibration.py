@@ -23,6 +23,7 @@ from striate.encoding import (
     score_r,
     split_rounds,
 )
+from striate.evaluate.neurons.resampled import Key
 from striate.evaluate.neurons.resampled import ResampledScore as Resampled
 from striate.evaluate.neurons.tables import ceilings, score_table
 from striate.evaluate.neurons.tables import unit_table as predicted_units
@@ -99,7 +100,9 @@ def predicted(dataset, causes, rounds):
             units.append(table)
             means[model].append(table["r"].mean())
     scored = {
-        (model, 0, "r", "ridge"): Resampled(np.array(r), np.zeros(5), make_resampling(30, None, 5))
+        Key(model, 0, "r", "ridge"): Resampled(
+            np.array(r), np.zeros(5), make_resampling(30, None, 5)
+        )
         for model, r in means.items()
     }
     nulls = pd.DataFrame(
