@@ -15,6 +15,7 @@ from striate.models.registry import build_network, list_models, load, random_twi
 from striate.models.stages import check_stages
 from striate.models.store import is_model_folder, save
 from striate.models.taps import evaluating, resolve_tap
+from striate.models.validate import validate
 from striate.models.weights import load_state
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "recognition_model",
     "resolve_tap",
     "save",
+    "validate",
 ]
