@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.cli.common import records
+from striate.encoding.inference import ALPHA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,5 +123,5 @@ def _format_score(by_model: pd.DataFrame, model: str) -> str:
     row = by_model.loc[model].to_dict()
     if model == "untuned":
         return f"{row['r']:.3f}"
-    star = "*" if row["q"] < 0.05 else ""
+    star = "*" if row["q"] < ALPHA else ""
     return f"{row['r']:.3f} ({row['delta']:+.3f}{star})"

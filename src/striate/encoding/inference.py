@@ -28,6 +28,8 @@ EXACT_UP_TO = 12
 """Subjects up to which all sign flips are enumerated (4,096 of them)."""
 ENOUGH_SUBJECTS = 6
 """With fewer, no sign-flip test over subjects can reach p = 0.05."""
+ALPHA = 0.05
+"""Level of p and q below which a difference is called sure."""
 BLOCK = 1024
 """Units handled at once, which bounds memory."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from striate.encoding.inference import ENOUGH_SUBJECTS
 from striate.evaluate.tuned.summary import (
+    average_controls,
     mean_tap_scores,
     summarize_ceilings,
     summarize_gains,
@@ -96,3 +97,15 @@ def test_ceilings_count_each_unit_once() -> None:
     assert summarize_ceilings(scores) == (3, 2, 0.7, {})
     named = scores.assign(ceiling_source=["repeats", "", "repeats", "repeats"])
     assert summarize_ceilings(named).sources["repeats"] == 2
+
+
+def test_controls_are_averaged_and_a_ceiling_is_of_all_subjects_or_none() -> None:
+    place = {"generalization": "new images", "hemisphere": "lh", "model": "untuned"}
+    rows = [("V1", "ann", 0.6, 0.1), ("V1", "bob", 0.8, 0.3), ("V2", "ann", 0.5, 0.2),
+            ("V2", "bob", np.nan, 0.0)]  # fmt: skip
+    table = pd.DataFrame(
+        [{**place, "roi": r, "subject": s, "ceiling": c, "null_mean": n} for r, s, c, n in rows]
+    )
+    controls = average_controls(table, table).reset_index().set_index("roi")
+    np.testing.assert_allclose(controls["null"], [0.2, 0.1])
+    np.testing.assert_allclose(controls["ceiling"], [0.7, np.nan])

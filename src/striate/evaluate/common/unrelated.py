@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from striate.encoding import fdr
+from striate.encoding.inference import ALPHA
 
-ALPHA = 0.05
 WHAT_TO_CHECK = (
     "Check first that each row of responses stands beside the id of its own picture (striate "
     "doctor looks for it, and for orders in which rows often lie by mistake). If it does, these "

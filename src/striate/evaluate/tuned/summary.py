@@ -6,11 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from striate.encoding.inference import ENOUGH_SUBJECTS
+from striate.encoding.inference import ALPHA, ENOUGH_SUBJECTS
 from striate.evaluate.tuned.tables import BASELINE
-
-ALPHA = 0.05
-"""Level below which a q is called sure."""
 
 
 def summarize_gains(group: pd.DataFrame, rois: pd.DataFrame) -> pd.DataFrame:
@@ -117,3 +114,19 @@ def summarize_ceilings(scores: pd.DataFrame) -> CeilingSummary:
         median=float(units["ceiling"].median()),
         sources={str(source): int(count) for source, count in sources.value_counts().items()},
     )
+
+
+def average_controls(rois: pd.DataFrame, null: pd.DataFrame) -> pd.DataFrame:
+    """Mean over subjects of null and ceiling, one row a generalization x hemisphere x ROI x model.
+
+    Args:
+        rois: `tables/rois.parquet`.
+        null: `tables/null.parquet`.
+
+    Returns:
+        `null` and `ceiling`, by these four; the ceiling is NaN unless all subjects have one, as it
+        holds only for those that do.
+    """
+    keys = ["generalization", "hemisphere", "roi", "model"]
+    ceilings = rois.groupby(keys)["ceiling"].agg(lambda c: c.mean(skipna=False))
+    return pd.DataFrame({"null": null.groupby(keys)["null_mean"].mean(), "ceiling": ceilings})

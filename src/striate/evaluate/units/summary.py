@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-ALPHA = 0.05
-"""Level below which a difference between taps is called sure."""
+from striate.encoding.inference import ALPHA
 
 
 def typical_properties(

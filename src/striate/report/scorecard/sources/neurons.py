@@ -8,6 +8,7 @@ from typing import Any
 
 from striate.evaluate.common.measurement import NAN, Measurement
 from striate.evaluate.neurons.config import TWIN
+from striate.evaluate.tuned.summary import average_controls
 from striate.report.scorecard.sources.common import (
     SHUFFLED,
     Config,
@@ -117,10 +118,7 @@ def encoding(run: Path, config: Config) -> Iterator[Measurement]:
     """`striate compare` and `striate encode`: mean r over units and subjects of each ROI."""
     table, null, rois = table_of(run, "group"), table_of(run, "null"), table_of(run, "rois")
     place = ["generalization", "hemisphere", "roi"]
-    keys = [*place, "model"]
-    shuffled = null.groupby(keys)["null_mean"].mean()
-    # a ceiling holds for the subjects that have one; it is shown where all have
-    ceilings = rois.groupby(keys)["ceiling"].agg(lambda c: c.mean(skipna=False))
+    controls = average_controls(rois, null).to_dict("index")
     random = table[table["model"] == "random"].set_index(place)["r"]
     data = comparable(config["data"])
     settings = {k: comparable(config[k]) for k in ("data", "split", "encode", "precision")}
@@ -129,6 +127,7 @@ def encoding(run: Path, config: Config) -> Iterator[Measurement]:
     for row in rows_of(table):
         values = tuple(row[k] for k in place)
         where = " ".join(filter(None, (row["hemisphere"], row["roi"])))
+        control = controls.get((*values, row["model"]), {})
         yield Measurement(
             measure=area_of_roi(row["roi"]),
             row=f"{data['name']} {where}: r, ridge, {row['generalization']}",
@@ -137,12 +136,12 @@ def encoding(run: Path, config: Config) -> Iterator[Measurement]:
             low=row["r_low"],
             high=row["r_high"],
             over="subjects",
-            ceiling=float(ceilings.get((*values, row["model"]), NAN)),
+            ceiling=float(control.get("ceiling", NAN)),
             ceiling_is=_name_ceiling(row),
             normalized=row["r_normalized"],
             explained=row.get("share_explained", NAN),
             random=NAN if row["model"] == "random" else float(random.get(values, NAN)),
-            null=float(shuffled.get((*values, row["model"]), NAN)),
+            null=float(control.get("null", NAN)),
             null_is=SHUFFLED,
             detail=f"{row['n_subjects']} subjects, {row['n_units']} units"
             + _describe_part(row.get("n_ceiling"), row["n_subjects"], "subjects"),
