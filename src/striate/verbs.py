@@ -31,8 +31,8 @@ class Verb:
         config: address of its `striate.core.config.Config`.
         run: address of the function (config, out, options) that writes the run folder, with
             `RunFolder(…, verb=name)`.
-        page: address of the function (run), or (run, config), that writes `report.html` into a run
-            folder and returns its path; None where a run has no page.
+        page: address of the function (run) that writes `report.html` into a run folder and returns
+            its path; None where a run has no page.
         makes: what a run without a page holds, in words.
         finished: the file of a run folder that is written last; None where no file tells the end.
         scorecard: by the table that says a run has something to tell, the address of the function

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
-from striate.core.config import read_yaml
 from striate.core.errors import InputError
 from striate.report.html.run import assert_finished
 from striate.verbs import VERBS, Verb, resolve, verb_of
@@ -31,11 +28,7 @@ def build(run: str | Path) -> Path:
         raise _refuse_page(run, verb)
     if verb.finished is not None:
         assert_finished(run, verb.finished)
-    page = resolve(verb.page)
-    settings: dict[str, Any] = {}
-    if "config" in signature(page).parameters:
-        settings["config"] = read_yaml(run / "config.yaml")
-    path: Path = page(run, **settings)
+    path: Path = resolve(verb.page)(run)
     return path
 
 

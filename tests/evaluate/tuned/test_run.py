@@ -291,6 +291,20 @@ def test_a_model_is_chosen_for_encode_as_for_every_verb(run, world, quiet, tmp_p
         score_models(EncodeRunConfig.from_dict({**base, "models": larger}), tmp_path / "f", quiet)
 
 
+def test_a_given_model_may_lie_in_a_folder_called_like_a_control(
+    run, world, quiet, tmp_path, monkeypatch
+):
+    base = {k: v for k, v in settings(world).items() if k in ("data", "model", "split", "encode")}
+    for name in ("random", "untuned"):
+        shutil.copytree(run / "models" / "pooled_contrastive" / "lh_V1", tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    config = {**base, "models": {"one": "random", "two": "untuned"}}
+    rois = score_models(EncodeRunConfig.from_dict(config), tmp_path / "e", quiet).rois
+    r = rois.set_index(["model", "subject", "roi"])["r"]
+    np.testing.assert_array_equal(r["one"], r["two"])
+    assert (r["one"] != r["random"]).any() and (r["one"] != r["untuned"]).any()
+
+
 def test_a_given_model_is_told_apart_by_what_it_generalizes_to(run, world, quiet, tmp_path):
     base = {k: v for k, v in settings(world).items() if k in ("data", "model", "split", "encode")}
     model = run / "models" / "contrastive" / "ann_lh_V1"

@@ -108,7 +108,7 @@ def load_given(specs: Sequence[ModelSpec], base: Model) -> dict[str, Model]:
         if spec.given is None:
             continue
         model = spec.given.build()
-        check_start(model, base, f"{spec.name} ({spec.source})", spec.source)
+        check_start(model, base, f"{spec.name} ({spec.given.id})", spec.given.id)
         given[spec.name] = model
     return given
 

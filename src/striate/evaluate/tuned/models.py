@@ -38,7 +38,6 @@ class ModelSpec:
         scored: the targets it is scored on, by subject.
         tuned_to: the targets it is tuned to in this run.
         tuning: how, or None where it is not tuned.
-        source: `untuned`, `random`, or the id or folder of the given model.
         given: the model that is scored as it is, or None.
     """
 
@@ -47,7 +46,6 @@ class ModelSpec:
     scored: Mapping[str, tuple[Target, ...]]
     tuned_to: tuple[Target, ...] = ()
     tuning: TuneConfig | None = None
-    source: str = "untuned"
     given: ModelConfig | None = None
 
 
@@ -73,8 +71,7 @@ def encode_specs(config: EncodeRunConfig, targets: Groups) -> list[ModelSpec]:
     """List the controls and the models that were given, each scored on every subject."""
     everything = {s: tuple(t) for s, t in targets.items()}
     given = [
-        ModelSpec(name, name, everything, source=choice.id, given=choice)
-        for name, choice in config.models.items()
+        ModelSpec(name, name, everything, given=choice) for name, choice in config.models.items()
     ]
     return _list_controls(CONTROLS, targets) + given
 
@@ -88,7 +85,7 @@ def tune_specs(config: TuneRunConfig, targets: Groups) -> list[ModelSpec]:
 def _list_controls(names: Sequence[str], targets: Groups) -> list[ModelSpec]:
     """List the controls, each scored on every subject."""
     everything = {s: tuple(t) for s, t in targets.items()}
-    return [ModelSpec(name, name, everything, source=name) for name in names]
+    return [ModelSpec(name, name, everything) for name in names]
 
 
 def tuning_specs(

@@ -182,13 +182,11 @@ def _describe_data(dataset: Dataset, split: Split, targets: Groups) -> str:
 
 def make_model(bench: Bench, spec: ModelSpec, base: Model) -> Model:
     """Return a spec's model: the base itself, random weights, a saved one, or tuned here."""
+    if spec.given is not None:  # first: its folder may be called like a control
+        return bench.given[spec.name]
     if spec.tuning is not None:
         return tuned_model(bench, base, spec.tuned_to, spec.tuning, spec.name)
-    if spec.source == "untuned":
-        return base
-    if spec.source == "random":
-        return random_twin(base, bench.config.seed)
-    return bench.given[spec.name]
+    return random_twin(base, bench.config.seed) if spec.method == "random" else base
 
 
 def score(bench: Bench, specs: Sequence[ModelSpec], base: Model, options: Options) -> Result:
@@ -209,7 +207,7 @@ def score(bench: Bench, specs: Sequence[ModelSpec], base: Model, options: Option
         records.append(model_record(spec.name, model, group))
         for subject, targets in spec.scored.items():
             chosen = None
-            if bench.config.encode.protocol == "paper_a" and spec.source != "untuned":
+            if bench.config.encode.protocol == "paper_a" and spec.method != "untuned":
                 chosen = Encoding.load(untuned[subject])
             folder = score_subject(bench, model, spec.name, subject, targets, chosen)
             if spec.method == "untuned":

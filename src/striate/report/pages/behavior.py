@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from striate.core.config import read_yaml
 from striate.core.files import read_json, read_parquet, write_text
 from striate.evaluate.behavior.config import HUMANS
 from striate.evaluate.behavior.summary import mean_over_groups
@@ -42,7 +43,7 @@ class Comparison:
     table: Table
 
 
-def build_behavior(run: Path, config: dict[str, Any]) -> Path:
+def build_behavior(run: Path) -> Path:
     """Write `report.html` into the folder of a behavioral comparison and return its path."""
     record = read_json(run / "behavior.json")
     data = {name: read_parquet(run / "tables" / f"{name}.parquet") for name in TABLES}
@@ -65,7 +66,7 @@ def build_behavior(run: Path, config: dict[str, Any]) -> Path:
         by_category=_tabulate_categories(data["categories"], models),
         humans=_tabulate_humans(data["humans"]),
         models=_tabulate_models(record["models"]),
-        provenance=read_provenance(run, config),
+        provenance=read_provenance(run, read_yaml(run / "config.yaml")),
     )
     write_text(run / "report.html", html)
     return run / "report.html"

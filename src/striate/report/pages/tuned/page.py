@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from striate.core.config import read_yaml
 from striate.core.files import read_json, read_parquet, write_text
 from striate.data.splits.split import SPLIT_FILE
 from striate.evaluate.tuned.summary import ALPHA, summarize_gains
@@ -24,11 +25,12 @@ from striate.report.pages.tuned.scores import describe_scores, write_share
 TABLES = ("rois", "group", "taps", "null")
 
 
-def build_tuned(run: Path, config: dict[str, Any]) -> Path:
+def build_tuned(run: Path) -> Path:
     """Write the page of a run that scored tuned or given models."""
     needed = ["scores.parquet", SPLIT_FILE, "leaks.json", "warnings.json"]
     needed += [f"tables/{name}.parquet" for name in TABLES]
     assert_finished(run, *needed)
+    config = read_yaml(run / "config.yaml")
     scores = read_parquet(run / "scores.parquet")
     rois, group, taps, null = (read_parquet(run / f"tables/{n}.parquet") for n in TABLES)
     simulated = bool(scores["simulated"].any())
